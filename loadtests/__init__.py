@@ -1,0 +1,1 @@
+"""Locust users, journeys and the recorder of what clients were told."""

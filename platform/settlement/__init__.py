@@ -1,0 +1,1 @@
+"""The payment-settlement platform: protocol, policies, ledger, chassis and services."""

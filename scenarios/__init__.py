@@ -1,0 +1,1 @@
+"""Scenarios: what to run, in which world, and how to judge it."""

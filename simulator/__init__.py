@@ -1,0 +1,1 @@
+"""A SimPy model of the platform that runs its shipped protocol code in virtual time."""
