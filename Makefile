@@ -1,0 +1,55 @@
+# paylab: `make` lists the targets. Needs Python 3.11+, make and git; everything else goes into .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+SCENARIO ?= coordinator-crash
+SEED ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check lint bench up down notebooks clean
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit("paylab needs Python 3.11 or newer; this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	@$(PYTHON) -m venv .venv
+
+.venv/.lab: .venv/bin/python pyproject.toml constraints.txt
+	@echo "installing paylab and its pinned dependencies into .venv (about a minute) ..."
+	@$(PIP) --editable '.[services,lab]'
+	@touch $@
+
+.venv/.dev: .venv/.lab
+	@echo "installing the test and notebook tools into .venv ..."
+	@$(PIP) --editable '.[services,lab,notebooks,dev]'
+	@touch $@
+
+run: .venv/.lab ## a failure scenario, real and simulated side by side; ends with the verdict and the report's path
+	@$(BIN)/paylab run $(SCENARIO) --world processes --world simulated --seed $(SEED)
+
+test: .venv/.dev ## all tests
+	@$(BIN)/python -m pytest
+
+lint: .venv/.dev ## ruff, mypy --strict, import contracts
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+check: lint test ## everything that has to hold before a commit
+
+bench: .venv/.dev ## the benchmarks: libraries, and the platform against its floor
+	@$(BIN)/python -m benchmarks
+
+up: .venv/.lab ## start the platform alone (local processes) and keep it until Ctrl-C
+	@$(BIN)/paylab up
+
+down: .venv/.lab ## stop a platform that was started with `paylab up --detach`
+	@$(BIN)/paylab down
+
+notebooks: .venv/.dev ## run the notebooks' sources and store their output beside them
+	@$(BIN)/jupytext --to ipynb --execute notebooks/*.py
+
+clean: ## remove the environment and all caches (never the runs)
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
