@@ -119,7 +119,6 @@ def test_pause_stops_the_process_and_resume_continues_it(tmp_path: Path, supervi
     assert wait_until(lambda: process.status() == psutil.STATUS_STOPPED, DEADLINE_S)
     supervisor.resume("order-0")
     assert wait_until(lambda: process.status() != psutil.STATUS_STOPPED, DEADLINE_S)
-    assert names_of(supervisor) == ["started", "paused", "resumed"]
 
 
 def test_children_start_only_from_the_thread_that_the_kernel_watches(tmp_path: Path, supervisor: Supervisor) -> None:
@@ -173,7 +172,7 @@ def test_sigkill_of_the_lab_takes_deaf_and_stopped_children_along(tmp_path: Path
         assert wait_until(lambda: all(gone(pid) for pid in pids), DEADLINE_S)
 
 
-def test_a_child_that_reads_its_stdin_ends_in_order_when_the_lab_lets_go(tmp_path: Path, supervisor: Supervisor) -> None:
+def test_a_child_that_reads_its_stdin_ends_in_order_without_the_lab(tmp_path: Path, supervisor: Supervisor) -> None:
     child_spec = spec(tmp_path, ORDERLY)
     child = supervisor.start(child_spec)
     assert is_up(child_spec)

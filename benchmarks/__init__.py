@@ -1,0 +1,1 @@
+"""Measurements that decide and defend: components, the platform against its floor, start-up and memory."""

@@ -1,0 +1,105 @@
+"""Figures against their budgets, as tables for people."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.table import Table
+
+from benchmarks.measure import Figure
+from benchmarks.profiles import Profile
+from benchmarks.saturation import OTHERS, Climb
+from benchmarks.systems import FLOOR, PLATFORM
+
+READY_S_MAX = 6.0
+RESIDENT_MIB_MAX = 1024.0
+SETTLED_PER_S_MIN = 60.0
+OF_FLOOR_MIN = 0.4
+RECORDER_MIN = 0.8
+# Above this many cores used by other programs, rates say more about them than about us.
+OTHERS_CORES_MAX = 0.2
+
+
+@dataclass(frozen=True)
+class Budget:
+    """One figure and its limit. `at_least`: the figure must not be lower; otherwise it must not be higher."""
+
+    name: str
+    value: float
+    limit: float
+    at_least: bool
+
+    @property
+    def kept(self) -> bool:
+        """Whether the figure keeps its limit."""
+        return self.value >= self.limit if self.at_least else self.value <= self.limit
+
+
+def budgets(climbs: Sequence[Climb], ready_s: float, resident_bytes: int) -> list[Budget]:
+    """Medians over the rounds against the design's budgets."""
+    platform = statistics.median(climb.knee.settled_per_s for climb in climbs if climb.system == PLATFORM)
+    floor = statistics.median(climb.knee.settled_per_s for climb in climbs if climb.system == FLOOR)
+    return [
+        Budget("settled payments/s at the knee", platform, SETTLED_PER_S_MIN, at_least=True),
+        Budget("the same as a share of the floor's", platform / floor, OF_FLOOR_MIN, at_least=True),
+        Budget("seconds until all services are ready", ready_s, READY_S_MAX, at_least=False),
+        Budget("MiB resident, all services, idle", resident_bytes / 2**20, RESIDENT_MIB_MAX, at_least=False),
+    ]
+
+
+def recorder_budget(bare: Figure, recorded: Figure) -> Budget:
+    """What our Locust user keeps of a bare one's requests per CPU second."""
+    share = recorded.per_cpu_s / bare.per_cpu_s
+    return Budget("Locust user with recorder, share of a bare one", share, RECORDER_MIN, at_least=True)
+
+
+def summary_table(judged: Sequence[Budget]) -> Table:
+    """Every budget and whether it is kept."""
+    table = _table("budgets", "budget", ("measured", "limit", "kept"))
+    for budget in judged:
+        limit = f"{'>=' if budget.at_least else '<='} {budget.limit:g}"
+        table.add_row(budget.name, f"{budget.value:.2f}", limit, "yes" if budget.kept else "NO")
+    return table
+
+
+def climb_table(climb: Climb) -> Table:
+    """The steps of one climb with the cores that each process used; the knee's row is marked."""
+    names = list(climb.steps[0].cores)
+    columns = ("settled/s", "p99 ms", "CPU ms each", *(name.removesuffix("-0") for name in names))
+    table = _table(_title(climb), "offered/s", columns)
+    for step in climb.steps:
+        mark = " <- knee" if step is climb.knee else ""
+        cores = [f"{step.cores.get(name, 0.0):.2f}" for name in names]
+        figures = (f"{step.settled_per_s:.0f}", f"{1000 * step.p99_s:.0f}", f"{step.cpu_ms_per_payment:.1f}")
+        table.add_row(f"{step.offered_per_s:.0f}{mark}", *figures, *cores)
+    return table
+
+
+def _title(climb: Climb) -> str:
+    cores = {name: used for name, used in climb.knee.cores.items() if name != OTHERS}
+    busiest = max(cores, key=lambda name: cores[name]) if cores else "?"
+    title = (
+        f"{climb.system}: {climb.knee.settled_per_s:.0f} payments/s at the knee, at most {climb.peak_per_s:.0f}; "
+        f"cores by process; busiest {busiest}"
+    )
+    others = statistics.median(step.cores.get(OTHERS, 0.0) for step in climb.steps)
+    return title + (
+        f"; other programs used {others:.1f} cores: repeat this in peace" if others > OTHERS_CORES_MAX else ""
+    )
+
+
+def profile_table(profiles: Sequence[Profile]) -> Table:
+    """Each service's share of the services' CPU time, and which libraries it goes to."""
+    table = _table("where the services' CPU time goes (cProfile)", "service", ("share", "libraries"))
+    for profile in profiles:
+        libraries = ", ".join(f"{name} {share:.0%}" for name, share in profile.libraries.items())
+        table.add_row(profile.service, f"{profile.share:.0%}", libraries)
+    return table
+
+
+def _table(title: str, first: str, others: Sequence[str]) -> Table:
+    table = Table(title=title, title_justify="left")
+    table.add_column(first)
+    for name in others:
+        table.add_column(name, justify="left" if name == "libraries" else "right")
+    return table

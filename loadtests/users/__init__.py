@@ -1,0 +1,1 @@
+"""Simulated clients: what they do (`journeys`, `accounts`), and when (`open`, `closed`)."""

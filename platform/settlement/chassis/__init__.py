@@ -1,0 +1,1 @@
+"""What every service is built from: app, database, http client, discovery, events, faults, telemetry, security."""

@@ -1,0 +1,75 @@
+"""Reads and writes the barrier table of a participant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Row, Table, bindparam, insert, select, update
+
+from settlement.chassis.participant import Payload
+from settlement.protocol.messages import BarrierRecord, ParticipantPhase
+
+if TYPE_CHECKING:
+    from settlement.chassis.database import Database, Transaction
+
+_FINAL = (ParticipantPhase.COMMITTED, ParticipantPhase.ABORTED)
+
+
+class Barrier:
+    """One service's barrier rows. Statements are built once: building costs more than executing."""
+
+    def __init__(self, table: Table) -> None:
+        self._find = select(table).where(table.c.gid == bindparam("wanted_gid"))
+        self._find_locked = self._find.with_for_update()
+        self._insert = insert(table)
+        self._apply = (
+            update(table)
+            .where(table.c.gid == bindparam("wanted_gid"))
+            .values(
+                state=bindparam("new_state"),
+                outcome=bindparam("new_outcome"),
+                outcome_at_ms=bindparam("new_outcome_at_ms"),
+            )
+        )
+        self._prepared = (
+            select(table)
+            .where(table.c.state == ParticipantPhase.PREPARED.value, table.c.voted_at_ms < bindparam("before_ms"))
+            .order_by(table.c.voted_at_ms)
+            .limit(bindparam("rows_max"))
+        )
+
+    def read(self, database: Database, gid: str) -> Row[Any] | None:
+        """The row as last committed."""
+        return next(iter(database.read(self._find, {"wanted_gid": gid})), None)
+
+    def find(self, tx: Transaction, gid: str) -> Row[Any] | None:
+        """The row inside a transaction, locked where the database has row locks."""
+        return tx.execute(self._find_locked, {"wanted_gid": gid}).one_or_none()
+
+    def prepared_before(self, database: Database, before_ms: int, limit: int) -> Sequence[Row[Any]]:
+        """Rows in doubt whose yes vote is older than `before_ms`, oldest first."""
+        return database.read(self._prepared, {"before_ms": before_ms, "rows_max": limit})
+
+    def write(
+        self, tx: Transaction, record: BarrierRecord, kind: str, payload: Payload, row: Row[Any] | None, now_ms: int
+    ) -> None:
+        """Make the record the row of its gid. `row` is what `find` found in this transaction."""
+        final = record.phase in _FINAL
+        outcome, outcome_at_ms = (record.phase.value, now_ms) if final else (None, None)
+        if row is not None:
+            changes = {"new_state": record.phase.value, "new_outcome": outcome, "new_outcome_at_ms": outcome_at_ms}
+            tx.execute(self._apply, {"wanted_gid": record.gid, **changes})
+            return
+        values = {
+            "gid": record.gid,
+            "kind": kind,
+            "payload": payload.model_dump_json(),
+            "state": record.phase.value,
+            "vote": None if record.vote is None else record.vote.value,
+            "reason": record.reason,
+            "voted_at_ms": None if record.vote is None else now_ms,
+            "outcome": outcome,
+            "outcome_at_ms": outcome_at_ms,
+        }
+        tx.execute(self._insert, values)

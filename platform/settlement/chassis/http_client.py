@@ -1,0 +1,262 @@
+"""Calls to other services: found through the cached registry, balanced, signed, traced, retried within a budget.
+
+    reply = await client.call("order", "POST", "/participant/prepare", json={...}, timeout_ms=500, idempotent=True)
+
+`timeout_ms` bounds the whole call with its retries. A reply of any status is a reply. `NotSent` and `Unknown` are the
+two ways to have none. A call that was not sent may be tried at another replica, whatever it does; one whose fate is
+unknown is tried again only if it is idempotent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json as jsonlib
+import random
+from collections.abc import Coroutine, Mapping, Set
+from dataclasses import dataclass
+from typing import Any, Final
+
+from settlement.chassis.clock import Clock
+from settlement.chassis.discovery import Instance, RegistryCache
+from settlement.chassis.faults import ActiveFault, DropReply, Error, FaultTable, Latency
+from settlement.chassis.live_settings import LiveSettings
+from settlement.chassis.signature import signed_headers
+from settlement.chassis.telemetry import Metrics
+from settlement.chassis.trace import current_trace
+from settlement.chassis.transport import Answer, CallFailed, NotSent, Transport, Unknown
+from settlement.policies.balancer import LeastLoaded
+from settlement.policies.outlier import OutlierEjection
+from settlement.policies.retry import RetryBudget, backoff_ms
+
+__all__ = ["CallFailed", "NotSent", "ServiceClient", "ServiceReply", "Unknown"]
+
+ATTEMPTS_MAX: Final = 4
+BACKOFF_BASE_MS: Final = 10.0
+BACKOFF_MAX_MS: Final = 250.0
+# The server says that it did not do it, and an idempotent call may as well ask somebody else.
+RETRIED_STATUSES: Final = frozenset({502, 503, 504})
+LATE_CALLS_MAX: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceReply:
+    """The answer of a service: HTTP status, parsed JSON (None if there is none) and the replica that gave it."""
+
+    status: int
+    json: Any
+    replica: str
+
+    @property
+    def ok(self) -> bool:
+        """Whether the status is 2xx."""
+        return 200 <= self.status < 300
+
+
+class ServiceClient:
+    """The HTTP client of one replica."""
+
+    def __init__(
+        self,
+        service: str,
+        secret: str,
+        registry: RegistryCache,
+        transport: Transport,
+        settings: LiveSettings,
+        faults: FaultTable,
+        metrics: Metrics,
+        clock: Clock,
+    ) -> None:
+        self._service = service
+        self._secret = secret
+        self._registry = registry
+        self._transport = transport
+        self._settings = settings
+        self._faults = faults
+        self._metrics = metrics
+        self._clock = clock
+        self._balancer = LeastLoaded()
+        self._outliers = OutlierEjection()
+        self._budgets: dict[str, RetryBudget] = {}
+        self._random = random.Random(f"backoff:{service}")
+        self._late: set[asyncio.Task[Answer]] = set()
+        registry.on_change(self._forget_gone)
+
+    async def call(
+        self,
+        service: str,
+        method: str,
+        path: str,
+        *,
+        json: object = None,
+        timeout_ms: float | None = None,
+        headers: Mapping[str, str] | None = None,
+        idempotent: bool = False,
+    ) -> ServiceReply:
+        """Call a service. `path` is percent-encoded, with its query. Raises NotSent or Unknown (both CallFailed)."""
+        if timeout_ms is None:
+            timeout_ms = self._settings.integer("http.timeout_ms")
+        body = b"" if json is None else jsonlib.dumps(json, separators=(",", ":")).encode()
+        deadline_ms = self._clock.monotonic_ms() + timeout_ms
+        budget = self._budget(service)
+        budget.call_made()
+        for attempt in range(1, ATTEMPTS_MAX + 1):
+            failure: CallFailed
+            try:
+                reply = await self._attempt(service, method, path, body, headers or {}, deadline_ms)
+                if not (idempotent and reply.status in RETRIED_STATUSES):
+                    return reply
+                failure = Unknown(f"{service} answered {reply.status}")
+            except CallFailed as error:
+                reply, failure = None, error
+            again = isinstance(failure, NotSent) or idempotent
+            if not (again and attempt < ATTEMPTS_MAX and await self._pause(attempt, deadline_ms, budget)):
+                break
+        if reply is not None:
+            return reply
+        raise failure
+
+    def _forget_gone(self, addresses: Set[str]) -> None:
+        self._balancer.forget(addresses)
+        self._outliers.forget(addresses)
+
+    def _budget(self, service: str) -> RetryBudget:
+        share = self._settings.number("http.retry_budget_share")
+        budget = self._budgets.get(service)
+        if budget is None:
+            budget = self._budgets[service] = RetryBudget(share)
+        budget.follow(share)
+        return budget
+
+    async def _pause(self, attempt: int, deadline_ms: float, budget: RetryBudget) -> bool:
+        """Wait before a retry; False if there is no time or no budget for one."""
+        pause_ms = backoff_ms(attempt, BACKOFF_BASE_MS, BACKOFF_MAX_MS, self._random.random())
+        if self._clock.monotonic_ms() + pause_ms >= deadline_ms or not budget.try_withdraw():
+            return False
+        await asyncio.sleep(pause_ms / 1_000)
+        return True
+
+    async def _attempt(
+        self, service: str, method: str, path: str, body: bytes, headers: Mapping[str, str], deadline_ms: float
+    ) -> ServiceReply:
+        instance = await self._choose(service, deadline_ms)
+        self._balancer.started(instance.address)
+        try:
+            answer = await self._through_faults(service, instance, method, path, body, headers, deadline_ms)
+            reply = _reply(answer, instance)
+        except CallFailed as error:
+            self._outliers.failed(instance.address, self._clock.monotonic_ms())
+            self._metrics.call_made(service, "not_sent" if isinstance(error, NotSent) else "unknown")
+            if isinstance(error, NotSent):
+                self._registry.refresh_soon()
+            raise
+        finally:
+            self._balancer.ended(instance.address)
+        if answer.status >= 500:
+            self._outliers.failed(instance.address, self._clock.monotonic_ms())
+        else:
+            self._outliers.succeeded(instance.address)
+        self._metrics.call_made(service, f"{answer.status // 100}xx")
+        return reply
+
+    async def _choose(self, service: str, deadline_ms: float) -> Instance:
+        instances = self._registry.replicas(service)
+        if not instances:
+            refreshing = self._registry.refresh_soon()
+            if refreshing is not None:
+                left_s = max(0.0, deadline_ms - self._clock.monotonic_ms()) / 1_000
+                await asyncio.wait({refreshing}, timeout=left_s)
+            instances = self._registry.replicas(service)
+        if not instances:
+            raise NotSent(f"no replica of {service} is registered")
+        if len(instances) == 1:
+            return instances[0]
+        by_address = {instance.address: instance for instance in instances}
+        allowed = self._outliers.allowed(list(by_address), self._clock.monotonic_ms())
+        return by_address[self._balancer.pick(allowed)]
+
+    async def _through_faults(
+        self,
+        service: str,
+        instance: Instance,
+        method: str,
+        path: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        deadline_ms: float,
+    ) -> Answer:
+        timeout_s = (deadline_ms - self._clock.monotonic_ms()) / 1_000
+        if timeout_s <= 0:
+            raise NotSent(f"no time left to call {service}")
+        striking = self._faults.of_call(service, path) if self._faults.links else []
+        if not striking:
+            return await self._send(instance, method, path, body, headers, timeout_s)
+        for active in striking:
+            if isinstance(active.fault, Error):
+                return Answer(active.fault.status, {}, b'{"code":"fault_injected"}')
+        delay_s = sum(active.delay_s() for active in striking if isinstance(active.fault, Latency))
+        late = self._send_late(delay_s, self._send(instance, method, path, body, headers, timeout_s))
+        return await self._await_late(late, timeout_s, striking)
+
+    async def _send(
+        self, instance: Instance, method: str, path: str, body: bytes, headers: Mapping[str, str], timeout_s: float
+    ) -> Answer:
+        now_ms = self._clock.now_ms()
+        trace = current_trace()
+        sent = {
+            "content-type": "application/json",
+            **signed_headers(self._secret, self._service, method, path, body, now_ms),
+            **headers,
+        }
+        if trace.trace_id:
+            sent["traceparent"] = trace.traceparent()
+        if trace.gid:
+            sent["paylab-gid"] = trace.gid
+        return await self._transport.send(instance.address, method, path, body, sent, timeout_s)
+
+    def _send_late(self, delay_s: float, send: Coroutine[Any, Any, Answer]) -> asyncio.Task[Answer]:
+        """A call on a slow link: it arrives even if the caller has given up by then, as on a real network."""
+
+        async def delayed() -> Answer:
+            await asyncio.sleep(delay_s)
+            return await send
+
+        if len(self._late) >= LATE_CALLS_MAX:
+            send.close()
+            raise NotSent("too many calls are on slow links")
+        task = asyncio.create_task(delayed())
+        self._late.add(task)
+        task.add_done_callback(self._forget_late)
+        # A call cancelled while it was on its way has a coroutine that never ran.
+        task.add_done_callback(lambda _: send.close())
+        return task
+
+    def _forget_late(self, task: asyncio.Task[Answer]) -> None:
+        self._late.discard(task)
+        if not task.cancelled():
+            task.exception()  # nobody may be waiting for it any more: mark it as seen
+
+    async def _await_late(self, late: asyncio.Task[Answer], timeout_s: float, striking: list[ActiveFault]) -> Answer:
+        dropped = any(isinstance(active.fault, DropReply) for active in striking)
+        if dropped:
+            await asyncio.sleep(timeout_s)
+            raise Unknown("the answer was lost (injected)")
+        done, _ = await asyncio.wait({late}, timeout=timeout_s)
+        if not done:
+            raise Unknown("no answer in time (slow link, injected)")
+        return late.result()
+
+    async def close(self) -> None:
+        """Drop the calls that are still on their way, and all connections."""
+        late = list(self._late)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+        await self._transport.close()
+
+
+def _reply(answer: Answer, instance: Instance) -> ServiceReply:
+    try:
+        document = jsonlib.loads(answer.body) if answer.body else None
+    except ValueError as error:
+        raise Unknown(f"{instance.replica} answered something that is not JSON") from error
+    return ServiceReply(answer.status, document, answer.headers.get("paylab-replica", instance.replica))

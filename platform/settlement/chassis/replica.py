@@ -1,0 +1,114 @@
+"""One replica of one service: assembled, started, stopped. The composition root of everything in the chassis.
+
+`serve.py` gives it the real network and clock, the tests give it their own.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Final
+
+from starlette.types import ASGIApp
+
+from settlement.chassis import outbox
+from settlement.chassis.app import Chassis, ServiceApp, asgi_app
+from settlement.chassis.clock import Clock, SystemClock
+from settlement.chassis.database import Database
+from settlement.chassis.discovery import RegistryCache
+from settlement.chassis.faults import CrashPoints, FaultTable
+from settlement.chassis.http_client import ServiceClient
+from settlement.chassis.live_settings import LiveSettings
+from settlement.chassis.outbox import Outbox
+from settlement.chassis.secrets import Secrets
+from settlement.chassis.security import Tokens
+from settlement.chassis.signature import SignatureVerifier
+from settlement.chassis.telemetry import Metrics, get_logger
+from settlement.chassis.transport import Transport
+from settlement.chassis.workers import Workers
+
+FORGET_INTERVAL_MS: Final = 3_600_000
+
+
+@dataclass(frozen=True)
+class ReplicaPlan:
+    """What one replica is made from; `initial_settings` is for the config center only."""
+
+    service: str
+    replica: str
+    data: Path
+    settings: LiveSettings
+    secrets: Secrets
+    registry: RegistryCache
+    transport: Transport
+    clock: Clock = field(default_factory=SystemClock)
+    crash_points: CrashPoints = field(default_factory=CrashPoints)
+    profile: str = "dev"
+    initial_settings: Mapping[str, object] = field(default_factory=dict)
+
+
+class Replica:
+    """A replica that can be started and stopped; `app` is its ASGI application."""
+
+    def __init__(self, plan: ReplicaPlan) -> None:
+        self.chassis = _chassis(plan)
+        package = f"settlement.services.{plan.service}"
+        self._create_schema(importlib.import_module(f"{package}.model"))
+        self._service_app: ServiceApp = importlib.import_module(f"{package}.api").create(self.chassis)
+        self.app: ASGIApp = asgi_app(self.chassis, self._service_app)
+
+    def _create_schema(self, model: ModuleType) -> None:
+        self.chassis.database.create_schema([model.metadata, outbox.metadata], model.VIEWS)
+
+    async def start(self) -> None:
+        """Run the service's own start and the chassis' workers."""
+        chassis = self.chassis
+        if self._service_app.start is not None:
+            await self._service_app.start()
+        chassis.every(lambda: chassis.settings.integer("outbox.poll_interval_ms"), chassis.outbox.relay, "outbox")
+
+    async def stop(self) -> None:
+        """Stop the workers, close the connections, fold the database's log into its file."""
+        self.chassis.stopping.set()
+        await self.chassis.workers.stop()
+        await self.chassis.client.close()
+        self.chassis.database.close()
+
+
+def _chassis(plan: ReplicaPlan) -> Chassis:
+    log = get_logger(plan.service, plan.replica)
+    metrics = Metrics(plan.service, plan.replica)
+    faults = FaultTable(plan.crash_points)
+    client = ServiceClient(
+        plan.service,
+        plan.secrets.service,
+        plan.registry,
+        plan.transport,
+        plan.settings,
+        faults,
+        metrics,
+        plan.clock,
+    )
+    database = Database(plan.data / f"{plan.service}.sqlite", plan.settings.text("database.synchronous"))
+    return Chassis(
+        service=plan.service,
+        replica=plan.replica,
+        settings=plan.settings,
+        database=database,
+        client=client,
+        outbox=Outbox(plan.replica, database, client, plan.settings, plan.clock, log),
+        crash_points=plan.crash_points,
+        clock=plan.clock,
+        secrets=plan.secrets,
+        log=log,
+        metrics=metrics,
+        faults=faults,
+        tokens=Tokens(plan.secrets.jwt),
+        signatures=SignatureVerifier(plan.secrets.service),
+        workers=Workers(log),
+        profile=plan.profile,
+        initial_settings=dict(plan.initial_settings),
+    )

@@ -1,0 +1,54 @@
+"""The shared secrets of the platform, read from the environment; a missing one stops the process before it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+_REQUIRED: Final = {
+    "service": "PAYLAB_SERVICE_SECRET",
+    "jwt": "PAYLAB_JWT_SECRET",
+    "operator": "PAYLAB_OPERATOR_TOKEN",
+    "notify": "PAYLAB_NOTIFY_SECRET",
+}
+_FAULT_TOKEN: Final = "PAYLAB_FAULT_TOKEN"  # noqa: S105 - the name of a variable
+SECRET_LENGTH_MIN: Final = 16
+
+
+class MissingSecrets(Exception):
+    """Secrets that are absent or too short; `problems` has one sentence each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """`service` signs calls between services, `jwt` session tokens, `notify` the callbacks to merchants.
+
+    `operator` and `fault` are bearer tokens; without `fault` the fault endpoints do not exist.
+    """
+
+    service: str = field(repr=False)
+    jwt: str = field(repr=False)
+    operator: str = field(repr=False)
+    notify: str = field(repr=False)
+    fault: str | None = field(default=None, repr=False)
+
+
+def secrets_from(environment: Mapping[str, str]) -> Secrets:
+    """Read the secrets. Raises MissingSecrets naming every variable that is absent or too short."""
+    problems = [
+        f"{variable} is {'not set' if not environment.get(variable) else 'too short'} "
+        f"(at least {SECRET_LENGTH_MIN} characters)"
+        for variable in _REQUIRED.values()
+        if len(environment.get(variable, "")) < SECRET_LENGTH_MIN
+    ]
+    fault = environment.get(_FAULT_TOKEN) or None
+    if fault is not None and len(fault) < SECRET_LENGTH_MIN:
+        problems.append(f"{_FAULT_TOKEN} is too short (at least {SECRET_LENGTH_MIN} characters)")
+    if problems:
+        raise MissingSecrets(problems)
+    return Secrets(**{name: environment[variable] for name, variable in _REQUIRED.items()}, fault=fault)

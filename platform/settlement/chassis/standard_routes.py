@@ -1,0 +1,88 @@
+"""The endpoints that every service has: health, metrics, events, and faults where they are allowed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, Field
+from starlette.responses import JSONResponse, Response
+
+from settlement.chassis.faults import FaultList
+from settlement.chassis.outbox import Event, Inbox
+from settlement.chassis.problems import Problem
+from settlement.chassis.security import fault_operator, signed_service
+from settlement.protocol.crashpoints import CRASH_POINTS
+
+if TYPE_CHECKING:
+    from settlement.chassis.app import Chassis
+
+EXPOSITION_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class EventIn(BaseModel):
+    """One delivered event."""
+
+    event_id: Annotated[str, Field(min_length=1, max_length=36)]
+    type: Annotated[str, Field(min_length=1, max_length=64)]
+    subject: Annotated[str, Field(max_length=128)]
+    data: dict[str, Any]
+    occurred_at_ms: Annotated[int, Field(ge=0, lt=2**53)]
+
+
+class EventBatch(BaseModel):
+    """The body of `POST /events`."""
+
+    events: Annotated[list[EventIn], Field(max_length=1_000)]
+
+
+def standard_routes(chassis: Chassis, inbox: Inbox) -> APIRouter:
+    """Health, metrics, events, and with a fault token the fault endpoints."""
+    router = APIRouter()
+    _add_health(router, chassis)
+
+    @router.post("/events", dependencies=[Depends(signed_service)])
+    async def take_events(batch: EventBatch) -> Response:
+        events = [Event(**event.model_dump()) for event in batch.events]
+        return JSONResponse({"accepted": await inbox.take(events)})
+
+    if chassis.secrets.fault is not None:
+        _add_faults(router, chassis)
+    return router
+
+
+def _add_health(router: APIRouter, chassis: Chassis) -> None:
+    @router.get("/health/live")
+    async def live() -> Response:
+        return JSONResponse({"status": "live"})
+
+    @router.get("/health/ready")
+    async def ready() -> Response:
+        if chassis.stopping.is_set():
+            raise Problem(503, "stopping", "This replica is shutting down")
+        return JSONResponse({"status": "ready", "service": chassis.service, "replica": chassis.replica})
+
+    @router.get("/metrics")
+    async def metrics() -> Response:
+        return Response(chassis.metrics.exposition(), media_type=EXPOSITION_TYPE)
+
+
+def _add_faults(router: APIRouter, chassis: Chassis) -> None:
+    @router.put("/faults", dependencies=[Depends(fault_operator)])
+    async def replace_faults(body: FaultList) -> Response:
+        unknown = [fault.point for fault in body.faults if fault.kind == "crash_at" and fault.point not in CRASH_POINTS]
+        if unknown:
+            raise Problem(422, "unknown_crash_point", "There is no such crash point", ", ".join(unknown)[:500])
+        chassis.faults.replace(body.faults)
+        chassis.log.warning("faults_replaced", faults=[fault.id for fault in body.faults])
+        return JSONResponse({"faults": chassis.faults.report()})
+
+    @router.get("/faults", dependencies=[Depends(fault_operator)])
+    async def show_faults() -> Response:
+        return JSONResponse({"faults": chassis.faults.report()})
+
+    @router.delete("/faults", dependencies=[Depends(fault_operator)])
+    async def remove_faults() -> Response:
+        chassis.faults.replace([])
+        chassis.log.warning("faults_replaced", faults=[])
+        return JSONResponse({"faults": []})

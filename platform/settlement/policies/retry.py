@@ -1,0 +1,48 @@
+"""Retries that cannot make an outage worse: a budget limits how many, backoff with full jitter says when.
+
+The budget is a share of the calls made: with 0.1, ten calls pay for one retry, so that an overloaded service sees at
+most 10 % more load. A small reserve lets a quiet client retry at all. Full jitter: Brooker, "Exponential Backoff And
+Jitter" (AWS Architecture Blog, 2015).
+"""
+
+from __future__ import annotations
+
+
+class RetryBudget:
+    """Calls deposit `share` of a retry; a retry takes one. Holds at most `reserve`."""
+
+    def __init__(self, share: float, reserve: float = 10.0) -> None:
+        self._share = share
+        self._reserve = reserve
+        self._balance = reserve
+
+    @property
+    def balance(self) -> float:
+        """Retries that may be made now."""
+        return self._balance
+
+    def follow(self, share: float) -> None:
+        """Take a new share from the settings."""
+        self._share = share
+
+    def call_made(self) -> None:
+        """A first attempt was made."""
+        self._balance = min(self._reserve, self._balance + self._share)
+
+    def try_withdraw(self) -> bool:
+        """Whether a retry may be made; takes it from the budget."""
+        if self._share <= 0.0 or self._balance < 1.0:
+            return False
+        self._balance -= 1.0
+        return True
+
+
+def backoff_ms(attempt: int, base_ms: float, max_ms: float, chance: float) -> float:
+    """Pause before retry number `attempt` (1, 2, ...): uniform between 0 and base * 2^(attempt-1), capped.
+
+    `chance` is a random number in [0, 1).
+    """
+    if attempt < 1:
+        raise ValueError(f"attempt {attempt} is not a retry")
+    ceiling_ms = min(max_ms, base_ms * 2.0 ** min(attempt - 1, 60))
+    return ceiling_ms * chance

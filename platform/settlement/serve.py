@@ -1,0 +1,116 @@
+"""Start the services of one process.
+
+    python -m settlement.serve --service gateway --replica gateway-0 --registry http://127.0.0.1:8761 --data DIR
+
+`--service` may repeat: several services, each with its own port, then share the process (the merged topology).
+Exit codes: 0 after an orderly stop (SIGTERM, SIGINT, or the end of standard input when it is a pipe), 2 for wrong
+arguments or missing secrets, 3 when a port is busy or the data folder cannot be used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+from settlement.chassis.process import Process, ReplicaArguments, StartFailed
+from settlement.chassis.secrets import MissingSecrets, Secrets, secrets_from
+from settlement.settings import validate
+from settlement.topology import REGISTRY_SERVICE, SERVICES, replica_name
+
+BAD_INPUT: Final = 2
+CANNOT_START: Final = 3
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """The command line, checked: one entry per service, in starting order."""
+
+    replicas: tuple[ReplicaArguments, ...]
+    registry: str | None
+    data: Path
+    profile: str
+    die_with_parent: bool
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m settlement.serve", description=__doc__.splitlines()[0])
+    parser.add_argument("--service", action="append", required=True, choices=sorted(SERVICES), help="may repeat")
+    parser.add_argument("--replica", action="append", default=[], help="default: SERVICE-0; in the order of --service")
+    parser.add_argument("--port", action="append", default=[], type=int, help="default: 0, any free port")
+    parser.add_argument("--registry", help="URL of the config center; may be left out when it runs in this process")
+    parser.add_argument("--data", required=True, type=Path, help="folder of the databases")
+    parser.add_argument("--profile", default="dev", help="which profile of the settings to follow")
+    parser.add_argument("--die-with-parent", action="store_true", help="be killed when the parent process dies (Linux)")
+    return parser
+
+
+def parse(arguments: Sequence[str] | None = None) -> Arguments:
+    """Read the command line; exits with 2 and a message if it is wrong."""
+    parser = _parser()
+    found = parser.parse_args(arguments)
+    services: list[str] = found.service
+    if len(set(services)) < len(services):
+        parser.error("a service can be in a process only once")
+    if len(found.replica) > len(services) or len(found.port) > len(services):
+        parser.error("more --replica or --port than --service")
+    if found.registry is None and REGISTRY_SERVICE not in services:
+        parser.error(f"--registry is needed unless {REGISTRY_SERVICE} runs in this process")
+    names = found.replica + [replica_name(service, 0) for service in services[len(found.replica) :]]
+    ports = found.port + [0] * (len(services) - len(found.port))
+    if any(not 0 <= port <= 65_535 for port in ports):
+        parser.error("a port is a number from 0 to 65535")
+    replicas = [ReplicaArguments(*entry) for entry in zip(services, names, ports, strict=True)]
+    replicas.sort(key=lambda entry: entry.service != REGISTRY_SERVICE)
+    return Arguments(tuple(replicas), found.registry, found.data, found.profile, found.die_with_parent)
+
+
+def _fail(code: int, *lines: str) -> NoReturn:
+    for line in lines:
+        sys.stderr.write(f"paylab: {line}\n")
+    sys.exit(code)
+
+
+def _secrets(environment: Mapping[str, str]) -> Secrets:
+    try:
+        return secrets_from(environment)
+    except MissingSecrets as error:
+        _fail(BAD_INPUT, *error.problems)
+
+
+def _initial_settings(environment: Mapping[str, str]) -> dict[str, Any]:
+    text = environment.get("PAYLAB_CONFIG") or "{}"
+    try:
+        values = json.loads(text)
+    except ValueError as error:
+        _fail(BAD_INPUT, f"PAYLAB_CONFIG is not JSON: {error}")
+    if not isinstance(values, dict):
+        _fail(BAD_INPUT, "PAYLAB_CONFIG is not a JSON object of settings")
+    problems = validate(values)
+    if problems:
+        _fail(BAD_INPUT, *(f"PAYLAB_CONFIG: {problem}" for problem in problems))
+    return values
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run until told to stop; exits the process."""
+    given = parse(arguments)
+    secrets = _secrets(os.environ)
+    settings = _initial_settings(os.environ)
+    try:
+        given.data.mkdir(parents=True, exist_ok=True)
+        process = Process(given.replicas, given.registry, given.data, given.profile, secrets, settings)
+        process.run(given.die_with_parent)
+    except StartFailed as error:
+        _fail(CANNOT_START, str(error))
+    except OSError as error:
+        _fail(CANNOT_START, f"cannot use the data folder {given.data}: {error.strerror or error}")
+
+
+if __name__ == "__main__":
+    main()

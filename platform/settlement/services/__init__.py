@@ -1,0 +1,1 @@
+"""The services of the platform: one package each, built alike (api, model, service, schemas)."""

@@ -1,0 +1,1 @@
+"""The shopping cart: what a user means to buy, until an order takes it over."""

@@ -1,0 +1,107 @@
+"""What a user does with the cart, and what an order does to it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Row, bindparam, delete, func, insert, select, update
+
+from settlement.chassis.problems import Problem
+from settlement.services.cart.cache import CartCache
+from settlement.services.cart.model import cart, cart_versions
+from settlement.services.cart.schemas import ITEMS_MAX, CartItem, CartView, OrderCreated
+
+if TYPE_CHECKING:
+    from settlement.chassis.clock import Clock
+    from settlement.chassis.database import Database, Transaction
+
+_VERSION = select(cart_versions.c.version).where(cart_versions.c.user_id == bindparam("owner"))
+# Labelled, because a row is a tuple and has a method `count` already.
+_ITEM_COLUMNS = (cart.c.goods_id, cart.c["count"].label("units"), cart.c.created_at_ms, cart.c.version)
+_ITEMS = select(*_ITEM_COLUMNS).where(cart.c.user_id == bindparam("owner")).order_by(cart.c.id)
+_SIZE = select(func.count()).select_from(cart).where(cart.c.user_id == bindparam("owner"))
+_THIS = (cart.c.user_id == bindparam("owner"), cart.c.goods_id == bindparam("goods"))
+_ITEM = select(*_ITEM_COLUMNS).where(*_THIS).with_for_update()
+_SET_COUNT = update(cart).where(*_THIS).values({"count": bindparam("units"), "version": _VERSION.scalar_subquery()})
+_ADD = insert(cart).values(
+    {
+        "user_id": bindparam("owner"),
+        "goods_id": bindparam("goods"),
+        "count": bindparam("units"),
+        "created_at_ms": bindparam("now_ms"),
+        "version": _VERSION.scalar_subquery(),
+    }
+)
+_REMOVE = delete(cart).where(*_THIS)
+_REMOVE_ORDERED = delete(cart).where(*_THIS, cart.c.version <= bindparam("ordered_version"))
+_CLEAR = delete(cart).where(cart.c.user_id == bindparam("owner"))
+_NEXT_VERSION = (
+    update(cart_versions)
+    .where(cart_versions.c.user_id == bindparam("owner"))
+    .values(version=cart_versions.c.version + 1)
+)
+_FIRST_VERSION = insert(cart_versions)
+
+
+class CartService:
+    """Carts of users; `cache` belongs to this replica."""
+
+    def __init__(self, database: Database, clock: Clock, cache: CartCache) -> None:
+        self._database = database
+        self._clock = clock
+        self._cache = cache
+
+    def render(self, user_id: int) -> bytes:
+        """The cart as the JSON of a `CartView`."""
+        # The version is read before the items: if a change comes between, a newer list is kept under an older version
+        # and the next look-up discards it. The other way round it would be taken for current.
+        versions = self._database.read(_VERSION, {"owner": user_id})
+        version = versions[0].version if versions else 0
+        body = self._cache.get(user_id, version)
+        if body is None:
+            items = [_item(row) for row in self._database.read(_ITEMS, {"owner": user_id})]
+            body = CartView(user_id=user_id, version=version, items=items).model_dump_json().encode()
+            self._cache.put(user_id, version, body)
+        return body
+
+    async def put(self, user_id: int, goods_id: int, count: int) -> CartItem:
+        """Make the cart hold `count` of a goods. Problem 409 `cart_full` beyond ITEMS_MAX different goods."""
+        this = {"owner": user_id, "goods": goods_id}
+        async with self._database.transaction() as tx:
+            _advance(tx, user_id)
+            if tx.execute(_SET_COUNT, {**this, "units": count}).rowcount == 0:
+                if tx.execute(_SIZE, {"owner": user_id}).scalar_one() >= ITEMS_MAX:
+                    raise Problem(409, "cart_full", "The cart is full", f"at most {ITEMS_MAX} different goods")
+                tx.execute(_ADD, {**this, "units": count, "now_ms": self._clock.now_ms()})
+            return _item(tx.execute(_ITEM, this).one())
+
+    async def remove(self, user_id: int, goods_id: int) -> None:
+        """Take a goods out; nothing happens if it is not there."""
+        async with self._database.transaction() as tx:
+            if tx.execute(_REMOVE, {"owner": user_id, "goods": goods_id}).rowcount:
+                _advance(tx, user_id)
+
+    async def clear(self, user_id: int) -> None:
+        """Take everything out."""
+        async with self._database.transaction() as tx:
+            if tx.execute(_CLEAR, {"owner": user_id}).rowcount:
+                _advance(tx, user_id)
+
+    def take_out(self, tx: Transaction, order: OrderCreated) -> None:
+        """Take out what an order was made from; what was put there since, even the same goods, stays."""
+        if order.cart_version is None:
+            return
+        for line in order.items:
+            ordered = {"owner": order.user_id, "goods": line.goods_id, "ordered_version": order.cart_version}
+            tx.execute(_REMOVE_ORDERED, ordered)
+        _advance(tx, order.user_id)
+
+
+def _item(row: Row[Any]) -> CartItem:
+    return CartItem(goods_id=row.goods_id, count=row.units, created_at_ms=row.created_at_ms, version=row.version)
+
+
+def _advance(tx: Transaction, user_id: int) -> None:
+    """Give the user's cart its next version."""
+    if tx.execute(_NEXT_VERSION, {"owner": user_id}).rowcount == 0:
+        tx.execute(_FIRST_VERSION, {"user_id": user_id, "version": 1})

@@ -1,0 +1,117 @@
+"""HTTP face of the channel. Only signed services may call it, and every call takes `channel.latency_ms`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import date
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import APIRouter, Depends, Path, Query, Response
+
+from settlement.chassis.app import Chassis, ServiceApp
+from settlement.chassis.problems import Problem
+from settlement.chassis.security import signed_service
+from settlement.services.channel.schemas import ChargeRequest, RefundRequest
+from settlement.services.channel.service import ChannelService, Decliner
+from settlement.services.channel.statement import statement
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+OutTradeNo = Annotated[str, Path(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_:.-]+$")]
+
+
+def create(chassis: Chassis) -> ServiceApp:
+    """The channel of one replica."""
+    card = ChannelService("card", chassis.database, chassis.clock)
+    wallet = ChannelService("wallet", chassis.database, chassis.clock)
+
+    async def distance() -> None:
+        # A bank is far away: the caller waits, this process does not.
+        await asyncio.sleep(chassis.settings.integer("channel.latency_ms") / 1000)
+
+    def decliner() -> Decliner:
+        settings = chassis.settings
+        return Decliner(seed=settings.integer("channel.seed"), share=settings.number("channel.decline_share"))
+
+    router = APIRouter(dependencies=[Depends(signed_service)])
+    router.include_router(_card_router(card, decliner, distance))
+    router.include_router(_wallet_router(wallet, decliner, distance))
+    router.include_router(_statement_router(chassis))
+    return ServiceApp(router=router)
+
+
+def _card_router(
+    card: ChannelService, decliner: Callable[[], Decliner], distance: Callable[[], Awaitable[None]]
+) -> APIRouter:
+    router = APIRouter(prefix="/card/authorizations", dependencies=[Depends(distance)])
+
+    @router.post("", status_code=201)
+    async def authorize(request: ChargeRequest) -> Response:
+        return _json(await card.charge(request, decliner()), status=201)
+
+    @router.get("/{out_trade_no}")
+    async def read_authorization(out_trade_no: OutTradeNo) -> Response:
+        return _json(card.find(out_trade_no))
+
+    @router.post("/{out_trade_no}/capture")
+    async def capture(out_trade_no: OutTradeNo) -> Response:
+        return _json(await card.capture(out_trade_no))
+
+    @router.post("/{out_trade_no}/void")
+    async def void(out_trade_no: OutTradeNo) -> Response:
+        return _json(await card.void(out_trade_no))
+
+    @router.post("/{out_trade_no}/refunds", status_code=201)
+    async def refund(out_trade_no: OutTradeNo, request: RefundRequest) -> Response:
+        return _json(await card.refund(out_trade_no, request), status=201)
+
+    return router
+
+
+def _wallet_router(
+    wallet: ChannelService, decliner: Callable[[], Decliner], distance: Callable[[], Awaitable[None]]
+) -> APIRouter:
+    router = APIRouter(prefix="/wallet/payments", dependencies=[Depends(distance)])
+
+    @router.post("", status_code=201)
+    async def pay(request: ChargeRequest) -> Response:
+        return _json(await wallet.charge(request, decliner()), status=201)
+
+    @router.get("/{out_trade_no}")
+    async def read_payment(out_trade_no: OutTradeNo) -> Response:
+        return _json(wallet.find(out_trade_no))
+
+    @router.post("/{out_trade_no}/cancel")
+    async def cancel(out_trade_no: OutTradeNo) -> Response:
+        return _json(await wallet.void(out_trade_no))
+
+    @router.post("/{out_trade_no}/refunds", status_code=201)
+    async def refund(out_trade_no: OutTradeNo, request: RefundRequest) -> Response:
+        return _json(await wallet.refund(out_trade_no, request), status=201)
+
+    return router
+
+
+def _statement_router(chassis: Chassis) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/statements/{day}")
+    async def read_statement(
+        day: Annotated[str, Path(pattern=r"^\d{4}-\d{2}-\d{2}$")],
+        after: Annotated[int, Query(ge=0, le=2**53 - 1)] = 0,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
+    ) -> Response:
+        try:
+            asked = date.fromisoformat(day)
+        except ValueError as error:
+            raise Problem(422, "no_such_day", "No such day", str(error)) from error
+        return _json(statement(chassis.database, asked, after=after, limit=limit))
+
+    return router
+
+
+def _json(body: BaseModel, status: int = 200) -> Response:
+    """The body as JSON, written by pydantic at once: the framework's own way would validate it a second time."""
+    return Response(body.model_dump_json(), status, media_type="application/json")

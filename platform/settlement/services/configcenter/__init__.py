@@ -1,0 +1,1 @@
+"""Registry of replicas with leases, and versioned settings with watch."""

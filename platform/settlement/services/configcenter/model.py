@@ -1,0 +1,35 @@
+"""Tables of the config center: registrations and config versions.
+
+A registration is written when it appears, moves or goes; renewals stay in memory, for a lost renewal costs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import sqlalchemy as sa
+
+metadata: Final = sa.MetaData()
+
+registrations: Final = sa.Table(
+    "registrations",
+    metadata,
+    sa.Column("service", sa.String(32), primary_key=True),
+    sa.Column("replica", sa.String(64), primary_key=True),
+    sa.Column("address", sa.String(200), nullable=False),
+    sa.Column("version", sa.String(32), nullable=False),
+    sa.Column("lease_ms", sa.Integer, nullable=False),
+    sa.Column("metadata", sa.Text, nullable=False),
+    sa.Column("registered_at_ms", sa.BigInteger, nullable=False),
+)
+
+config_versions: Final = sa.Table(
+    "config_versions",
+    metadata,
+    sa.Column("profile", sa.String(32), primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True),
+    sa.Column("document", sa.Text, nullable=False),
+    sa.Column("created_at_ms", sa.BigInteger, nullable=False),
+)
+
+VIEWS: Final[dict[str, str]] = {}

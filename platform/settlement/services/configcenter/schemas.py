@@ -1,0 +1,30 @@
+"""Requests of the config center."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
+Profile = Annotated[str, Field(min_length=1, max_length=32, pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+MetadataValue = Annotated[str, Field(max_length=200)]
+
+
+class RegistrationIn(BaseModel):
+    """A replica that announces itself; `address` is an URL without path, the lease is in milliseconds."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    address: Annotated[str, Field(max_length=200, pattern=r"^https?://[A-Za-z0-9.:\[\]-]+$")]
+    version: Annotated[str, Field(max_length=32)]
+    lease_ms: Annotated[int, Field(ge=50, le=600_000)]
+    metadata: Annotated[dict[str, MetadataValue], Field(max_length=20)] = {}
+
+
+class ConfigIn(BaseModel):
+    """A new version of a profile, whole."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    values: Annotated[dict[str, Any], Field(max_length=200)]

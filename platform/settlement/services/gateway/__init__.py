@@ -1,0 +1,1 @@
+"""The payment gateway: takes payments and refunds, coordinates their transactions, tells the merchant."""

@@ -1,0 +1,127 @@
+"""HTTP face of the gateway: payments for users, outcomes for participants, stuck transactions for operators."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Query
+from prometheus_client import Gauge
+from starlette.responses import JSONResponse, Response
+
+from settlement.chassis.app import Chassis, ServiceApp
+from settlement.chassis.coordinator_driver import Coordinator, outcome_of
+from settlement.chassis.problems import Problem
+from settlement.chassis.security import current_user, operator, signed_service
+from settlement.protocol.messages import Forgotten, Resumed
+from settlement.protocol.transitions import ProtocolError
+from settlement.services.gateway.answers import describe, describe_to_operator
+from settlement.services.gateway.journal import GatewayJournal, record_of
+from settlement.services.gateway.notifications import POLL_INTERVAL_MS, Notifier
+from settlement.services.gateway.schemas import Gid, IdempotencyKey, PaymentRequest, RefundRequest
+from settlement.services.gateway.service import GatewayService
+
+FORGET_INTERVAL_MS = 60_000
+TRANSACTIONS_SHOWN_MAX = 200
+
+UserId = Annotated[int, Depends(current_user)]
+KeyAsked = Annotated[str, Query(min_length=1, max_length=255, pattern=r"^[!-~]+$")]
+StateAsked = Literal["preparing", "decided", "closed", "exhausted"]
+
+
+def create(chassis: Chassis) -> ServiceApp:
+    """The gateway of one replica."""
+    journal = GatewayJournal(chassis.database, chassis.clock, chassis.settings)
+    coordinator = Coordinator(chassis, journal)
+    service = GatewayService(chassis, journal, coordinator)
+    driven = Gauge("gateway_transactions_driven", "Transactions on their way here", registry=chassis.metrics.registry)
+    driven.set_function(lambda: coordinator.driven)
+
+    async def start() -> None:
+        await coordinator.recover_left_behind()
+        chassis.every(lambda: chassis.settings.integer("gateway.recovery_interval_ms"), coordinator.recover, "recovery")
+        chassis.every(POLL_INTERVAL_MS, Notifier(chassis).deliver_due, "notifier")
+        chassis.every(FORGET_INTERVAL_MS, journal.forget_old_keys, "forget_keys")
+
+    router = APIRouter()
+    router.include_router(_user_router(service))
+    router.include_router(_outcome_router(journal))
+    router.include_router(_operator_router(journal, coordinator))
+    return ServiceApp(router=router, start=start)
+
+
+def _user_router(service: GatewayService) -> APIRouter:
+    router = APIRouter()
+
+    @router.post("/payments", status_code=201)
+    async def pay(user_id: UserId, request: PaymentRequest, idempotency_key: IdempotencyKey = None) -> Response:
+        return await service.pay(user_id, request, _required(idempotency_key))
+
+    @router.get("/payments")
+    async def find_payment(user_id: UserId, idempotency_key: KeyAsked) -> Response:
+        return JSONResponse(describe(service.find_by_key(user_id, idempotency_key, "payment")))
+
+    @router.get("/payments/{gid}")
+    async def read_payment(user_id: UserId, gid: Gid) -> Response:
+        return JSONResponse(describe(service.find(user_id, gid, "payment")))
+
+    @router.post("/payments/{gid}/refunds", status_code=201)
+    async def refund(
+        user_id: UserId, gid: Gid, request: RefundRequest, idempotency_key: IdempotencyKey = None
+    ) -> Response:
+        return await service.refund(user_id, gid, request, _required(idempotency_key))
+
+    @router.get("/refunds")
+    async def find_refund(user_id: UserId, idempotency_key: KeyAsked) -> Response:
+        return JSONResponse(describe(service.find_by_key(user_id, idempotency_key, "refund")))
+
+    @router.get("/refunds/{gid}")
+    async def read_refund(user_id: UserId, gid: Gid) -> Response:
+        return JSONResponse(describe(service.find(user_id, gid, "refund")))
+
+    return router
+
+
+def _outcome_router(journal: GatewayJournal) -> APIRouter:
+    router = APIRouter(dependencies=[Depends(signed_service)])
+
+    @router.get("/transactions/{gid}/outcome")
+    async def outcome(gid: Gid) -> Response:
+        row = journal.find(gid)
+        decision = outcome_of(gid, None if row is None else record_of(row)).decision
+        return JSONResponse({"outcome": "undecided" if decision is None else decision.value})
+
+    return router
+
+
+def _operator_router(journal: GatewayJournal, coordinator: Coordinator) -> APIRouter:
+    router = APIRouter(prefix="/operator/transactions", dependencies=[Depends(operator)])
+
+    @router.get("")
+    async def list_transactions(state: StateAsked = "exhausted") -> Response:
+        rows = journal.in_state(state, TRANSACTIONS_SHOWN_MAX)
+        return JSONResponse({"transactions": [describe_to_operator(row) for row in rows]})
+
+    async def intervene(gid: str, event: Resumed | Forgotten) -> Response:
+        try:
+            phase = await coordinator.intervene(gid, event)
+        except ProtocolError as error:
+            raise Problem(409, "not_exhausted", "Only an exhausted transaction waits for an operator") from error
+        if phase is None:
+            raise Problem(404, "transaction_not_found", "No such transaction")
+        return JSONResponse({"gid": gid, "state": phase.value})
+
+    @router.post("/{gid}/resume")
+    async def resume(gid: Gid) -> Response:
+        return await intervene(gid, Resumed())
+
+    @router.post("/{gid}/forget")
+    async def forget(gid: Gid) -> Response:
+        return await intervene(gid, Forgotten())
+
+    return router
+
+
+def _required(key: str | None) -> str:
+    if key is None:
+        raise Problem(400, "idempotency_key_required", "The header Idempotency-Key is required here")
+    return key

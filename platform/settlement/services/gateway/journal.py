@@ -1,0 +1,262 @@
+"""The coordinator's durable records, and the idempotency keys that begin with them.
+
+The key row and the begin record are one local transaction: a key that exists always leads to a transaction, and so to
+an answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Row, bindparam, delete, insert, select, update
+
+from settlement.chassis.coordinator_driver import Claimed, Errand
+from settlement.chassis.participant import Payload
+from settlement.protocol.lease import Lease, claim
+from settlement.protocol.messages import CoordinatorPhase, Decision, Participant, TransactionRecord
+from settlement.services.gateway.model import idempotency_keys, transactions
+from settlement.services.gateway.notifications import enqueue
+from settlement.topology import PARTICIPANTS
+
+if TYPE_CHECKING:
+    from settlement.chassis.clock import Clock
+    from settlement.chassis.database import Database, Transaction
+    from settlement.chassis.live_settings import LiveSettings
+
+UNFINISHED = (CoordinatorPhase.PREPARING.value, CoordinatorPhase.DECIDED.value)
+
+_KEY = select(idempotency_keys).where(
+    idempotency_keys.c.user_id == bindparam("wanted_user"),
+    idempotency_keys.c.idempotency_key == bindparam("wanted_key"),
+)
+_DROP_KEY = delete(idempotency_keys).where(
+    idempotency_keys.c.user_id == bindparam("wanted_user"),
+    idempotency_keys.c.idempotency_key == bindparam("wanted_key"),
+)
+_INSERT_KEY = insert(idempotency_keys)
+_INSERT = insert(transactions)
+_BY_GID = select(transactions).where(transactions.c.gid == bindparam("wanted_gid"))
+_BY_KEY = (
+    select(transactions)
+    .where(
+        transactions.c.user_id == bindparam("wanted_user"), transactions.c.idempotency_key == bindparam("wanted_key")
+    )
+    .order_by(transactions.c.begun_at_ms.desc())
+    .limit(1)
+)
+_BY_STATE = (
+    select(transactions)
+    .where(transactions.c.state == bindparam("wanted_state"))
+    .order_by(transactions.c.begun_at_ms)
+    .limit(bindparam("rows_max"))
+)
+# The fence: whoever lost the transaction to a take-over finds another epoch and writes nothing.
+_UPDATE = update(transactions).where(
+    transactions.c.gid == bindparam("wanted_gid"), transactions.c.epoch == bindparam("held_epoch")
+)
+_ADVANCE = _UPDATE.values({name: bindparam(f"new_{name}") for name in (
+    "state", "decision", "reason", "lease_until_ms", "attempts", "heuristic", "decided_at_ms", "closed_at_ms",
+)})  # fmt: skip
+_CLAIM = _UPDATE.values(
+    epoch=bindparam("new_epoch"), owner=bindparam("new_owner"), lease_until_ms=bindparam("new_lease_until_ms")
+)
+_LAPSED = (
+    select(transactions)
+    .where(transactions.c.state.in_(UNFINISHED), transactions.c.lease_until_ms <= bindparam("now_ms"))
+    .order_by(transactions.c.lease_until_ms)
+    .limit(bindparam("rows_max"))
+)
+_LEFT_BEHIND = (
+    select(transactions)
+    .where(transactions.c.state.in_(UNFINISHED), transactions.c.owner.startswith(bindparam("prefix"), autoescape=False))
+    .limit(bindparam("rows_max"))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a client asked for, beside what the participants are told. Goes into the begin record."""
+
+    idempotency_key: str
+    fingerprint: str
+    notify_url: str | None = None
+    return_url: str | None = None
+    note: str | None = None
+
+
+class KeyTaken(Exception):
+    """The idempotency key was used before; `row` is its key row."""
+
+    def __init__(self, row: Row[Any]) -> None:
+        super().__init__(row.idempotency_key)
+        self.row = row
+
+
+class GatewayJournal:
+    """The gateway's records."""
+
+    def __init__(self, database: Database, clock: Clock, settings: LiveSettings) -> None:
+        self._database = database
+        self._clock = clock
+        self._settings = settings
+
+    # ---- what the driver needs (see chassis.coordinator_driver.Journal) ---------------------------------------------
+
+    def insert(
+        self, tx: Transaction, record: TransactionRecord, lease: Lease, *, errand: Errand, request: Request
+    ) -> None:
+        """Store key and begin record. Raises KeyTaken."""
+        now_ms = self._clock.now_ms()
+        key = {"wanted_user": errand.payload.user_id, "wanted_key": request.idempotency_key}
+        taken = tx.execute(_KEY, key).one_or_none()
+        if taken is not None:
+            if not self._forgotten(tx, taken, now_ms):
+                raise KeyTaken(taken)
+            tx.execute(_DROP_KEY, key)
+        payload = errand.payload.model_dump()
+        asked = asdict(request)
+        fingerprint = asked.pop("fingerprint")
+        tx.execute(
+            _INSERT_KEY,
+            {
+                "user_id": errand.payload.user_id,
+                "idempotency_key": request.idempotency_key,
+                "fingerprint": fingerprint,
+                "gid": errand.gid,
+                "created_at_ms": now_ms,
+            },
+        )
+        row = {**payload, **asked, **_columns(record), "gid": errand.gid, "kind": errand.kind}
+        tx.execute(_INSERT, {**row, "owner": lease.owner, "lease_until_ms": lease.until_ms, "begun_at_ms": now_ms})
+
+    def update(self, tx: Transaction, record: TransactionRecord, lease: Lease) -> bool:
+        """Store a later record; False if the transaction is somebody else's by now."""
+        now_ms = self._clock.now_ms()
+        before = tx.execute(_BY_GID, {"wanted_gid": record.gid}).one_or_none()
+        if before is None or before.epoch != lease.epoch:
+            return False
+        decided_at_ms, closed_at_ms = before.decided_at_ms, before.closed_at_ms
+        if record.decision is not None and decided_at_ms is None:
+            decided_at_ms = now_ms
+            enqueue(tx, before, record.decision, record.reason, now_ms)
+        if record.phase is CoordinatorPhase.CLOSED and closed_at_ms is None:
+            closed_at_ms = now_ms
+        values = _columns(record) | {
+            "lease_until_ms": lease.until_ms,
+            "decided_at_ms": decided_at_ms,
+            "closed_at_ms": closed_at_ms,
+        }
+        del values["epoch"]
+        changes = {f"new_{name}": value for name, value in values.items()}
+        return tx.execute(_ADVANCE, {"wanted_gid": record.gid, "held_epoch": lease.epoch, **changes}).rowcount == 1
+
+    def has_lapsed(self, now_ms: int) -> bool:
+        """Whether there may be anything to claim."""
+        return bool(self._database.read(_LAPSED, {"now_ms": now_ms, "rows_max": 1}))
+
+    def claim(
+        self, tx: Transaction, owner: str, now_ms: int, lease_ms: int, except_gids: Collection[str], limit: int
+    ) -> list[Claimed]:
+        """Take over what nobody drives: the lease lapsed."""
+        rows = tx.execute(_LAPSED, {"now_ms": now_ms, "rows_max": limit + len(except_gids)})
+        lapsed = [row for row in rows if row.gid not in except_gids][:limit]
+        return [self._take(tx, row, claim(_lease_of(row), owner, now_ms, lease_ms)) for row in lapsed]
+
+    def claim_left_behind(
+        self, tx: Transaction, replica: str, owner: str, now_ms: int, lease_ms: int, limit: int
+    ) -> list[Claimed]:
+        """Take over what an earlier process of this very replica drove: it is dead, so no lease is waited for."""
+        rows = tx.execute(_LEFT_BEHIND, {"prefix": f"{replica}/", "rows_max": limit})
+        return [self._take(tx, row, _next_lease(row, owner, now_ms, lease_ms)) for row in rows if row.owner != owner]
+
+    def claim_one(self, tx: Transaction, gid: str, owner: str, now_ms: int, lease_ms: int) -> Claimed | None:
+        """Take over one transaction whoever drives it."""
+        row = tx.execute(_BY_GID, {"wanted_gid": gid}).one_or_none()
+        return None if row is None else self._take(tx, row, _next_lease(row, owner, now_ms, lease_ms))
+
+    # ---- what the API needs -----------------------------------------------------------------------------------------
+
+    def find(self, gid: str) -> Row[Any] | None:
+        """A transaction as last committed."""
+        return next(iter(self._database.read(_BY_GID, {"wanted_gid": gid})), None)
+
+    def find_key(self, user_id: int, key: str) -> Row[Any] | None:
+        """The key row, unless the key is past its time; then `insert` will judge it."""
+        row = next(iter(self._database.read(_KEY, {"wanted_user": user_id, "wanted_key": key})), None)
+        return row if row is not None and not self._past_its_time(row, self._clock.now_ms()) else None
+
+    def find_by_key(self, user_id: int, key: str) -> Row[Any] | None:
+        """The transaction that this user last began with this key."""
+        return next(iter(self._database.read(_BY_KEY, {"wanted_user": user_id, "wanted_key": key})), None)
+
+    def in_state(self, state: str, limit: int) -> list[Row[Any]]:
+        """Transactions in one state, oldest first."""
+        return list(self._database.read(_BY_STATE, {"wanted_state": state, "rows_max": limit}))
+
+    async def forget_old_keys(self, limit: int = 500) -> None:
+        """Drop keys past their time, a few at a time."""
+        before_ms = self._clock.now_ms() - 1_000 * self._settings.integer("gateway.idempotency_ttl_s")
+        old = select(idempotency_keys).where(idempotency_keys.c.created_at_ms < before_ms).limit(limit)
+        if not self._database.read(old):
+            return
+        async with self._database.transaction() as tx:
+            for row in tx.execute(old).all():
+                if self._forgotten(tx, row, self._clock.now_ms()):
+                    tx.execute(_DROP_KEY, {"wanted_user": row.user_id, "wanted_key": row.idempotency_key})
+
+    def _forgotten(self, tx: Transaction, key: Row[Any], now_ms: int) -> bool:
+        """Whether a key is past its time; never while its transaction is unfinished."""
+        if not self._past_its_time(key, now_ms):
+            return False
+        row = tx.execute(_BY_GID, {"wanted_gid": key.gid}).one_or_none()
+        return row is None or row.state == CoordinatorPhase.CLOSED
+
+    def _past_its_time(self, key: Row[Any], now_ms: int) -> bool:
+        return bool(now_ms - key.created_at_ms >= 1_000 * self._settings.integer("gateway.idempotency_ttl_s"))
+
+    def _take(self, tx: Transaction, row: Row[Any], lease: Lease) -> Claimed:
+        changes = {"new_epoch": lease.epoch, "new_owner": lease.owner, "new_lease_until_ms": lease.until_ms}
+        tx.execute(_CLAIM, {"wanted_gid": row.gid, "held_epoch": row.epoch, **changes})
+        payload = Payload.model_validate({name: row._mapping[name] for name in Payload.model_fields})
+        return Claimed(Errand(row.gid, row.kind, payload), record_of(row, lease.epoch), lease)
+
+
+def record_of(row: Row[Any], epoch: int | None = None) -> TransactionRecord:
+    """The coordinator's record that a row holds."""
+    return TransactionRecord(
+        gid=row.gid,
+        phase=CoordinatorPhase(row.state),
+        participants=participants_of(row.method, row.kind),
+        epoch=row.epoch if epoch is None else epoch,
+        decision=Decision(row.decision) if row.decision else None,
+        reason=row.reason,
+        attempts=row.attempts,
+        heuristic=bool(row.heuristic),
+    )
+
+
+def participants_of(method: str, kind: str) -> tuple[Participant, ...]:
+    """Who takes part. A wallet cannot hold without charging, so it is asked after the others' yes."""
+    charges_at_once = kind == "payment" and method == "wallet"
+    return tuple(Participant(name, asked_last=charges_at_once and name == "payment") for name in PARTICIPANTS)
+
+
+def _columns(record: TransactionRecord) -> dict[str, Any]:
+    return {
+        "state": record.phase.value,
+        "decision": None if record.decision is None else record.decision.value,
+        "reason": record.reason[:64],
+        "epoch": record.epoch,
+        "attempts": record.attempts,
+        "heuristic": record.heuristic,
+    }
+
+
+def _lease_of(row: Row[Any]) -> Lease:
+    return Lease(row.owner, row.epoch, row.lease_until_ms)
+
+
+def _next_lease(row: Row[Any], owner: str, now_ms: int, lease_ms: int) -> Lease:
+    return Lease(owner, row.epoch + 1, now_ms + lease_ms)

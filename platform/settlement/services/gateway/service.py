@@ -1,0 +1,157 @@
+"""Payments and refunds: from a client's request to a durable decision, once a key.
+
+Idempotency follows Stripe: the same key with the same parameters gets the first answer again, with other parameters
+it is refused, and while the first request is still being worked on the second is told to come back. The key row and
+the begin record of the transaction are written together (see `journal`), and the answer follows from the record; so a
+client whose gateway died can repeat its request anywhere and will be told what became of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Row
+from starlette.responses import Response
+
+from settlement.chassis.coordinator_driver import Coordinator, Errand, Overtaken
+from settlement.chassis.participant import Payload
+from settlement.chassis.problems import Problem
+from settlement.protocol.messages import Decision
+from settlement.services.gateway.answers import first_answer
+from settlement.services.gateway.journal import GatewayJournal, KeyTaken, Request, participants_of
+from settlement.services.gateway.notifications import allowed
+from settlement.services.gateway.schemas import PaymentRequest, RefundRequest
+
+if TYPE_CHECKING:
+    from settlement.chassis.app import Chassis
+
+WATCH_INTERVAL_S = 0.02
+
+
+class GatewayService:
+    """Takes money-moving requests of users."""
+
+    def __init__(self, chassis: Chassis, journal: GatewayJournal, coordinator: Coordinator) -> None:
+        self._chassis = chassis
+        self._journal = journal
+        self._coordinator = coordinator
+
+    async def pay(self, user_id: int, request: PaymentRequest, key: str) -> Response:
+        """Pay an order.
+
+        Raises Problem 409 `idempotency_key_in_use`, 422 `idempotency_key_reused | currency_not_supported |
+        notify_host_not_allowed`. A refused payment is not raised but answered, as it will be in every replay.
+        """
+        fingerprint = _fingerprint("payment", request.model_dump_json())
+        known = self._journal.find_key(user_id, key)
+        if known is not None:
+            return self._replay(known, fingerprint)
+        if request.currency != self._chassis.settings.text("gateway.currency"):
+            raise Problem(422, "currency_not_supported", "Currency not supported", f"{request.currency}")
+        self._require_allowed(request.notify_url)
+        gid = self._new_gid("p")
+        payload = Payload(
+            user_id=user_id,
+            order_no=request.order_no,
+            amount_minor=request.amount_minor,
+            currency=request.currency,
+            method=request.method,
+            out_trade_no=gid,
+        )
+        asked = Request(key, fingerprint, request.notify_url, request.return_url)
+        return await self._run(Errand(gid, "payment", payload), asked)
+
+    async def refund(self, user_id: int, payment_gid: str, request: RefundRequest, key: str) -> Response:
+        """Give back what a payment took.
+
+        Raises like `pay`, and Problem 404 `payment_not_found`, 409 `payment_not_refundable`, 422 `amount_mismatch`.
+        """
+        fingerprint = _fingerprint(f"refund of {payment_gid}", request.model_dump_json())
+        known = self._journal.find_key(user_id, key)
+        if known is not None:
+            return self._replay(known, fingerprint)
+        payment = self.find(user_id, payment_gid, "payment")
+        if payment.decision != Decision.COMMIT:
+            raise Problem(409, "payment_not_refundable", "This payment took nothing that could be given back")
+        if request.amount_minor != payment.amount_minor:
+            raise Problem(422, "amount_mismatch", "Only the whole amount can be refunded", f"{payment.amount_minor}")
+        self._require_allowed(request.notify_url)
+        gid = self._new_gid("r")
+        payload = Payload(
+            user_id=user_id,
+            order_no=payment.order_no,
+            amount_minor=payment.amount_minor,
+            currency=payment.currency,
+            method=payment.method,
+            out_trade_no=payment.out_trade_no,
+            payment_gid=payment_gid,
+            refund_no=gid,
+        )
+        asked = Request(key, fingerprint, request.notify_url or payment.notify_url, None, request.reason)
+        return await self._run(Errand(gid, "refund", payload), asked)
+
+    def find(self, user_id: int, gid: str, kind: str) -> Row[Any]:
+        """A user's own payment or refund. Raises Problem 404; somebody else's looks like none."""
+        row = self._journal.find(gid)
+        if row is None or row.user_id != user_id or row.kind != kind:
+            raise Problem(404, f"{kind}_not_found", f"No such {kind}")
+        return row
+
+    def find_by_key(self, user_id: int, key: str, kind: str) -> Row[Any]:
+        """The payment or refund that a user began with a key. Raises Problem 404."""
+        row = self._journal.find_by_key(user_id, key)
+        if row is None or row.kind != kind:
+            raise Problem(404, f"{kind}_not_found", f"No {kind} was begun with this key")
+        return row
+
+    async def _run(self, errand: Errand, request: Request) -> Response:
+        insert = partial(self._journal.insert, errand=errand, request=request)
+        participants = participants_of(errand.payload.method, errand.kind)
+        try:
+            await self._coordinator.begin(errand, participants, insert)
+        except KeyTaken as taken:
+            return self._replay(taken.row, request.fingerprint)
+        except Overtaken:
+            await self._watch(errand.gid)
+        row = self._journal.find(errand.gid)
+        if row is None:
+            raise LookupError(f"{errand.gid} has begun, but there is no record of it")
+        return first_answer(row, replayed=False)
+
+    async def _watch(self, gid: str) -> None:
+        """Wait until whoever has the transaction now decides it, as long as a take-over may take."""
+        read = self._chassis.settings.integer
+        patience_ms = read("gateway.lease_ms") + 2 * read("gateway.recovery_interval_ms")
+        deadline_ms = self._chassis.clock.monotonic_ms() + patience_ms
+        while self._chassis.clock.monotonic_ms() < deadline_ms and not self._chassis.stopping.is_set():
+            row = self._journal.find(gid)
+            if row is not None and row.decision is not None:
+                return
+            await asyncio.sleep(WATCH_INTERVAL_S)
+
+    def _replay(self, key: Row[Any], fingerprint: str) -> Response:
+        if key.fingerprint != fingerprint:
+            raise Problem(422, "idempotency_key_reused", "This key was used for another request")
+        row = self._journal.find(key.gid)
+        if row is None or row.decision is None:
+            detail = "the first request with this key is still being worked on"
+            raise Problem(
+                409, "idempotency_key_in_use", "Come back later", detail, headers={"Retry-After": "1"}
+            )
+        return first_answer(row, replayed=True)
+
+    def _require_allowed(self, notify_url: str | None) -> None:
+        if notify_url is not None and not allowed(notify_url, self._chassis.settings.text("gateway.notify_hosts")):
+            raise Problem(422, "notify_host_not_allowed", "notify_url names a host that is not on the list")
+
+    def _new_gid(self, prefix: str) -> str:
+        """Sorts by time and cannot be guessed."""
+        return f"{prefix}{self._chassis.clock.now_ms():013d}{secrets.token_hex(8)}"
+
+
+def _fingerprint(operation: str, parameters: str) -> str:
+    return hashlib.sha256(f"{operation}\n{parameters}".encode()).hexdigest()

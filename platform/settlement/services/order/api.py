@@ -1,0 +1,97 @@
+"""HTTP face of the order service."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import APIRouter, Depends, Header, Path, Query, Response
+
+from settlement.chassis.app import Chassis, ServiceApp
+from settlement.chassis.participant_driver import ParticipantDriver
+from settlement.chassis.problems import Problem
+from settlement.chassis.security import current_user
+from settlement.services.order.catalogue import Catalogue
+from settlement.services.order.creation import OrderCreation
+from settlement.services.order.model import barrier
+from settlement.services.order.participant import OrderBusiness
+from settlement.services.order.schemas import OrderRequest
+from settlement.services.order.service import OrderService
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+EXPIRE_INTERVAL_MS = 1_000
+
+UserId = Annotated[int, Depends(current_user)]
+Limit = Annotated[int, Query(ge=1, le=100)]
+OrderNo = Annotated[str, Path(max_length=64)]
+IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=255, pattern=r"^[!-~]+$")]
+
+
+def create(chassis: Chassis) -> ServiceApp:
+    """The order service of one replica."""
+    catalogue = Catalogue(chassis.database)
+    service = OrderService(chassis.database, chassis.clock)
+    driver = ParticipantDriver(chassis, OrderBusiness(chassis.clock, chassis.outbox), barrier)
+
+    async def start() -> None:
+        await catalogue.seed(
+            goods_count=chassis.settings.integer("order.goods_count"),
+            stock_per_goods=chassis.settings.integer("order.stock_per_goods"),
+            currency=chassis.settings.text("gateway.currency"),
+        )
+        await driver.start()
+        chassis.every(EXPIRE_INTERVAL_MS, service.expire, "order_expiry")
+
+    router = APIRouter()
+    router.include_router(_goods_router(catalogue))
+    router.include_router(_orders_router(OrderCreation(chassis, catalogue), service))
+    router.include_router(driver.router())
+    return ServiceApp(router=router, start=start)
+
+
+def _goods_router(catalogue: Catalogue) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/goods")
+    async def list_goods(limit: Limit = 20, after: Annotated[int, Query(ge=0, le=2**53 - 1)] = 0) -> Response:
+        return _json(catalogue.page(after=after, limit=limit))
+
+    @router.get("/goods/{goods_id}")
+    async def read_goods(goods_id: Annotated[int, Path(ge=1, le=2**53 - 1)]) -> Response:
+        found = catalogue.find(goods_id)
+        if found is None:
+            raise Problem(404, "goods_not_found", "No such goods", f"there is no goods {goods_id}")
+        return _json(found)
+
+    return router
+
+
+def _orders_router(creation: OrderCreation, service: OrderService) -> APIRouter:
+    router = APIRouter()
+
+    @router.post("/orders", status_code=201)
+    async def create_order(user_id: UserId, request: OrderRequest, idempotency_key: IdempotencyKey = None) -> Response:
+        order, replayed = await creation.create(user_id, request, idempotency_key)
+        return _json(order, status=201, headers={"Idempotent-Replayed": "true"} if replayed else None)
+
+    @router.get("/orders")
+    async def list_orders(
+        user_id: UserId, limit: Limit = 20, after: Annotated[str | None, Query(pattern=r"^[0-9a-f]{1,50}$")] = None
+    ) -> Response:
+        return _json(service.page(user_id, after=after, limit=limit))
+
+    @router.get("/orders/{order_no}")
+    async def read_order(user_id: UserId, order_no: OrderNo) -> Response:
+        return _json(service.find(user_id, order_no))
+
+    @router.post("/orders/{order_no}/cancel")
+    async def cancel_order(user_id: UserId, order_no: OrderNo) -> Response:
+        return _json(await service.cancel(user_id, order_no))
+
+    return router
+
+
+def _json(body: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """The body as JSON, written by pydantic at once: the framework's own way would validate it a second time."""
+    return Response(body.model_dump_json(), status, headers, media_type="application/json")

@@ -1,0 +1,107 @@
+"""Tables of the order service: goods, their stock, and orders; and the views that an audit reads.
+
+Columns follow the article's `orders` table where it gives them. Hardened: the total is an integer of minor units with
+its currency beside it, times are epoch milliseconds, the order number and a user's idempotency key are unique, and
+the database itself refuses stock that is negative or does not add up.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Index,
+    Integer,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+from settlement.chassis.participant import audit_votes_view, barrier_table
+
+
+class OrderStatus(IntEnum):
+    """The article's 0, 1 and 2, and the states it lacks: those of an order that a transaction holds, and refunds."""
+
+    PENDING = 0
+    PAID = 1
+    CANCELLED = 2
+    PAYING = 3
+    REFUNDING = 4
+    REFUNDED = 5
+
+
+metadata = MetaData()
+barrier = barrier_table(metadata)
+
+# SQLite numbers rows by itself only for a column declared exactly INTEGER.
+ROW_ID = BigInteger().with_variant(Integer, "sqlite")
+
+goods = Table(
+    "goods",
+    metadata,
+    Column("id", ROW_ID, primary_key=True),
+    Column("name", String(100), nullable=False),
+    Column("price_minor", BigInteger, CheckConstraint("price_minor > 0"), nullable=False),
+    Column("currency", String(3), nullable=False),
+)
+
+stock = Table(
+    "stock",
+    metadata,
+    Column("goods_id", ROW_ID, primary_key=True, autoincrement=False),
+    Column("initial_units", BigInteger, nullable=False),
+    Column("available_units", BigInteger, CheckConstraint("available_units >= 0"), nullable=False),
+    Column("reserved_units", BigInteger, CheckConstraint("reserved_units >= 0"), nullable=False),
+    Column("sold_units", BigInteger, CheckConstraint("sold_units >= 0"), nullable=False),
+    CheckConstraint("available_units + reserved_units + sold_units = initial_units", name="stock_adds_up"),
+)
+
+orders = Table(
+    "orders",
+    metadata,
+    Column("id", ROW_ID, primary_key=True, autoincrement=True),
+    Column("order_no", String(50), nullable=False, unique=True),
+    Column("user_id", BigInteger, nullable=False),
+    Column("goods_list", Text, nullable=False),
+    Column("total_minor", BigInteger, CheckConstraint("total_minor > 0"), nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("status", SmallInteger, nullable=False),
+    Column("pay_method", String(20), nullable=False),
+    Column("channel", String(50)),
+    Column("out_trade_no", String(64)),
+    Column("notify_url", String(200)),
+    Column("return_url", String(200)),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("updated_at_ms", BigInteger, nullable=False),
+    Column("expires_at_ms", BigInteger, nullable=False),
+    # The one transaction that holds the order now; NULL unless the status is PAYING or REFUNDING.
+    Column("holder_gid", String(64)),
+    Column("paid_gid", String(64)),
+    Column("refund_gid", String(64)),
+    # The version of the user's cart the order was made from; NULL if it was not.
+    Column("cart_version", BigInteger),
+    Column("idempotency_key", String(255)),
+    Column("request_sha256", String(64)),
+    UniqueConstraint("user_id", "idempotency_key", name="orders_once_a_key"),
+)
+Index("orders_by_user", orders.c.user_id, orders.c.order_no)
+Index("orders_by_cart", orders.c.user_id, orders.c.cart_version)
+Index("orders_by_expiry", orders.c.status, orders.c.expires_at_ms)
+
+_STATUS_WORDS = " ".join(f"WHEN {status.value} THEN '{status.name.lower()}'" for status in OrderStatus)
+
+VIEWS = {
+    "audit_votes": audit_votes_view("order"),
+    "audit_orders": (
+        f"SELECT order_no, user_id, CASE status {_STATUS_WORDS} END AS status, total_minor, currency, "  # noqa: S608
+        "paid_gid, refund_gid, created_at_ms FROM orders"
+    ),
+    "audit_stock": "SELECT goods_id, initial_units, available_units, reserved_units, sold_units FROM stock",
+}

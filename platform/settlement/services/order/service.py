@@ -1,0 +1,88 @@
+"""What users do with the orders they have: look at them, cancel them; and the worker that cancels those nobody paid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Row, bindparam, select, update
+
+from settlement.chassis.problems import Problem
+from settlement.services.order.model import OrderStatus, orders
+from settlement.services.order.schemas import OrderPage, OrderView
+from settlement.services.order.views import order_view
+
+if TYPE_CHECKING:
+    from settlement.chassis.clock import Clock
+    from settlement.chassis.database import Database
+
+EXPIRE_BATCH = 200
+
+_OWN = select(orders).where(orders.c.order_no == bindparam("number"), orders.c.user_id == bindparam("owner"))
+_NEWEST = (
+    select(orders)
+    .where(orders.c.user_id == bindparam("owner"), orders.c.order_no < bindparam("before"))
+    .order_by(orders.c.order_no.desc())
+    .limit(bindparam("page_size"))
+)
+_CANCEL = (
+    update(orders)
+    .where(orders.c.id == bindparam("order_id"), orders.c.status == OrderStatus.PENDING.value)
+    .values(status=OrderStatus.CANCELLED.value, updated_at_ms=bindparam("now_ms"))
+)
+_EXPIRED = (
+    select(orders.c.id)
+    .where(orders.c.status == OrderStatus.PENDING.value, orders.c.expires_at_ms <= bindparam("now_ms"))
+    .order_by(orders.c.expires_at_ms)
+    .limit(EXPIRE_BATCH)
+)
+# Sorts after every order number, which begins with a digit.
+_NO_CURSOR = "~"
+
+
+class OrderService:
+    """Orders of users. Every method that takes a user sees that user's orders only."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    def find(self, user_id: int, order_no: str) -> OrderView:
+        """One order. Problem 404 if it does not exist or is somebody else's."""
+        return order_view(_only(self._database.read(_OWN, {"number": order_no, "owner": user_id})))
+
+    def page(self, user_id: int, *, after: str | None, limit: int) -> OrderPage:
+        """Up to `limit` orders older than `after` (an order number), newest first."""
+        parameters = {"owner": user_id, "before": after or _NO_CURSOR, "page_size": limit + 1}
+        rows = self._database.read(_NEWEST, parameters)
+        shown = [order_view(row) for row in rows[:limit]]
+        return OrderPage(orders=shown, next_after=shown[-1].order_no if len(rows) > limit else None)
+
+    async def cancel(self, user_id: int, order_no: str) -> OrderView:
+        """Cancel a pending order; a cancelled one stays so. Problem 409 if it is being paid or was."""
+        owned = {"number": order_no, "owner": user_id}
+        async with self._database.transaction() as tx:
+            order = _only(tx.execute(_OWN, owned).all())
+            if order.status != OrderStatus.CANCELLED:
+                cancelled = tx.execute(_CANCEL, {"order_id": order.id, "now_ms": self._clock.now_ms()})
+                if cancelled.rowcount != 1:
+                    word = OrderStatus(order.status).name.lower()
+                    raise Problem(409, "order_not_cancellable", "Order cannot be cancelled", f"the order is {word}")
+            return order_view(_only(tx.execute(_OWN, owned).all()))
+
+    async def expire(self) -> int:
+        """Cancel up to EXPIRE_BATCH pending orders whose time is over; returns how many."""
+        now_ms = self._clock.now_ms()
+        # Looked for outside a transaction first: most rounds find nothing and need not take the write lock.
+        due = [row.id for row in self._database.read(_EXPIRED, {"now_ms": now_ms})]
+        if not due:
+            return 0
+        async with self._database.transaction() as tx:
+            # The status is part of the update's condition: an order may have been taken by a payment since the read.
+            return sum(tx.execute(_CANCEL, {"order_id": order_id, "now_ms": now_ms}).rowcount for order_id in due)
+
+
+def _only(rows: Sequence[Row[Any]]) -> Row[Any]:
+    if not rows:
+        raise Problem(404, "order_not_found", "No such order", "there is no order of yours with this number")
+    return rows[0]

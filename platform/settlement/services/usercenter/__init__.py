@@ -1,0 +1,1 @@
+"""Accounts: captcha, registration, login, profile."""

@@ -1,0 +1,48 @@
+"""The user center's endpoints."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends
+from starlette.responses import JSONResponse, Response
+
+from settlement.chassis.app import Chassis, ServiceApp
+from settlement.chassis.security import current_user
+from settlement.services.usercenter.schemas import ProfileChange, SessionIn, UserIn
+from settlement.services.usercenter.service import UserCenter
+
+CLEANUP_INTERVAL_MS: Final = 60_000
+
+User = Annotated[int, Depends(current_user)]
+
+
+def create(chassis: Chassis) -> ServiceApp:
+    """Accounts and sessions of the platform."""
+    center = UserCenter(chassis)
+    router = APIRouter()
+
+    @router.post("/captcha")
+    async def new_captcha() -> Response:
+        return JSONResponse(await center.new_captcha(), 201)
+
+    @router.post("/users")
+    async def register(body: UserIn) -> Response:
+        return JSONResponse({"user_id": await center.register(body)}, 201)
+
+    @router.post("/sessions")
+    async def log_in(body: SessionIn) -> Response:
+        return JSONResponse(await center.log_in(body), 201)
+
+    @router.get("/users/me")
+    async def show_me(user_id: User) -> Response:
+        return JSONResponse(center.profile(user_id))
+
+    @router.patch("/users/me")
+    async def change_me(user_id: User, body: ProfileChange) -> Response:
+        return JSONResponse(await center.change(user_id, body))
+
+    async def start() -> None:
+        chassis.every(CLEANUP_INTERVAL_MS, center.drop_old_captchas, "captcha_cleanup")
+
+    return ServiceApp(router, start)

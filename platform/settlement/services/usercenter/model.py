@@ -1,0 +1,39 @@
+"""Tables of the user center: the article's `user` with its columns, and captchas.
+
+Hardened against the article: `passwd` is an argon2id hash with its parameters (the article has 32 characters, an
+MD5), `salt` the 16 random bytes that went into it, in hex; phone and email are unique and never null.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import sqlalchemy as sa
+
+metadata: Final = sa.MetaData()
+
+users: Final = sa.Table(
+    "user",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("name", sa.String(50), nullable=False),
+    sa.Column("phone", sa.String(20), nullable=False),
+    sa.Column("email", sa.String(254), nullable=False),
+    sa.Column("passwd", sa.String(128), nullable=False),
+    sa.Column("salt", sa.String(32), nullable=False),
+    sa.Column("created_at_ms", sa.BigInteger, nullable=False),
+    sa.Column("updated_at_ms", sa.BigInteger, nullable=False),
+    sa.UniqueConstraint("phone", name="unique_phone"),
+    sa.UniqueConstraint("email", name="unique_email"),
+    sqlite_autoincrement=True,  # the id of a deleted user must never come to mean somebody else
+)
+
+captchas: Final = sa.Table(
+    "captcha",
+    metadata,
+    sa.Column("captcha_id", sa.String(32), primary_key=True),
+    sa.Column("answer", sa.Integer, nullable=False),
+    sa.Column("expires_at_ms", sa.BigInteger, nullable=False, index=True),
+)
+
+VIEWS: Final[dict[str, str]] = {}

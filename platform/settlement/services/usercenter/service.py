@@ -1,0 +1,127 @@
+"""Captchas, accounts and sessions."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from settlement.chassis.app import Chassis
+from settlement.chassis.database import Transaction
+from settlement.chassis.problems import Problem
+from settlement.services.usercenter.model import captchas, users
+from settlement.services.usercenter.passwords import Passwords
+from settlement.services.usercenter.schemas import ProfileChange, SessionIn, UserIn
+
+CAPTCHA_TTL_MS: Final = 300_000
+
+_CAPTCHA: Final = sa.select(captchas).where(captchas.c.captcha_id == sa.bindparam("id"))
+_USE_CAPTCHA: Final = sa.delete(captchas).where(captchas.c.captcha_id == sa.bindparam("id"))
+_BY_LOGIN: Final = sa.select(users).where(
+    sa.or_(users.c.phone == sa.bindparam("login"), users.c.email == sa.bindparam("login"))
+)
+_BY_ID: Final = sa.select(users).where(users.c.id == sa.bindparam("id"))
+
+
+class UserCenter:
+    """What the endpoints do."""
+
+    def __init__(self, chassis: Chassis) -> None:
+        self._chassis = chassis
+        self._passwords = Passwords(chassis.settings)
+
+    async def new_captcha(self) -> dict[str, Any]:
+        """A sum to solve; good for one registration within five minutes."""
+        left, right = os.urandom(2)
+        left, right, captcha_id = left % 10, right % 10, os.urandom(16).hex()
+        expires_at_ms = self._chassis.clock.now_ms() + CAPTCHA_TTL_MS
+        row = {"captcha_id": captcha_id, "answer": left + right, "expires_at_ms": expires_at_ms}
+        async with self._chassis.database.transaction() as tx:
+            tx.execute(sa.insert(captchas), row)
+        return {"captcha_id": captcha_id, "question": f"{left} + {right}"}
+
+    async def drop_old_captchas(self) -> None:
+        """Forget captchas that nobody solved in time."""
+        async with self._chassis.database.transaction() as tx:
+            tx.execute(sa.delete(captchas).where(captchas.c.expires_at_ms < self._chassis.clock.now_ms()))
+
+    async def register(self, user: UserIn) -> int:
+        """Create an account; returns its id. Raises Problem 422 (captcha) or 409 (phone or email taken)."""
+        await self._use_captcha(user.captcha_id, user.captcha_answer)
+        encoded, salt = await self._passwords.hashed(user.password)
+        now_ms = self._chassis.clock.now_ms()
+        row = {
+            **user.model_dump(include={"name", "phone", "email"}),
+            "passwd": encoded,
+            "salt": salt,
+            "created_at_ms": now_ms,
+            "updated_at_ms": now_ms,
+        }
+        try:
+            async with self._chassis.database.transaction() as tx:
+                user_id: int = tx.execute(sa.insert(users).returning(users.c.id), row).scalar_one()
+        except IntegrityError as error:
+            raise _taken(error) from error
+        return user_id
+
+    async def log_in(self, session: SessionIn) -> dict[str, Any]:
+        """Open a session. Raises Problem 401, the same whether login or password is wrong."""
+        login = session.login.lower()
+        rows = self._chassis.database.read(_BY_LOGIN, {"login": login})
+        encoded = rows[0].passwd if rows else None
+        if not await self._passwords.matches(encoded, session.password):
+            raise Problem(401, "login_failed", "Login or password is wrong")
+        ttl_ms = self._chassis.settings.integer("usercenter.token_ttl_s") * 1_000
+        expires_at_ms = (self._chassis.clock.now_ms() + ttl_ms) // 1_000 * 1_000
+        user_id: int = rows[0].id
+        token = self._chassis.tokens.issue(user_id, expires_at_ms)
+        return {"token": token, "user_id": user_id, "expires_at_ms": expires_at_ms}
+
+    def profile(self, user_id: int) -> dict[str, Any]:
+        """What a user sees of themselves. Raises Problem 401 if the account is gone."""
+        row = self._user(user_id)
+        return {"user_id": row.id, "name": row.name, "phone": row.phone, "email": row.email}
+
+    async def change(self, user_id: int, change: ProfileChange) -> dict[str, Any]:
+        """Change a profile. Raises Problem 401 (account gone), 403 (current password) or 409 (phone, email taken)."""
+        row = self._user(user_id)
+        values: dict[str, Any] = change.model_dump(include={"name", "phone", "email"}, exclude_none=True)
+        if change.password is not None:
+            if not await self._passwords.matches(row.passwd, change.current_password or ""):
+                raise Problem(403, "wrong_password", "The current password is wrong")
+            values["passwd"], values["salt"] = await self._passwords.hashed(change.password)
+        values["updated_at_ms"] = self._chassis.clock.now_ms()
+        try:
+            async with self._chassis.database.transaction() as tx:
+                tx.execute(sa.update(users).where(users.c.id == user_id), values)
+        except IntegrityError as error:
+            raise _taken(error) from error
+        return self.profile(user_id)
+
+    def _user(self, user_id: int) -> sa.Row[Any]:
+        rows = self._chassis.database.read(_BY_ID, {"id": user_id})
+        if not rows:
+            raise Problem(401, "not_authenticated", "This account does not exist (any more)")
+        return rows[0]
+
+    async def _use_captcha(self, captcha_id: str, answer: int) -> None:
+        # A wrong answer uses the captcha up as well: there are only nineteen possible ones.
+        async with self._chassis.database.transaction() as tx:
+            right = self._right_answer(tx, captcha_id)
+        if right is None or right != answer:
+            raise Problem(422, "captcha_wrong", "The captcha is wrong or used; ask for a new one")
+
+    def _right_answer(self, tx: Transaction, captcha_id: str) -> int | None:
+        row = tx.execute(_CAPTCHA, {"id": captcha_id}).first()
+        if row is None:
+            return None
+        tx.execute(_USE_CAPTCHA, {"id": captcha_id})
+        answer: int = row.answer
+        return answer if row.expires_at_ms >= self._chassis.clock.now_ms() else None
+
+
+def _taken(error: IntegrityError) -> Problem:
+    field = "email" if "email" in str(error.orig) else "phone"
+    return Problem(409, f"{field}_taken", f"An account with this {field} exists")

@@ -1,0 +1,234 @@
+"""The catalogue of every runtime setting: name, kind, default, bounds, unit, meaning.
+
+One table serves three readers: the config center refuses values that break it, the services read typed values
+through it, and the scenario validator checks `platform.settings` against it before anything is started.
+Names are `service.name_unit`. A setting that is not in the table does not exist.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+SettingValue = int | float | str | tuple[int, ...]
+
+NAME_LENGTH_MAX: Final = 64
+
+
+class Kind(StrEnum):
+    """What sort of value a setting takes."""
+
+    INTEGER = "integer"
+    NUMBER = "number"
+    TEXT = "text"
+    INTEGERS = "integers"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One runtime setting.
+
+    `minimum` and `maximum` bound integers and numbers, and every element of a list of integers. `choices`, when not
+    empty, are the only texts allowed.
+    """
+
+    name: str
+    kind: Kind
+    default: SettingValue
+    minimum: float | None
+    maximum: float | None
+    unit: str
+    description: str
+    choices: tuple[str, ...] = ()
+
+
+def _integer(name: str, default: int, minimum: int, maximum: int, unit: str, description: str) -> Setting:
+    return Setting(name, Kind.INTEGER, default, minimum, maximum, unit, description)
+
+
+def _number(name: str, default: float, minimum: float, maximum: float, unit: str, description: str) -> Setting:
+    return Setting(name, Kind.NUMBER, default, minimum, maximum, unit, description)
+
+
+def _text(name: str, default: str, choices: tuple[str, ...], description: str) -> Setting:
+    return Setting(name, Kind.TEXT, default, None, None, "", description, choices)
+
+
+# Alipay repeats after 4 m, 10 m, 10 m, 1 h, 2 h, 6 h, 15 h; a run of a minute needs the same shape 480 times faster.
+NOTIFY_SCHEDULE_MS: Final = (500, 1_250, 1_250, 7_500, 15_000, 45_000, 112_500)
+
+_CATALOGUE: Final = (
+    _integer("gateway.prepare_timeout_ms", 2_000, 10, 600_000, "ms", "How long the coordinator waits for all votes."),
+    _integer("gateway.lease_ms", 3_000, 20, 600_000, "ms", "How long a replica owns a transaction without renewing."),
+    _integer("gateway.retry_base_ms", 100, 1, 60_000, "ms", "First pause before a decision is sent again."),
+    _integer("gateway.retry_max_ms", 1_000, 1, 600_000, "ms", "Longest pause before a decision is sent again."),
+    _integer("gateway.retry_attempts_max", 60, 1, 100_000, "", "Deliveries of a decision before an operator is asked."),
+    _integer("gateway.recovery_interval_ms", 500, 10, 600_000, "ms", "How often orphaned transactions are looked for."),
+    Setting(
+        "gateway.notify_schedule_ms",
+        Kind.INTEGERS,
+        NOTIFY_SCHEDULE_MS,
+        1,
+        86_400_000,
+        "ms",
+        "Pauses between deliveries to notify_url, one per repetition.",
+    ),
+    _text(
+        "gateway.notify_hosts", "127.0.0.1,localhost,::1", (), "Hosts that notify_url may name, separated by commas."
+    ),
+    _integer("gateway.idempotency_ttl_s", 86_400, 1, 31_536_000, "s", "How long an idempotency key is remembered."),
+    _text("gateway.currency", "CNY", ("CNY", "EUR", "GBP", "JPY", "USD"), "The currency payments are taken in."),
+    _integer("order.orphan_interval_ms", 5_000, 10, 3_600_000, "ms", "Prepared longer than this: ask for the outcome."),
+    _integer("order.expire_after_s", 900, 1, 31_536_000, "s", "An unpaid order is cancelled after this."),
+    _integer(
+        "order.stock_per_goods", 1_000_000, 0, 10**12, "units", "Initial stock of every article of the catalogue."
+    ),
+    _integer("order.goods_count", 50, 1, 10_000, "", "Articles in the seeded catalogue."),
+    _integer(
+        "payment.orphan_interval_ms", 5_000, 10, 3_600_000, "ms", "Prepared longer than this: ask for the outcome."
+    ),
+    _integer("payment.channel_timeout_ms", 1_500, 10, 600_000, "ms", "How long a call to the channel may take."),
+    _integer("payment.opening_balance_minor", 10_000_000, 0, 10**12, "minor", "Balance granted to a new account."),
+    _integer("channel.latency_ms", 5, 0, 60_000, "ms", "Time the channel takes to answer."),
+    _number("channel.decline_share", 0.0, 0.0, 1.0, "", "Share of charges the channel declines."),
+    _integer("channel.seed", 1, 0, 2**63 - 1, "", "Seed of the channel's declines."),
+    _integer("registry.lease_ms", 3_000, 50, 600_000, "ms", "A registration not renewed for this long is dropped."),
+    _integer("registry.renew_interval_ms", 1_000, 10, 600_000, "ms", "How often a replica renews its registration."),
+    _integer("registry.refresh_interval_ms", 500, 10, 600_000, "ms", "How often the cached registry is refreshed."),
+    _integer("http.timeout_ms", 3_000, 10, 600_000, "ms", "Default deadline of a call between services."),
+    _number("http.retry_budget_share", 0.1, 0.0, 1.0, "", "Retries allowed per call between services."),
+    _integer("http.body_bytes_max", 65_536, 256, 16_777_216, "bytes", "A larger request body is refused with 413."),
+    _integer("outbox.poll_interval_ms", 200, 5, 60_000, "ms", "How often the outbox is looked at."),
+    _integer("outbox.batch_size_max", 100, 1, 1_000, "", "Events delivered in one call."),
+    _integer("usercenter.argon2_time_cost", 1, 1, 16, "", "Passes of argon2id over its memory."),
+    _integer("usercenter.argon2_memory_kib", 8_192, 64, 1_048_576, "KiB", "Memory argon2id fills."),
+    _integer("usercenter.token_ttl_s", 3_600, 1, 2_592_000, "s", "How long a session token is good."),
+    _text("database.synchronous", "FULL", ("FULL", "NORMAL", "OFF"), "SQLite durability; FULL survives a power cut."),
+    _text("log.level", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"), "The least important level that is logged."),
+)
+
+SETTINGS: Final[dict[str, Setting]] = {setting.name: setting for setting in _CATALOGUE}
+
+# (shorter, longer): a value of the first that is not below the second makes no sense.
+_MUST_BE_LESS: Final = (
+    ("gateway.prepare_timeout_ms", "gateway.lease_ms"),
+    ("registry.renew_interval_ms", "registry.lease_ms"),
+)
+_MUST_NOT_EXCEED: Final = (("gateway.retry_base_ms", "gateway.retry_max_ms"),)
+
+
+def defaults() -> dict[str, SettingValue]:
+    """Every setting at its default."""
+    return {name: setting.default for name, setting in SETTINGS.items()}
+
+
+def validate(values: Mapping[str, object]) -> list[str]:
+    """All problems of these values, one sentence each; empty when they are good.
+
+    Settings that are left out count with their defaults where two settings have to fit together.
+    """
+    problems = [problem for name in sorted(values) for problem in problems_of(name, values[name])]
+    return problems or problems_together({**defaults(), **values})
+
+
+def normalized(values: Mapping[str, object]) -> dict[str, SettingValue]:
+    """The values in the types of the catalogue (lists as tuples, whole numbers of `number` settings as floats).
+
+    Raises ValueError naming all problems.
+    """
+    problems = validate(values)
+    if problems:
+        raise ValueError("; ".join(problems))
+    return {name: _normalized(SETTINGS[name].kind, value) for name, value in values.items()}
+
+
+def _normalized(kind: Kind, value: object) -> SettingValue:
+    if kind is Kind.INTEGERS:
+        assert isinstance(value, list | tuple)  # noqa: S101 - validated above, narrows the type
+        return tuple(value)
+    if kind is Kind.NUMBER:
+        assert isinstance(value, int | float)  # noqa: S101 - validated above, narrows the type
+        return float(value)
+    assert isinstance(value, int | str)  # noqa: S101 - validated above, narrows the type
+    return value
+
+
+def problems_of(name: str, value: object) -> list[str]:
+    """What is wrong with one value on its own."""
+    setting = SETTINGS.get(name)
+    if setting is None:
+        return [f"{name[:NAME_LENGTH_MAX]}: unknown setting"]
+    if setting.kind is Kind.INTEGER:
+        return _integer_problems(setting, value)
+    if setting.kind is Kind.NUMBER:
+        return _number_problems(setting, value)
+    if setting.kind is Kind.INTEGERS:
+        return _integers_problems(setting, value)
+    return _text_problems(setting, value)
+
+
+def _shown(value: object) -> str:
+    try:
+        text = repr(value)
+    except ValueError:  # an integer too long to print
+        return "a huge number"
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _bounds_problems(setting: Setting, value: float) -> list[str]:
+    unit = f" {setting.unit}" if setting.unit else ""
+    if setting.minimum is not None and value < setting.minimum:
+        return [f"{setting.name}: {_shown(value)} is below the minimum {setting.minimum}{unit}"]
+    if setting.maximum is not None and value > setting.maximum:
+        return [f"{setting.name}: {_shown(value)} is above the maximum {setting.maximum}{unit}"]
+    return []
+
+
+def _integer_problems(setting: Setting, value: object) -> list[str]:
+    if isinstance(value, bool) or not isinstance(value, int):
+        return [f"{setting.name}: expected a whole number, got {_shown(value)}"]
+    return _bounds_problems(setting, value)
+
+
+def _number_problems(setting: Setting, value: object) -> list[str]:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not _is_finite(value):
+        return [f"{setting.name}: expected a number, got {_shown(value)}"]
+    return _bounds_problems(setting, value)
+
+
+def _is_finite(value: float) -> bool:
+    return isinstance(value, int) or math.isfinite(value)
+
+
+def _integers_problems(setting: Setting, value: object) -> list[str]:
+    if not isinstance(value, list | tuple) or len(value) > 100:
+        return [f"{setting.name}: expected a list of at most 100 whole numbers, got {_shown(value)}"]
+    return [problem for element in value for problem in _integer_problems(setting, element)]
+
+
+def _text_problems(setting: Setting, value: object) -> list[str]:
+    if not isinstance(value, str):
+        return [f"{setting.name}: expected a text, got {_shown(value)}"]
+    if setting.choices and value not in setting.choices:
+        return [f"{setting.name}: expected one of {', '.join(setting.choices)}, got {_shown(value)}"]
+    return []
+
+
+def problems_together(values: Mapping[str, object]) -> list[str]:
+    """What does not fit together in a complete set of values, each good on its own."""
+    problems = []
+    for shorter, longer in _MUST_BE_LESS:
+        if not _comparable(values[shorter]) < _comparable(values[longer]):
+            problems.append(f"{longer}: {values[longer]} must exceed {shorter} ({values[shorter]})")
+    for smaller, larger in _MUST_NOT_EXCEED:
+        if _comparable(values[smaller]) > _comparable(values[larger]):
+            problems.append(f"{smaller}: {values[smaller]} must not exceed {larger} ({values[larger]})")
+    return problems
+
+
+def _comparable(value: object) -> float:
+    assert isinstance(value, int | float)  # noqa: S101 - only settings of kind integer are compared
+    return value

@@ -1,0 +1,5 @@
+"""The root of every failure that the lab expects and reports to its user by a message, without a traceback."""
+
+
+class LabError(Exception):
+    """Something that kept the lab from giving a verdict; the text says what, and what to do or read."""

@@ -1,0 +1,147 @@
+"""From a name or a file to a good scenario, or to everything that is wrong with it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from scenarios.faults import FAULTS
+from scenarios.fields import nearest
+from scenarios.spec.catalogue import catalogue_names, catalogue_path
+from scenarios.spec.crosschecks import cross_problems
+from scenarios.spec.document import Document, UnreadableDocument, read_document
+from scenarios.spec.model import Scenario
+from scenarios.spec.overrides import UnusableOverride, apply_override
+from scenarios.spec.problems import InvalidScenario, Place, Problem, dotted, keys_of, model_problems, shown
+from scenarios.spec.salvage import salvage
+
+BYTES_MAX = 1_000_000
+OVERRIDE_FILE = "--set"
+
+
+def load_scenario(path_or_name: str | Path, overrides: Sequence[str] = ()) -> Scenario:
+    """The scenario of a catalogue name or a file, changed by `key=value` overrides.
+
+    Raises InvalidScenario with every problem of file and overrides.
+    """
+    path = find_scenario(str(path_or_name))
+    document = _read(path)
+    problems = [Problem(str(path), line, f"{dotted(place)}: {text}") for line, place, text in document.problems]
+    overridden: list[Place] = []
+    if isinstance(document.data, dict):
+        for text in overrides:
+            try:
+                overridden.append(apply_override(document.data, text))
+            except UnusableOverride as error:
+                problems.append(Problem(OVERRIDE_FILE, None, str(error)))
+    for place, message in _problems(document.data):
+        problems.append(_located(place, message, path, document, overridden))
+    if problems:
+        raise InvalidScenario(sorted(dict.fromkeys(problems), key=_order))
+    return Scenario.model_validate(document.data)
+
+
+def find_scenario(path_or_name: str) -> Path:
+    """The file meant by a catalogue name or a path. Raises InvalidScenario with the names there are."""
+    if path_or_name in catalogue_names():
+        return catalogue_path(path_or_name)
+    path = Path(path_or_name)
+    if "\0" not in path_or_name and (path.exists() or path.suffix in (".yaml", ".yml") or len(path.parts) > 1):
+        return path
+    names = catalogue_names()
+    hint = nearest(path_or_name, names)
+    message = f"no such scenario; {hint}expected a file, or one of {', '.join(names)}"
+    raise InvalidScenario([Problem(shown(path_or_name), None, message)])
+
+
+def _read(path: Path) -> Document:
+    try:
+        text = _text(path)
+        return read_document(text)
+    except UnreadableDocument as error:
+        raise InvalidScenario([Problem(str(path), error.line, error.message)]) from error
+    except (OSError, ValueError) as error:
+        reason = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+        raise InvalidScenario([Problem(str(path), None, f"{reason}; expected a scenario file")]) from error
+
+
+def _text(path: Path) -> str:
+    if path.is_dir():
+        raise IsADirectoryError(21, "is a directory")
+    if path.exists() and not path.is_file():
+        raise ValueError("is no regular file")
+    with path.open("rb") as file:
+        content = file.read(BYTES_MAX + 1)
+    if len(content) > BYTES_MAX:
+        raise ValueError(f"is larger than {BYTES_MAX} bytes")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ValueError("is not text in UTF-8") from None
+
+
+def _problems(data: Any) -> list[tuple[Place, str]]:
+    if not isinstance(data, dict):
+        return [((), f"{shown(data)} is no scenario; expected keys: {', '.join(keys_of(Scenario))}")]
+    found = [*_field_problems(data), *_fault_problems(data.get("faults"))]
+    return [*found, *cross_problems(salvage(data))]
+
+
+def _field_problems(data: dict[Any, Any]) -> list[tuple[Place, str]]:
+    written = {str(key): value for key, value in data.items()}
+    if isinstance(written.get("faults"), list):
+        written["faults"] = []  # one by one below: the model of each depends on its kind
+    try:
+        Scenario.model_validate(written)
+    except ValidationError as error:
+        return [(_without_marks(place), text) for place, text in model_problems(Scenario, error)]
+    return []
+
+
+def _without_marks(place: Place) -> Place:
+    return tuple(key for key in place if key != "[key]")  # pydantic's mark for "the key itself"
+
+
+def _fault_problems(faults: object) -> list[tuple[Place, str]]:
+    found: list[tuple[Place, str]] = []
+    for index, fault in enumerate(faults if isinstance(faults, list) else []):
+        found += _one_fault(fault, ("faults", index))
+    return found
+
+
+def _one_fault(fault: object, place: Place) -> list[tuple[Place, str]]:
+    if not isinstance(fault, dict):
+        return [(place, f"{shown(fault)} is no fault; expected keys with values, like {{at: 10s, kind: kill, ...}}")]
+    kind = fault.get("kind")
+    if kind is None:
+        return [(place, f"kind is missing; expected one of {', '.join(FAULTS)}")]
+    if not isinstance(kind, str) or kind not in FAULTS:
+        return [
+            (
+                (*place, "kind"),
+                f"unknown fault {shown(kind)}; {nearest(str(kind), FAULTS)}expected one of {', '.join(FAULTS)}",
+            )
+        ]
+    try:
+        FAULTS[kind].model_validate({str(key): value for key, value in fault.items()})
+    except ValidationError as error:
+        return model_problems(FAULTS[kind], error, place)
+    return []
+
+
+def _located(place: Place, message: str, path: Path, document: Document, overridden: list[Place]) -> Problem:
+    text = f"{dotted(place)}: {message}" if place else message
+    if any(_comes_from(changed, place, document) for changed in overridden):
+        return Problem(OVERRIDE_FILE, None, text)
+    return Problem(str(path), document.line(place), text)
+
+
+def _comes_from(changed: Place, place: Place, document: Document) -> bool:
+    """Whether what stands at `place` was written by the override at `changed`, or had to be made for it."""
+    made_for_it = changed[: len(place)] == place and place not in document.lines
+    return place[: len(changed)] == changed or bool(place and made_for_it)
+
+
+def _order(problem: Problem) -> tuple[bool, int]:
+    return problem.file == OVERRIDE_FILE, problem.line or 0

@@ -1,0 +1,241 @@
+"""The fault timeline: starts every planned fault at its time, ends it, and keeps a record of what really happened.
+
+Before a fault is made, a line that says how to undo it is on the disk (`faults.undo.jsonl`): whoever finds the run
+folder of a lab that was killed can tell what was left behind. Faults of processes are signals; faults of links and
+routes, and crash points, are lists kept by the replicas themselves (see `switchboard`).
+
+The recorded start of a crash is the death, not the arming; the end of a kill or a crash is the restart, so that the
+time a process needs to become ready again counts as recovery.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from scenarios.worlds.supervisor import Child, Death, now_ms
+from scenarios.worlds.switchboard import FaultLine, Switchboard
+from settlement.topology import replica_name
+
+if TYPE_CHECKING:
+    from scenarios.plan import PlannedFault
+    from scenarios.worlds.base import Progress
+
+FAULT_KINDS = frozenset({"kill", "pause", "crash_at", "latency", "error", "drop_reply"})
+UNDO_FILE = "faults.undo.jsonl"
+NAN = float("nan")
+DISARM_S = 3.0
+
+State = Literal["waiting", "active", "down", "over"]
+
+
+class Target(FaultLine, Protocol):
+    """What a fault can be done to: the platform, or a stand-in."""
+
+    def names_of(self, service: str) -> list[str]:
+        """Every replica of a service."""
+        ...
+
+    def child_of(self, replica: str) -> Child:
+        """The process a replica lives in."""
+        ...
+
+    def kill(self, replica: str) -> int:
+        """SIGKILL; returns the time of death in epoch ms."""
+        ...
+
+    def restart(self, replica: str) -> None:
+        """Start a dead replica again."""
+        ...
+
+    def pause(self, replica: str) -> None:
+        """SIGSTOP."""
+        ...
+
+    def resume(self, replica: str) -> None:
+        """SIGCONT."""
+        ...
+
+
+@dataclass
+class UndoLog:
+    """Lines on the disk: what is about to be done and how to undo it, and that it was undone."""
+
+    path: Path
+
+    def write(self, fault: str, event: Literal["intended", "undone"], undo: str) -> None:
+        """Append one line and wait until it is durable."""
+        line = json.dumps({"fault": fault, "event": event, "undo": undo, "at_ms": now_ms()})
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+
+@dataclass
+class Course:
+    """What became of one planned fault. waiting -> active (-> down, until the restart) -> over. Times in seconds.
+
+    A crash is `active` while it is armed, and has no start if its point is never reached.
+    """
+
+    plan: PlannedFault
+    state: State = "waiting"
+    armed_s: float = NAN
+    started_s: float = NAN
+    ended_s: float = NAN
+    hits: int = 0
+    detail: str = ""
+
+    @property
+    def replica(self) -> str:
+        """The replica that a fault of a process hits."""
+        return replica_name(self.plan.parameters["service"], self.plan.parameters.get("replica", 0))
+
+    @property
+    def on_process(self) -> bool:
+        """A fault of one process, not of a link or a route."""
+        return self.plan.kind in ("kill", "pause", "crash_at")
+
+    @property
+    def target(self) -> str:
+        """What it hits, for people."""
+        where = self.plan.parameters
+        if self.on_process:
+            return self.replica
+        if "route" in where:
+            return f"{where['service']} {where['route']}"
+        return f"{where['from']} -> {where['to']} {where.get('path', '')}".rstrip()
+
+    def is_armed(self, at_s: float) -> bool:
+        """Whether a crash may happen; a moment longer than wanted, because disarming takes a call."""
+        lately = self.state == "over" and self.hits == 0 and at_s - self.ended_s < DISARM_S
+        return self.plan.kind == "crash_at" and (self.state == "active" or lately)
+
+    def row(self) -> dict[str, Any]:
+        """A row of the `faults` table."""
+        return {
+            "id": self.plan.id, "kind": self.plan.kind, "target": self.target, "planned_s": self.plan.at_s,
+            "started_s": self.started_s, "ended_s": self.ended_s, "hits": self.hits, "detail": self.detail,
+        }  # fmt: skip
+
+
+class Injector:
+    """Makes the planned faults. `step` is called often; all times are seconds from the run's start."""
+
+    def __init__(
+        self, faults: Sequence[PlannedFault], target: Target, folder: Path, load_s: float, progress: Progress
+    ) -> None:
+        self.courses = [Course(fault) for fault in faults]
+        self._target = target
+        self._load_s = load_s
+        self._progress = progress
+        self._undo = UndoLog(folder / UNDO_FILE)
+        self._board = Switchboard(target)
+
+    def step(self, at_s: float) -> None:
+        """Start and end what is due, and keep the replicas' lists as wanted."""
+        for course in self.courses:
+            if course.state == "waiting" and at_s >= course.plan.at_s:
+                self._start(course, at_s)
+            elif course.state in ("active", "down") and at_s >= self._due_end_s(course):
+                self._end(course, at_s)
+        self._board.step(at_s)
+
+    def explains(self, death: Death, at_s: float) -> bool:
+        """Whether a fault asked for this death: a crash point was armed there. Notes the hit and plans the restart."""
+        mine = {replica.name for replica in death.child.spec.replicas}
+        for course in self.courses:
+            if death.status == -signal.SIGKILL and course.is_armed(at_s) and course.replica in mine:
+                self._note_hit(course, at_s)
+                return True
+        return False
+
+    def finish(self, at_s: float) -> None:
+        """End everything that is still going on, whatever its time; restarts what is down."""
+        for course in self.courses:
+            if course.state in ("active", "down"):
+                self._end(course, at_s)
+
+    def pending(self) -> list[str]:
+        """Replicas that could not be told to drop their faults yet, with the reason."""
+        return self._board.pending()
+
+    def close(self) -> list[dict[str, Any]]:
+        """The rows of the `faults` table, once nothing is active any more."""
+        self._board.close()
+        for course in self.courses:
+            if not course.on_process:
+                course.hits = self._board.hits(course.plan.id)
+        return [course.row() for course in self.courses]
+
+    def _note_hit(self, course: Course, at_s: float) -> None:
+        course.detail = f"armed at {course.armed_s:.3f} s, {course.plan.parameters['point']} at {at_s:.3f} s"
+        course.state, course.started_s, course.ended_s, course.hits = "down", at_s, NAN, 1
+        self._board.unwant(course.plan.id)
+        self._progress.fault(course.plan.id, "hit", at_s)
+
+    def _due_end_s(self, course: Course) -> float:
+        if course.plan.kind == "kill" or course.state == "down":
+            return course.started_s + float(course.plan.parameters["restart_after_s"])
+        return self._load_s if course.plan.kind == "crash_at" else course.plan.until_s
+
+    def _start(self, course: Course, at_s: float) -> None:
+        self._undo.write(course.plan.id, "intended", self._how_to_undo(course))
+        course.state, course.armed_s, course.started_s = "active", at_s, at_s
+        if course.plan.kind == "kill":
+            self._kill(course)
+        elif course.plan.kind == "pause":
+            self._target.pause(course.replica)
+            course.hits = 1
+        else:
+            for replica in self._carriers(course):
+                self._board.want(replica, fault_body(course.plan))
+        self._progress.fault(course.plan.id, "armed" if course.plan.kind == "crash_at" else "started", at_s)
+
+    def _kill(self, course: Course) -> None:
+        course.state = "down"
+        if self._target.child_of(course.replica).state == "dead":
+            course.detail = f"{course.replica} was dead already"
+            return
+        self._target.kill(course.replica)
+        course.hits = 1
+
+    def _end(self, course: Course, at_s: float) -> None:
+        event = "ended"
+        if course.state == "down":
+            event = "restarted"
+            if self._target.child_of(course.replica).state == "dead":
+                self._target.restart(course.replica)
+        elif course.plan.kind == "pause":
+            self._target.resume(course.replica)
+        else:
+            self._board.unwant(course.plan.id)
+        if course.plan.kind == "crash_at" and course.hits == 0:
+            course.detail = f"armed at {course.armed_s:.3f} s, {course.plan.parameters['point']} never reached"
+            course.started_s = NAN
+        course.state, course.ended_s = "over", at_s
+        self._undo.write(course.plan.id, "undone", self._how_to_undo(course))
+        self._progress.fault(course.plan.id, event, at_s)
+
+    def _carriers(self, course: Course) -> list[str]:
+        where = course.plan.parameters
+        return [course.replica] if course.on_process else self._target.names_of(where.get("from") or where["service"])
+
+    def _how_to_undo(self, course: Course) -> str:
+        if course.plan.kind == "pause":
+            return f"resume {course.replica}, process {self._target.child_of(course.replica).pid}"
+        if course.plan.kind == "kill":
+            return f"restart {course.replica}"
+        return f"clear the faults of {', '.join(self._carriers(course))}"
+
+
+def fault_body(fault: PlannedFault) -> dict[str, Any]:
+    """The fault as a replica's fault endpoint wants it: `to` and `path`, or `route`, or the crash point."""
+    mine = ("from", "service", "replica", "restart_after_s")
+    return {"id": fault.id, "kind": fault.kind, **{k: v for k, v in fault.parameters.items() if k not in mine}}

@@ -1,0 +1,337 @@
+"""The clients: the same journeys, patience and conclusions as the load generator's.
+
+Open load: arrivals start when the plan says, a bounded pool of users executes them. What finds no user waits, and is
+dropped and counted if it waits too long. Closed load: so many users, one journey after the other, with pauses.
+
+An answer is ok, fail or unknown; when in doubt, unknown. A money operation is repeated with the same key until
+somebody says how it ended or its deadline has passed. A 5xx is a failure only if its body says that it failed.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from simulator.hosts import Replica
+from simulator.inputs import Arrival, SimulationInput, Stage
+from simulator.kernel import Kernel, Steps
+from simulator.network import Network, NotSent, Reply, Unknown
+from simulator.recorder import Recorder
+
+PAUSE_FIRST_S = 0.1
+PAUSE_MAX_S = 1.0
+CLIENT = "client"
+"""The load generator's name as the source of a link."""
+
+NO_BODY: dict[str, Any] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What the client is about to pay for."""
+
+    order_no: str = ""
+    amount_minor: int = 0
+    currency: str = ""
+
+
+class StepFailed(Exception):
+    """A step before the money operation did not succeed."""
+
+
+def outcome_of(reply: Reply) -> str:
+    """The outcome of one attempt. status 0 with body `sent`: nobody answered."""
+    if reply.status == 0:
+        return "unknown" if reply.body["sent"] else "fail"
+    if reply.status < 300:
+        return "ok"
+    return "unknown" if reply.status >= 500 and reply.body.get("status") != "failed" else "fail"
+
+
+def describe(reply: Reply) -> str:
+    """The error column: '' for success."""
+    return "" if 200 <= reply.status < 300 else str(reply.body.get("code") or f"http_{reply.status}")
+
+
+@dataclass
+class Pool:
+    """Slots that rest in order (the longest rest first), and arrivals that wait for one."""
+
+    size: int
+    patience_s: float
+    idle: deque[int] = field(default_factory=deque)
+    waiting: deque[Arrival] = field(default_factory=deque)
+    started: int = 0
+    dropped: int = 0
+    lags_s: list[float] = field(default_factory=list)
+
+    def arrive(self, arrival: Arrival, now_s: float) -> int | None:
+        """The slot that takes the arrival at once, or None."""
+        self._give_up(now_s)
+        self.lags_s.append(now_s - arrival.at_s)
+        if self.idle:
+            self.started += 1
+            return self.idle.popleft()
+        if len(self.waiting) >= self.size:
+            self.dropped += 1
+        else:
+            self.waiting.append(arrival)
+        return None
+
+    def free(self, slot: int, now_s: float) -> Arrival | None:
+        """What the slot does next, or None: it rests."""
+        self._give_up(now_s)
+        if not self.waiting:
+            self.idle.append(slot)
+            return None
+        self.started += 1
+        return self.waiting.popleft()
+
+    def _give_up(self, now_s: float) -> None:
+        while self.waiting and now_s - self.waiting[0].at_s > self.patience_s:
+            self.waiting.popleft()
+            self.dropped += 1
+
+
+class Clients:
+    """All clients of a run: one process, that shares the host with the platform."""
+
+    def __init__(
+        self, kernel: Kernel, network: Network, source: Replica, plan: SimulationInput, recorder: Recorder
+    ) -> None:
+        self._kernel, self._network, self._source = kernel, network, source
+        self._plan, self._recorder = plan, recorder
+        self.pool = Pool(plan.load.pool, plan.load.timeout_s)
+        self.planned = len(plan.arrivals)
+        self.interrupted: dict[int, Any] = {}
+        self._users_wanted = 0
+        self._journeys: dict[int, Iterator[Arrival]] = {}
+
+    def start(self) -> None:
+        """Put the whole load on the agenda."""
+        if self._plan.load.kind == "closed":
+            self._start_closed()
+            return
+        self.pool.idle.extend(range(self.pool.size))
+        for arrival in self._plan.arrivals:
+            self._kernel.at(arrival.at_s, self._release(arrival))
+
+    def finish(self) -> None:
+        """The run is over: who is still in the middle of a money operation does not know how it ended."""
+        for row in self.interrupted.values():
+            self._recorder.payments.append({**row, "ended_s": self._kernel.now_s})
+        self.pool.dropped += len(self.pool.waiting)
+
+    def _release(self, arrival: Arrival) -> Any:
+        def arrive() -> None:
+            slot = self.pool.arrive(arrival, self._kernel.now_s)
+            if slot is not None:
+                self._source.process.spawn(self._occupy(slot, arrival))
+
+        return arrive
+
+    def _occupy(self, slot: int, arrival: Arrival) -> Steps[None]:
+        current: Arrival | None = arrival
+        while current is not None:
+            yield from self._journey(slot, current, current.at_s)
+            current = self.pool.free(slot, self._kernel.now_s)
+
+    def _start_closed(self) -> None:
+        # A stage with fewer users sends the highest numbers home; one with more goes on with the same users as before.
+        self.planned = 0
+        working: set[int] = set()
+        for stage in self._plan.load.stages:
+            self._kernel.at(stage.start_s, partial(self._staff, stage, working))
+
+    def _staff(self, stage: Stage, working: set[int]) -> None:
+        self._users_wanted = stage.users
+        for user in range(stage.users):
+            if user not in working:
+                working.add(user)
+                self._source.process.spawn(self._work(user, working))
+
+    def _work(self, user: int, working: set[int]) -> Steps[None]:
+        source = self._plan.user_journeys
+        if source is None:
+            raise ValueError("a closed load needs `user_journeys`")
+        journeys = self._journeys.setdefault(user, source(user))
+        while user < self._users_wanted and self._kernel.now_s < self._plan.load_s:
+            self.planned += 1
+            self.pool.started += 1
+            yield from self._journey(user, next(journeys), self._kernel.now_s)
+            yield self._source.process.sleep(self._plan.load.think_s)
+        working.discard(user)
+
+    def _journey(self, slot: int, arrival: Arrival, intended_s: float) -> Steps[None]:
+        journey = Journey(self._kernel, self._network, self._source, self._plan, self._recorder, self.interrupted)
+        yield from journey.run(slot + 1, arrival, intended_s)
+
+
+class Journey:
+    """One arrival, executed by one user."""
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        network: Network,
+        source: Replica,
+        plan: SimulationInput,
+        recorder: Recorder,
+        interrupted: dict[int, Any],
+    ) -> None:
+        self._kernel, self._network, self._source = kernel, network, source
+        self._plan, self._recorder = plan, recorder
+        self._interrupted = interrupted
+        self._user_id = 0
+        self._arrival: Arrival
+        self._intended_s = 0.0
+        self._step_intended_s = 0.0
+
+    def run(self, user_id: int, arrival: Arrival, intended_s: float) -> Steps[None]:
+        """Do it all; the outcome is in the records."""
+        self._user_id, self._arrival = user_id, arrival
+        self._intended_s = self._step_intended_s = intended_s
+        if arrival.journey == "browse":
+            yield from self._browse()
+            return
+        order, gid = yield from self._pay()
+        if arrival.journey == "refund" and gid:
+            body = {"gid": gid, "amount_minor": order.amount_minor}
+            route = "POST /payments/{gid}/refunds"
+            yield from self._settle("refund", route, "GET /refunds/{gid}", body, order, self._step_intended_s)
+
+    def _browse(self) -> Steps[None]:
+        try:
+            yield from self._need("goods_list", "order", "GET /goods", NO_BODY)
+            yield from self._need("goods", "order", "GET /goods/{goods_id}", {"goods_id": self._arrival.goods_id})
+            yield from self._need("cart_get", "cart", "GET /cart", NO_BODY)
+        except StepFailed:
+            return  # the request's own record says why
+
+    def _pay(self) -> Steps[tuple[Order, str]]:
+        try:
+            order = yield from self._check_out()
+        except StepFailed as failure:
+            # The client wanted to pay and could not: an operation that failed, certainly without a charge.
+            row = self._row("pay", Order(), self._intended_s, self._kernel.now_s)
+            self._record(row, "fail", "", str(failure))
+            return Order(), ""
+        body = {"order_no": order.order_no, "amount_minor": order.amount_minor, "currency": order.currency}
+        body["method"] = self._arrival.method
+        gid = yield from self._settle("pay", "POST /payments", "GET /payments/{gid}", body, order, self._intended_s)
+        return order, gid
+
+    def _check_out(self) -> Steps[Order]:
+        goods = {"goods_id": self._arrival.goods_id}
+        yield from self._need("goods", "order", "GET /goods/{goods_id}", goods)
+        yield from self._need("cart_put", "cart", "PUT /cart/items/{goods_id}", {**goods, "count": self._arrival.count})
+        created = yield from self._need("order_create", "order", "POST /orders", {"pay_method": self._arrival.method})
+        return Order(created.body["order_no"], created.body["total_minor"], created.body["currency"])
+
+    def _settle(
+        self, kind: str, route: str, poll: str, body: dict[str, Any], order: Order, intended_s: float
+    ) -> Steps[str]:
+        """Carry a money operation to its end and record it; the gid if it succeeded, else ''."""
+        row = self._row(kind, order, intended_s, self._kernel.now_s)
+        self._interrupted[id(row)] = row
+        outcome, gid, error = yield from self._negotiate(kind, route, poll, body)
+        del self._interrupted[id(row)]
+        self._record(row, outcome, gid, error)
+        return gid if outcome == "ok" else ""
+
+    def _negotiate(self, kind: str, route: str, poll: str, body: dict[str, Any]) -> Steps[tuple[str, str, str]]:
+        until_s = self._kernel.now_s + self._plan.load.deadline_s
+        keyed = {**body, "key": f"{self._arrival.key}-{kind}"}
+        polled_gid, in_doubt, pause_s = "", False, PAUSE_FIRST_S
+        while True:
+            if polled_gid:
+                reply = yield from self._ask("poll", "gateway", poll, {"gid": polled_gid})
+            else:
+                reply = yield from self._ask(kind, "gateway", route, keyed)
+            gid = polled_gid or str(reply.body.get("gid") or "")
+            answer = "doubtful" if polled_gid and outcome_of(reply) != "ok" else _judge(reply)
+            if answer == "succeeded":
+                return "ok", gid, ""
+            if answer == "failed":
+                return "fail", gid, str(reply.body.get("reason") or describe(reply) or "failed")
+            if answer == "processing":
+                polled_gid = gid
+            in_doubt = in_doubt or answer != "not done"
+            if self._kernel.now_s + pause_s >= until_s:
+                error = f"deadline passed; last: {describe(reply) or 'processing'}"
+                return ("unknown" if in_doubt else "fail"), gid, error
+            yield self._source.process.sleep(pause_s)
+            # Waiting before a repetition is the client's own will: the repetition is intended only now.
+            self._step_intended_s = self._kernel.now_s
+            pause_s = min(2 * pause_s, PAUSE_MAX_S)
+
+    def _need(self, step: str, service: str, route: str, body: dict[str, Any]) -> Steps[Reply]:
+        reply = yield from self._ask(step, service, route, body)
+        if outcome_of(reply) != "ok":
+            raise StepFailed(f"{step}: {describe(reply)}")
+        return reply
+
+    def _ask(self, step: str, service: str, route: str, body: dict[str, Any]) -> Steps[Reply]:
+        started_s, intended_s = self._kernel.now_s, self._step_intended_s
+        request = {**body, "user_id": self._user_id}
+        try:
+            reply: Reply = yield self._network.call(
+                self._source,
+                service,
+                route,
+                request,
+                self._plan.load.timeout_s,
+                self._plan.calibration.client_request_cpu_s,
+                tries=1,
+            )
+        except NotSent:
+            reply = Reply(0, {"sent": False, "code": "refused"})
+        except Unknown as unknown:
+            reply = Reply(0, {"sent": True, "code": str(unknown)})
+        self._step_intended_s = self._kernel.now_s
+        self._recorder.request(
+            intended_s,
+            started_s,
+            self._arrival.key,
+            self._arrival.journey,
+            step,
+            reply,
+            outcome_of(reply),
+            describe(reply),
+            self._kernel.now_s,
+        )
+        return reply
+
+    def _row(self, kind: str, order: Order, intended_s: float, started_s: float) -> dict[str, Any]:
+        return {
+            "operation": self._arrival.key,
+            "kind": kind,
+            "key": f"{self._arrival.key}-{kind}",
+            "gid": "",
+            "order_no": order.order_no,
+            "amount_minor": order.amount_minor,
+            "currency": order.currency,
+            "method": self._arrival.method,
+            "intended_s": intended_s,
+            "started_s": started_s,
+            "ended_s": self._kernel.now_s,
+            "outcome": "unknown",
+            "error": "interrupted",
+        }
+
+    def _record(self, row: dict[str, Any], outcome: str, gid: str, error: str) -> None:
+        told = {"outcome": outcome, "gid": gid, "error": error, "ended_s": self._kernel.now_s}
+        self._recorder.payments.append({**row, **told})
+
+
+def _judge(reply: Reply) -> str:
+    """What an answer means for a money operation that is still open."""
+    outcome = outcome_of(reply)
+    if outcome == "unknown" or reply.body.get("code") == "idempotency_key_in_use":
+        return "doubtful"
+    if reply.status == 0:
+        return "not done"
+    if outcome == "fail" or reply.body.get("status") == "failed":
+        return "failed"
+    return "succeeded" if reply.body.get("status") == "succeeded" else "processing"

@@ -1,0 +1,224 @@
+"""The coordinator's interpreter, and the gateway's tables that it keeps its records in."""
+
+from collections import deque
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from settlement.protocol import coordinator
+from settlement.protocol.crashpoints import AFTER, BEFORE
+from settlement.protocol.lease import Lease, claim, grant, renew
+from settlement.protocol.messages import (
+    Answer,
+    CancelTimer,
+    CoordinatorPhase,
+    Decision,
+    Effect,
+    Event,
+    Fenced,
+    Message,
+    Outcome,
+    OutcomeAsked,
+    Participant,
+    Persist,
+    Recovered,
+    Reply,
+    Send,
+    SetTimer,
+    Started,
+    TimerFired,
+    TransactionRecord,
+)
+from simulator.faults import CrashPoints
+from simulator.hosts import Replica
+from simulator.kernel import Future, Steps
+from simulator.node import Node, Payload
+
+
+@dataclass
+class Transaction:
+    """A durable row of the gateway: record, lease, and what the audit wants to know. Times in seconds."""
+
+    gid: str
+    kind: str
+    key: str
+    payload: Payload
+    record: TransactionRecord
+    lease: Lease
+    begun_s: float
+    decided_s: float | None = None
+    closed_s: float | None = None
+    exhausted_s: float | None = None
+
+
+@dataclass
+class TransactionStore:
+    """The gateway's database, shared by its replicas."""
+
+    rows: dict[str, Transaction] = field(default_factory=dict)
+    unfinished: dict[str, Transaction] = field(default_factory=dict)
+    keys: dict[tuple[int, str], str] = field(default_factory=dict)
+    created: int = 0
+
+    def new_gid(self, prefix: str) -> str:
+        """A number nobody had before."""
+        self.created += 1
+        return f"{prefix}-{self.created:08d}"
+
+    def save(self, record: TransactionRecord, now_s: float, lease_ms: int) -> bool:
+        """Compare-and-set on the epoch; also renews the lease. False: somebody else took the transaction over."""
+        row = self.rows[record.gid]
+        if row.lease.epoch != record.epoch:
+            return False
+        row.record, row.lease = record, renew(row.lease, int(now_s * 1000), lease_ms)
+        if record.decision is not None and row.decided_s is None:
+            row.decided_s = now_s
+        if record.phase is CoordinatorPhase.CLOSED and row.closed_s is None:
+            row.closed_s = now_s
+        if record.phase is CoordinatorPhase.EXHAUSTED and row.exhausted_s is None:
+            row.exhausted_s = now_s
+        if record.phase in (CoordinatorPhase.CLOSED, CoordinatorPhase.EXHAUSTED):
+            self.unfinished.pop(record.gid, None)
+        return True
+
+    def add(self, row: Transaction) -> None:
+        """A new transaction and its idempotency key, in one local transaction."""
+        self.rows[row.gid] = self.unfinished[row.gid] = row
+        self.keys[row.payload.user_id, row.key] = row.gid
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What becomes the row of a transaction at its first `Persist`."""
+
+    kind: str
+    key: str
+    payload: Payload
+
+
+class Messenger(Protocol):
+    """Carries the coordinator's messages; answers come back through `CoordinatorNode.feed`."""
+
+    def __call__(self, gid: str, to: str, message: Message) -> None:
+        """Send without waiting."""
+        ...
+
+
+class CoordinatorNode(Node):
+    """Drives the transactions of one gateway replica, one event at a time for each."""
+
+    def __init__(
+        self,
+        replica: Replica,
+        crash_points: CrashPoints,
+        commit_s: float,
+        store: TransactionStore,
+        timing: coordinator.CoordinatorTiming,
+        lease_ms: int,
+    ) -> None:
+        super().__init__(replica, crash_points, commit_s)
+        self._store, self._timing, self._lease_ms = store, timing, lease_ms
+        self.send: Messenger = _nobody
+        self._states: dict[str, coordinator.CoordinatorState] = {}
+        self._inbox: dict[str, deque[Event]] = {}
+        self._drafts: dict[str, Draft] = {}
+        self._waiters: dict[str, Future] = {}
+
+    def begin(self, gid: str, draft: Draft, participants: tuple[Participant, ...]) -> Future:
+        """Start a transaction; the future `Answer` is None if another replica took it over meanwhile."""
+        self._drafts[gid] = draft
+        self._states[gid] = coordinator.CoordinatorState(gid, timing=self._timing)
+        self._waiters[gid] = Future()
+        waiter = self._waiters[gid]
+        self.feed(gid, Started(participants))
+        return waiter
+
+    def feed(self, gid: str, event: Event) -> None:
+        """Something happened to a transaction of this replica (events of forgotten ones are stale: ignored)."""
+        if gid in self._inbox:
+            self._inbox[gid].append(event)
+        elif gid in self._states:
+            self._inbox[gid] = deque([event])
+            self.process.spawn(self._drain(gid))
+
+    def decision_of(self, gid: str) -> Decision | None:
+        """Answer an inquiry from the durable record: any replica can. None: undecided, keep waiting."""
+        row = self._store.rows.get(gid)
+        state = coordinator.CoordinatorState(gid)
+        if row is not None:
+            record = row.record
+            state = replace(state, phase=record.phase, participants=record.participants, decision=record.decision)
+        state, effects = coordinator.handle(state, OutcomeAsked("participant"))
+        for effect in effects:
+            self._passed(coordinator.ROLE, state.phase, effect, BEFORE)
+            self._passed(coordinator.ROLE, state.phase, effect, AFTER)
+        message = next(effect.message for effect in effects if isinstance(effect, Reply))
+        assert isinstance(message, Outcome)  # noqa: S101 - narrows the type
+        return message.decision
+
+    def recover(self) -> Steps[None]:
+        """One round of the recovery worker: take over what nobody drives any more."""
+        now_ms = self.process.kernel.now_ms
+        for row in [row for row in self._store.unfinished.values() if row.lease.is_lapsed(now_ms)]:
+            if not row.lease.is_lapsed(self.process.kernel.now_ms) or row.gid not in self._store.unfinished:
+                continue  # another replica was faster
+            row.lease = claim(row.lease, self.replica.name, self.process.kernel.now_ms, self._lease_ms)
+            row.record = replace(row.record, epoch=row.lease.epoch)
+            record = row.record
+            yield self.process.work(self._commit_s)
+            self._states[row.gid] = coordinator.CoordinatorState(row.gid, timing=self._timing)
+            self.feed(row.gid, Recovered(record))
+
+    def _drain(self, gid: str) -> Steps[None]:
+        inbox = self._inbox[gid]
+        while inbox and gid in self._states:
+            state, effects = coordinator.handle(self._states[gid], inbox.popleft())
+            self._states[gid] = state
+            yield from self._run(state, effects)
+            if state.phase in (CoordinatorPhase.CLOSED, CoordinatorPhase.FENCED):
+                self._forget(gid)
+        del self._inbox[gid]
+
+    def _run(self, state: coordinator.CoordinatorState, effects: tuple[Effect, ...]) -> Steps[None]:
+        for effect in effects:
+            self._passed(coordinator.ROLE, state.phase, effect, BEFORE)
+            if isinstance(effect, Persist):
+                saved = self._persist(effect)
+                yield self.process.work(self._commit_s)
+                if not saved:
+                    self._inbox[state.gid].appendleft(Fenced())
+                    return
+            else:
+                self._perform(state.gid, effect)
+            self._passed(coordinator.ROLE, state.phase, effect, AFTER)
+
+    def _persist(self, effect: Persist) -> bool:
+        record, now_s = effect.record, self.process.kernel.now_s
+        assert isinstance(record, TransactionRecord)  # noqa: S101 - narrows the type
+        draft = self._drafts.pop(record.gid, None)
+        if draft is not None:
+            lease = grant(self.replica.name, int(now_s * 1000), self._lease_ms)
+            self._store.add(Transaction(record.gid, draft.kind, draft.key, draft.payload, record, lease, now_s))
+        return self._store.save(record, now_s, self._lease_ms)
+
+    def _perform(self, gid: str, effect: Effect) -> None:
+        if isinstance(effect, Send):
+            self.send(gid, effect.to, effect.message)
+        elif isinstance(effect, SetTimer):
+            self._set_timer(gid, effect, lambda: self.feed(gid, TimerFired(effect.name)))
+        elif isinstance(effect, CancelTimer):
+            self._cancel_timer(gid, effect.name)
+        elif isinstance(effect, Reply) and isinstance(effect.message, Answer):
+            self._answer(gid, effect.message)
+
+    def _answer(self, gid: str, answer: Answer | None) -> None:
+        waiter = self._waiters.pop(gid, None)
+        if waiter is not None:
+            waiter.settle(answer)
+
+    def _forget(self, gid: str) -> None:
+        self._states.pop(gid, None)
+        self._answer(gid, None)
+
+
+def _nobody(gid: str, to: str, message: Message) -> None:
+    raise RuntimeError(f"no messenger for {message} to {to} in {gid}")

@@ -1,0 +1,132 @@
+"""Faults: what is done to links, routes and processes, and when.
+
+`LinkFaults` answers, for one call, what goes wrong with it; `CrashPoints` kills a process at a named moment of the
+protocol. Both only know faults that are active now; `simulator.timeline` switches them on and off. Chance is drawn from
+one stream per fault, so that adding a fault does not change the luck of another.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from simulator.hosts import Replica
+from simulator.inputs import Fault
+from simulator.kernel import Crashed
+from simulator.randomness import Draws, Streams
+
+
+@dataclass
+class ActiveFault:
+    """A fault that is on; `hits` counts what it did."""
+
+    fault: Fault
+    luck: Draws
+    hits: int = 0
+
+    def hit(self) -> bool:
+        """Whether this one is struck, by the fault's share; counts it."""
+        share = float(self.fault.parameters.get("share", 1.0))
+        struck = share >= 1.0 or self.luck.draw() < share
+        self.hits += struck
+        return struck
+
+    def delay_s(self) -> float:
+        """How long a struck call is held up: delay +- jitter."""
+        parameters = self.fault.parameters
+        jitter_ms = float(parameters.get("jitter_ms") or 0.0)
+        spread_ms = jitter_ms * (2 * self.luck.draw() - 1) if jitter_ms else 0.0
+        return max(0.0, float(parameters["delay_ms"]) + spread_ms) / 1000
+
+
+@dataclass
+class Trouble:
+    """What goes wrong with one call: held up, answered `status` and not executed, or executed and not answered."""
+
+    delay_s: float = 0.0
+    status: int = 0
+    drop_reply: bool = False
+
+
+NO_TROUBLE = Trouble()
+
+
+class LinkFaults:
+    """The active latency, error and drop_reply faults."""
+
+    def __init__(self, streams: Streams) -> None:
+        self._streams = streams
+        self._active: list[ActiveFault] = []
+
+    def add(self, fault: Fault) -> ActiveFault:
+        """Switch a fault on."""
+        active = ActiveFault(fault, self._streams.uniform("fault", fault.id))
+        self._active.append(active)
+        return active
+
+    def remove(self, active: ActiveFault) -> None:
+        """Switch it off."""
+        self._active.remove(active)
+
+    def of_link(self, source: str, target: str, route: str) -> Trouble:
+        """Trouble on the caller's side of the link `source` -> `target`."""
+        if not self._active:
+            return NO_TROUBLE
+        return self._trouble(lambda parameters: _is_link(parameters, source, target, route))
+
+    def of_route(self, service: str, route: str) -> Trouble:
+        """Trouble on the server's side of `route`."""
+        if not self._active:
+            return NO_TROUBLE
+        return self._trouble(lambda parameters: _is_route(parameters, service, route))
+
+    def _trouble(self, concerns: Callable[[dict[str, object]], bool]) -> Trouble:
+        trouble = Trouble()
+        for active in self._active:
+            if not concerns(active.fault.parameters) or not active.hit():
+                continue
+            if active.fault.kind == "latency":
+                trouble.delay_s += active.delay_s()
+            elif active.fault.kind == "error":
+                trouble.status = int(active.fault.parameters.get("status", 503))
+            else:
+                trouble.drop_reply = True
+        return trouble
+
+
+def _is_link(parameters: dict[str, object], source: str, target: str, route: str) -> bool:
+    if parameters.get("to") != target or parameters.get("from") not in (None, source):
+        return False
+    return route.split(" ", 1)[1].startswith(str(parameters.get("path") or "/"))
+
+
+def _is_route(parameters: dict[str, object], service: str, route: str) -> bool:
+    return parameters.get("service") == service and parameters.get("route") in (None, "", route)
+
+
+@dataclass
+class ArmedCrash:
+    """A crash that waits for its moment; each replica counts for itself, the first to reach `nth` dies."""
+
+    fault: Fault
+    fire: Callable[[Replica], None]
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+class CrashPoints:
+    """Every interpreter passes its crash points through here."""
+
+    def __init__(self) -> None:
+        self.armed: list[ArmedCrash] = []
+
+    def passed(self, replica: Replica, point: str) -> None:
+        """The replica is at `point` now. Raises Crashed if that was its end."""
+        for crash in self.armed:
+            parameters = crash.fault.parameters
+            if parameters["service"] != replica.service or parameters["point"] != point:
+                continue
+            if parameters.get("replica") is not None and f"{replica.service}-{parameters['replica']}" != replica.name:
+                continue
+            crash.counts[replica.name] = crash.counts.get(replica.name, 0) + 1
+            if crash.counts[replica.name] >= int(parameters.get("nth") or 1):
+                self.armed.remove(crash)
+                crash.fire(replica)
+                raise Crashed(point)

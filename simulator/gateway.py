@@ -1,0 +1,172 @@
+"""The payment gateway: takes payments and refunds, remembers idempotency keys, and coordinates.
+
+A key points at its transaction from the moment the transaction exists. A repetition gets the transaction's answer once
+there is one, whichever replica decided it; until then 409: the first attempt may still be running somewhere.
+"""
+
+from typing import Any
+
+from settlement.protocol.coordinator import CoordinatorTiming
+from settlement.protocol.messages import (
+    AckReceived,
+    CoordinatorPhase,
+    Decide,
+    Decision,
+    Message,
+    Participant,
+    Prepare,
+    Vote,
+    VoteReceived,
+)
+from simulator.coordinator_node import CoordinatorNode, Draft, Transaction, TransactionStore
+from simulator.hosts import Replica
+from simulator.kernel import Steps
+from simulator.network import NotSent, Reply, Unknown
+from simulator.node import Payload
+from simulator.service import Answer, Platform, Service, problem
+
+CLOSE_POLL_S = 0.02
+_STATUS_OF_REASON = {
+    "declined": 402, "insufficient_funds": 402, "order_not_found": 404, "order_not_payable": 409, "out_of_stock": 409,
+    "order_not_refundable": 409, "payment_not_refundable": 409, "cancelled": 409, "amount_mismatch": 422,
+}  # fmt: skip
+
+
+class Gateway(Service):
+    """A replica of the gateway."""
+
+    def __init__(self, platform: Platform, replica: Replica, store: TransactionStore) -> None:
+        super().__init__(platform, replica)
+        self._store = store
+        plan = platform.plan
+        timing = CoordinatorTiming(
+            plan.setting("gateway.prepare_timeout_ms"),
+            plan.setting("gateway.retry_base_ms"),
+            plan.setting("gateway.retry_max_ms"),
+            plan.setting("gateway.retry_attempts_max"),
+        )
+        self.node = CoordinatorNode(
+            replica, platform.crash_points, platform.commit_s, store, timing, plan.setting("gateway.lease_ms")
+        )
+        self.node.send = self._send
+        self._delivering: set[tuple[str, str]] = set()
+        self.routes = {
+            "POST /payments": self._pay,
+            "GET /payments/{gid}": self._show,
+            "POST /payments/{gid}/refunds": self._refund,
+            "GET /refunds/{gid}": self._show,
+            "GET /transactions/{gid}/outcome": self._outcome,
+        }
+
+    def start(self) -> None:
+        """Start the recovery worker."""
+        self.process.every(self.platform.plan.setting_s("gateway.recovery_interval_ms"), self.node.recover)
+
+    # -- clients ----------------------------------------------------------------------------------------------------
+
+    def _pay(self, body: dict[str, Any]) -> Steps[Answer]:
+        gid = self._store.new_gid("pay")
+        payload = Payload(
+            user_id=body["user_id"],
+            order_no=body["order_no"],
+            amount_minor=body["amount_minor"],
+            currency=body["currency"],
+            method=body["method"],
+            out_trade_no=gid,
+        )
+        # A wallet cannot hold without charging: it is asked when everybody else has said yes.
+        participants = (Participant("order"), Participant("payment", asked_last=body["method"] == "wallet"))
+        return (yield from self._carry_out(gid, Draft("payment", body["key"], payload), participants))
+
+    def _refund(self, body: dict[str, Any]) -> Steps[Answer]:
+        paid = self._store.rows.get(body["gid"])
+        if paid is None or paid.kind != "payment" or paid.payload.user_id != body["user_id"]:
+            return problem(404, "payment_not_found")
+        yield from self._await_close(paid)
+        committed = paid.record.phase is CoordinatorPhase.CLOSED and paid.record.decision is Decision.COMMIT
+        if not committed or body["amount_minor"] != paid.payload.amount_minor:
+            return problem(409, "payment_not_refundable")
+        gid = self._store.new_gid("refund")
+        payload = Payload(
+            paid.payload.user_id, paid.payload.order_no, paid.payload.amount_minor, paid.payload.currency,
+            paid.payload.method, paid.payload.out_trade_no, payment_gid=paid.gid, refund_no=gid,
+        )  # fmt: skip
+        participants = (Participant("order"), Participant("payment"))
+        return (yield from self._carry_out(gid, Draft("refund", body["key"], payload), participants))
+
+    def _await_close(self, row: Transaction) -> Steps[None]:
+        """Who was just told of the decision may refund at once, a moment before the participants have applied it."""
+        until_s = self.platform.kernel.now_s + self.platform.plan.setting_s("gateway.prepare_timeout_ms")
+        while row.record.phase is not CoordinatorPhase.CLOSED and self.platform.kernel.now_s < until_s:
+            yield self.process.sleep(CLOSE_POLL_S)
+
+    def _carry_out(self, gid: str, draft: Draft, participants: tuple[Participant, ...]) -> Steps[Answer]:
+        known = self._store.keys.get((draft.payload.user_id, draft.key))
+        if known is not None:
+            return self._replay(self._store.rows[known], draft)
+        yield self.node.begin(gid, draft, participants)
+        return self._answer(self._store.rows[gid])
+
+    def _replay(self, row: Transaction, draft: Draft) -> Answer:
+        asked, before = draft.payload, row.payload
+        if (asked.order_no, asked.amount_minor, asked.method) != (before.order_no, before.amount_minor, before.method):
+            return problem(422, "idempotency_key_reused")
+        if row.record.decision is None:
+            return problem(409, "idempotency_key_in_use", gid=row.gid)
+        return self._answer(row)
+
+    def _answer(self, row: Transaction) -> Answer:
+        about = {"gid": row.gid, "order_no": row.payload.order_no, "amount_minor": row.payload.amount_minor}
+        if row.record.decision is None:  # this replica lost the transaction to another
+            return Answer(201, {**about, "status": "processing"})
+        if row.record.decision is Decision.COMMIT:
+            return Answer(201, {**about, "status": "succeeded"})
+        reason = row.record.reason
+        status = _STATUS_OF_REASON.get(reason, 503)
+        return Answer(status, {**about, "code": reason, "status": "failed", "reason": reason})
+
+    def _show(self, body: dict[str, Any]) -> Steps[Answer]:
+        row = self._store.rows.get(body["gid"])
+        if row is None or row.payload.user_id != body["user_id"]:
+            return problem(404, "payment_not_found")
+        return Answer(200, self._answer(row).body)
+        yield
+
+    # -- participants -----------------------------------------------------------------------------------------------
+
+    def _outcome(self, body: dict[str, Any]) -> Steps[Answer]:
+        return Answer(200, {"decision": self.node.decision_of(body["gid"])})
+        yield
+
+    def _send(self, gid: str, to: str, message: Message) -> None:
+        if isinstance(message, Prepare):
+            self.process.spawn(self._ask_vote(gid, to))
+        elif isinstance(message, Decide) and (gid, to) not in self._delivering:
+            self.process.spawn(self._deliver(gid, to, message.decision))
+
+    def _ask_vote(self, gid: str, to: str) -> Steps[None]:
+        timeout_s = self.platform.plan.setting_s("gateway.prepare_timeout_ms")
+        reply = yield from self._call(to, "POST /participant/prepare", gid, {}, timeout_s)
+        if reply is None or reply.status != 200:
+            # Until the decision an abort is always safe, also if it did vote: it will be told.
+            self.node.feed(gid, VoteReceived(to, Vote.NO, "participant_unavailable"))
+        else:
+            self.node.feed(gid, VoteReceived(to, reply.body["vote"], reply.body["reason"]))
+
+    def _deliver(self, gid: str, to: str, decision: Decision) -> Steps[None]:
+        self._delivering.add((gid, to))
+        timeout_s = self.platform.plan.setting_s("http.timeout_ms")
+        reply = yield from self._call(to, "POST /participant/decision", gid, {"decision": decision}, timeout_s)
+        self._delivering.discard((gid, to))
+        if reply is not None and reply.status == 200:
+            self.node.feed(gid, AckReceived(to))
+
+    def _call(self, to: str, route: str, gid: str, more: dict[str, Any], timeout_s: float) -> Steps[Reply | None]:
+        """The answer, or None if there is none."""
+        row = self._store.rows[gid]
+        body = {"gid": gid, "kind": row.kind, "payload": row.payload, **more}
+        try:
+            reply: Reply = yield self.platform.network.call(self.replica, to, route, body, timeout_s)
+        except (NotSent, Unknown):
+            return None
+        return reply

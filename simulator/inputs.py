@@ -1,0 +1,87 @@
+"""What the simulator is told: the same plan as every other world, in the simulator's own words.
+
+The lab's `Plan` is converted by its simulated world; the simulator itself knows nothing of scenarios, files or YAML.
+Times are seconds from the moment the first arrival is possible.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from settlement import settings as catalogue
+from simulator.calibration import Calibration
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """One journey of an open load. `key` is the stem of its idempotency keys."""
+
+    number: int
+    at_s: float
+    journey: str
+    method: str
+    goods_id: int
+    count: int
+    key: str
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault; `parameters` carry their units in their names (`delay_ms`, `restart_after_s`)."""
+
+    id: str
+    kind: str
+    at_s: float
+    until_s: float
+    parameters: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """`users` at work during [start_s, end_s) of a closed load."""
+
+    start_s: float
+    end_s: float
+    users: int
+
+
+@dataclass(frozen=True)
+class Load:
+    """How clients behave. `pool`: most journeys at once; `timeout_s`: an attempt; `deadline_s`: a money operation."""
+
+    kind: str = "open"
+    pool: int = 100
+    timeout_s: float = 5.0
+    deadline_s: float = 10.0
+    think_s: float = 1.0
+    stages: tuple[Stage, ...] = ()
+    mix: dict[str, float] = field(default_factory=dict)
+    methods: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SimulationInput:
+    """Everything a run depends on: equal inputs give equal histories, byte for byte.
+
+    `user_journeys`: what closed user number n does, one journey after the other (open loads have `arrivals` instead).
+    """
+
+    seed: int
+    duration_s: float
+    load_s: float
+    arrivals: tuple[Arrival, ...]
+    calibration: Calibration
+    faults: tuple[Fault, ...] = ()
+    load: Load = Load()
+    topology: str = "split"
+    replicas: dict[str, int] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    user_journeys: Callable[[int], Iterator[Arrival]] | None = None
+
+    def setting(self, name: str) -> Any:
+        """The runtime setting `name`: the scenario's value or the platform's default."""
+        return self.settings.get(name, catalogue.SETTINGS[name].default)
+
+    def setting_s(self, name: str) -> float:
+        """A setting in milliseconds, as seconds."""
+        return float(self.setting(name)) / 1000

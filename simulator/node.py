@@ -1,0 +1,55 @@
+"""What the interpreters of the shipped protocol share: crash points, timers, and what a transaction is about.
+
+The two roles are in `coordinator_node` and `participant_node`: the same `handle` functions as in the services, in
+virtual time. Effects run strictly in order, and every one passes its crash points. What is in a store
+(`TransactionStore`, `BarrierStore`) is the database: it survives a crash, and all replicas of a service share it. What
+is in a node dies with its process; a restart feeds `Recovered(record)`. A commit takes time, but its change is made at
+one instant, together with the business change that belongs to it: a process dies before it or after it, never in the
+middle.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from settlement.protocol.crashpoints import name_of
+from settlement.protocol.messages import Effect, SetTimer
+from simulator.faults import CrashPoints
+from simulator.hosts import Replica
+from simulator.kernel import Timer
+
+
+@dataclass(frozen=True)
+class Payload:
+    """What a transaction is about; travels with prepare and decision. Amounts are minor units."""
+
+    user_id: int
+    order_no: str
+    amount_minor: int
+    currency: str
+    method: str
+    out_trade_no: str
+    payment_gid: str = ""
+    refund_no: str = ""
+
+
+class Node:
+    """What both roles need: the crash points and timers of the process they run in."""
+
+    def __init__(self, replica: Replica, crash_points: CrashPoints, commit_s: float) -> None:
+        self.replica, self.process = replica, replica.process
+        self._crash_points, self._commit_s = crash_points, commit_s
+        self._timers: dict[tuple[str, str], Timer] = {}
+
+    def _passed(self, role: str, phase: StrEnum, effect: Effect, side: str) -> None:
+        if self._crash_points.armed:
+            self._crash_points.passed(self.replica, name_of(role, phase, effect, side))
+
+    def _set_timer(self, gid: str, effect: SetTimer, action: Callable[[], None]) -> None:
+        self._cancel_timer(gid, effect.name)
+        self._timers[gid, effect.name] = self.process.after(effect.delay_ms / 1000, action)
+
+    def _cancel_timer(self, gid: str, name: str) -> None:
+        timer = self._timers.pop((gid, name), None)
+        if timer is not None:
+            timer.cancel()

@@ -1,0 +1,234 @@
+"""The order service and its neighbour, the cart: goods, carts, orders, stock, and the order's half of a transaction.
+
+At most one transaction holds an order. A pending order reserves nothing; stock moves available -> reserved -> sold with
+the payment's transaction, and back with an abort or a refund.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from simulator.hosts import Replica
+from simulator.kernel import Steps
+from simulator.network import NotSent, Reply, Unknown
+from simulator.node import Payload
+from simulator.participant_node import Action, BarrierStore, Change, ParticipantNode, Refused
+from simulator.participants import participant_routes
+from simulator.service import Answer, Platform, Service, problem
+
+PAGE_SIZE = 20
+_HELD = {"payment": "paying", "refund": "refunding"}
+
+
+def price_minor(goods_id: int) -> int:
+    """The generated price of an article: 1.00 to 99.99, the same as in the real catalogue."""
+    return 100 + (goods_id * 7_919) % 9_900
+
+
+@dataclass
+class Order:
+    """One row. `holder_gid`: the one transaction that holds it now, or ''."""
+
+    order_no: str
+    user_id: int
+    lines: tuple[tuple[int, int], ...]
+    total_minor: int
+    currency: str
+    created_s: float
+    status: str = "pending"
+    holder_gid: str = ""
+    paid_gid: str = ""
+    refund_gid: str = ""
+
+
+@dataclass
+class Stock:
+    """Units of one article; every unit is in exactly one of the three places."""
+
+    initial_units: int
+    available_units: int
+    reserved_units: int = 0
+    sold_units: int = 0
+
+
+@dataclass
+class OrderStore:
+    """The order service's database. `outbox`: carts ordered and not cleared yet, by number of the event."""
+
+    orders: dict[str, Order] = field(default_factory=dict)
+    stock: dict[int, Stock] = field(default_factory=dict)
+    barrier: BarrierStore = field(default_factory=BarrierStore)
+    outbox: dict[int, tuple[int, tuple[tuple[int, int], ...]]] = field(default_factory=dict)
+
+
+class Cart(Service):
+    """Carts by user; the store is {user: {goods: count}}."""
+
+    def __init__(self, platform: Platform, replica: Replica, store: dict[int, dict[int, int]]) -> None:
+        super().__init__(platform, replica)
+        self._store = store
+        self.routes = {
+            "GET /cart": self._get,
+            "PUT /cart/items/{goods_id}": self._put,
+            "GET /internal/carts/{user_id}": self._get,
+            "POST /events": self._ordered,
+        }
+
+    def _get(self, body: dict[str, Any]) -> Steps[Answer]:
+        return Answer(200, {"items": sorted(self._store.get(body["user_id"], {}).items())})
+        yield
+
+    def _put(self, body: dict[str, Any]) -> Steps[Answer]:
+        self._store.setdefault(body["user_id"], {})[body["goods_id"]] = body["count"]
+        yield self.process.work(self.platform.commit_s)
+        return Answer(200, {})
+
+    def _ordered(self, body: dict[str, Any]) -> Steps[Answer]:
+        for user_id, lines in body["events"]:
+            cart = self._store.get(user_id, {})
+            for goods_id, _count in lines:
+                cart.pop(goods_id, None)
+        yield self.process.work(self.platform.commit_s)
+        return Answer(200, {})
+
+
+class OrderBusiness:
+    """What the order service holds for a transaction."""
+
+    def __init__(self, store: OrderStore) -> None:
+        self._store = store
+
+    def reach_out(self, action: Action, gid: str, kind: str, payload: Payload) -> Steps[None]:
+        """Nothing to do elsewhere."""
+        return
+        yield
+
+    def change(self, action: Action, gid: str, kind: str, payload: Payload, outside: Any) -> Change:
+        """Hold the order and its stock, finish them, or give them back."""
+        order = self._store.orders.get(payload.order_no)
+        if action is Action.RESERVE:
+            return self._reserve(gid, kind, payload, order)
+        if order is None or order.holder_gid != gid or order.status != _HELD[kind]:
+            if action is Action.CONFIRM:
+                raise AssertionError(f"{gid} commits an order that it does not hold: {order}")
+            return lambda: None
+        if action is Action.CONFIRM:
+            return lambda: self._confirm(gid, kind, order)
+        return lambda: self._release(kind, order)
+
+    def _reserve(self, gid: str, kind: str, payload: Payload, order: Order | None) -> Change:
+        if order is None or order.user_id != payload.user_id:
+            raise Refused("order_not_found")
+        if (payload.amount_minor, payload.currency) != (order.total_minor, order.currency):
+            raise Refused("amount_mismatch")
+        if kind == "refund":
+            if order.status != "paid" or order.paid_gid != payload.payment_gid:
+                raise Refused("order_not_refundable")
+            return lambda: self._hold(gid, kind, order)
+        if order.status != "pending":
+            raise Refused("order_not_payable")
+        if any(self._store.stock[goods_id].available_units < count for goods_id, count in order.lines):
+            raise Refused("out_of_stock")
+        return lambda: self._hold(gid, kind, order)
+
+    def _hold(self, gid: str, kind: str, order: Order) -> None:
+        order.status, order.holder_gid = _HELD[kind], gid
+        if kind == "payment":
+            self._move(order, "available_units", "reserved_units")
+
+    def _confirm(self, gid: str, kind: str, order: Order) -> None:
+        order.holder_gid = ""
+        if kind == "refund":
+            order.status, order.refund_gid = "refunded", gid
+            self._move(order, "sold_units", "available_units")
+        else:
+            order.status, order.paid_gid = "paid", gid
+            self._move(order, "reserved_units", "sold_units")
+
+    def _release(self, kind: str, order: Order) -> None:
+        order.holder_gid = ""
+        order.status = "paid" if kind == "refund" else "pending"
+        if kind == "payment":
+            self._move(order, "reserved_units", "available_units")
+
+    def _move(self, order: Order, source: str, target: str) -> None:
+        for goods_id, count in order.lines:
+            stock = self._store.stock[goods_id]
+            setattr(stock, source, getattr(stock, source) - count)
+            setattr(stock, target, getattr(stock, target) + count)
+
+
+class OrderService(Service):
+    """A replica of the order service."""
+
+    def __init__(self, platform: Platform, replica: Replica, store: OrderStore) -> None:
+        super().__init__(platform, replica)
+        self._store = store
+        interval_ms = platform.plan.setting("order.orphan_interval_ms")
+        self.node = ParticipantNode(
+            replica, platform.crash_points, platform.commit_s, store.barrier, OrderBusiness(store), interval_ms
+        )
+        self.routes = {
+            "GET /goods": self._goods_list,
+            "GET /goods/{goods_id}": self._goods,
+            "POST /orders": self._create,
+            **participant_routes(platform, self.node),
+        }
+
+    def start(self) -> None:
+        """Set the timers of what is in doubt; start the outbox relay."""
+        self.node.recover()
+        self.process.every(self.platform.plan.setting_s("outbox.poll_interval_ms"), self._relay)
+
+    def _goods_list(self, body: dict[str, Any]) -> Steps[Answer]:
+        return Answer(200, {"goods": sorted(self._store.stock)[:PAGE_SIZE]})
+        yield
+
+    def _goods(self, body: dict[str, Any]) -> Steps[Answer]:
+        stock = self._store.stock.get(body["goods_id"])
+        if stock is None:
+            return problem(404, "goods_not_found")
+        return Answer(200, {"price_minor": price_minor(body["goods_id"]), "available_units": stock.available_units})
+        yield
+
+    def _create(self, body: dict[str, Any]) -> Steps[Answer]:
+        user_id = body["user_id"]
+        timeout_s = self.platform.plan.setting_s("http.timeout_ms")
+        try:
+            cart: Reply = yield self.platform.network.call(
+                self.replica, "cart", "GET /internal/carts/{user_id}", {"user_id": user_id}, timeout_s
+            )
+        except (NotSent, Unknown):
+            return problem(503, "cart_unavailable")
+        if cart.status != 200:
+            return problem(503, "cart_unavailable")
+        lines = tuple(cart.body["items"])
+        if not lines:
+            return problem(409, "cart_empty")
+        order = self._insert(user_id, lines)
+        yield self.process.work(self.platform.commit_s)
+        return Answer(201, {"order_no": order.order_no, "total_minor": order.total_minor, "currency": order.currency})
+
+    def _insert(self, user_id: int, lines: tuple[tuple[int, int], ...]) -> Order:
+        number = f"order-{len(self._store.orders) + 1:08d}"
+        total_minor = sum(price_minor(goods_id) * count for goods_id, count in lines)
+        currency = str(self.platform.plan.setting("gateway.currency"))
+        order = Order(number, user_id, lines, total_minor, currency, self.platform.kernel.now_s)
+        self._store.orders[number] = order
+        self._store.outbox[len(self._store.orders)] = (user_id, lines)
+        return order
+
+    def _relay(self) -> Steps[None]:
+        size_max = int(self.platform.plan.setting("outbox.batch_size_max"))
+        batch = list(self._store.outbox.items())[:size_max]
+        if not batch:
+            return
+        timeout_s = self.platform.plan.setting_s("http.timeout_ms")
+        try:
+            reply: Reply = yield self.platform.network.call(
+                self.replica, "cart", "POST /events", {"events": [event for _, event in batch]}, timeout_s
+            )
+        except (NotSent, Unknown):
+            return  # at least once: the next round sends it again
+        if reply.status == 200:
+            for number, _event in batch:
+                self._store.outbox.pop(number, None)  # another replica may have delivered it too

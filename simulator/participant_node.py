@@ -1,0 +1,265 @@
+"""The participant's interpreter, its barrier table, and what it wants from the business behind it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from functools import partial
+from typing import Any, Protocol
+
+from settlement.protocol import participant
+from settlement.protocol.crashpoints import AFTER, BEFORE
+from settlement.protocol.messages import (
+    COORDINATOR,
+    ORPHAN_TIMER,
+    AskOutcome,
+    BarrierRecord,
+    CancelTimer,
+    Confirm,
+    Decision,
+    DecisionReceived,
+    Effect,
+    Message,
+    ParticipantPhase,
+    Persist,
+    PrepareRequested,
+    Recovered,
+    Release,
+    Reply,
+    Reserve,
+    Reserved,
+    Send,
+    SetTimer,
+    TimerFired,
+    Vote,
+)
+from simulator.faults import CrashPoints
+from simulator.hosts import Replica
+from simulator.kernel import Future, Steps
+from simulator.node import Node, Payload
+
+
+class Action(StrEnum):
+    """What a participant's business is asked to do with its resources."""
+
+    RESERVE = "reserve"
+    CONFIRM = "confirm"
+    RELEASE = "release"
+
+
+class Unresolved(Exception):
+    """The outside half could not be completed for now; nothing changed."""
+
+
+class Refused(Exception):
+    """The business says no to a prepare; the reason is a short code."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Replying:
+    """An answer that is ready; `sent` is to be called when it has left the process (a crash point)."""
+
+    message: Message
+    sent: Callable[[], None]
+
+
+Change = Callable[[], None]
+"""The local half of a business act: applied at the instant of the commit, or never."""
+
+
+class Business(Protocol):
+    """A participant's knowledge of its own resources."""
+
+    def reach_out(self, action: Action, gid: str, kind: str, payload: Payload) -> Steps[Any]:
+        """The outside half: idempotent, may take its time. Raises Unresolved; Refused for a reserve."""
+        ...
+
+    def change(self, action: Action, gid: str, kind: str, payload: Payload, outside: Any) -> Change:
+        """The local half, checked now and applied at the commit. Raises Refused for a reserve."""
+        ...
+
+
+@dataclass
+class Barrier:
+    """A durable row of a participant. Times in seconds, None while it has not happened."""
+
+    record: BarrierRecord
+    kind: str
+    payload: Payload
+    voted_s: float | None = None
+    outcome_s: float | None = None
+
+
+@dataclass
+class BarrierStore:
+    """The barrier table of one participant, shared by its replicas."""
+
+    rows: dict[str, Barrier] = field(default_factory=dict)
+
+    def save(self, record: BarrierRecord, kind: str, payload: Payload, now_s: float) -> None:
+        """Write the record; remembers when the vote and the outcome became durable."""
+        row = self.rows.setdefault(record.gid, Barrier(record, kind, payload))
+        row.record = record
+        if record.vote is not None and row.voted_s is None:
+            row.voted_s = now_s
+        if record.phase is not ParticipantPhase.PREPARED and row.outcome_s is None:
+            row.outcome_s = now_s
+
+
+class ParticipantNode(Node):
+    """Answers prepares and decisions of one participant replica."""
+
+    def __init__(
+        self,
+        replica: Replica,
+        crash_points: CrashPoints,
+        commit_s: float,
+        store: BarrierStore,
+        business: Business,
+        orphan_interval_ms: int,
+    ) -> None:
+        super().__init__(replica, crash_points, commit_s)
+        self._store, self._business = store, business
+        self._orphan_interval_ms = orphan_interval_ms
+        self.ask_coordinator: Callable[[str], Steps[Decision | None]] = _nobody_to_ask
+        self._reserving: dict[str, Future] = {}
+
+    def recover(self) -> None:
+        """After a start: set the timers of everything in doubt."""
+        for gid, row in self._store.rows.items():
+            if row.record.phase is ParticipantPhase.PREPARED:
+                state, effects = participant.handle(self._blank(gid), Recovered(row.record))
+                self.process.spawn(self._run(state, effects, row.kind, row.payload, None))
+
+    def prepare(self, gid: str, kind: str, payload: Payload) -> Steps[Replying]:
+        """Answer a prepare with a vote."""
+        if gid in self._reserving:
+            answered: Replying = yield self._reserving[gid]
+            return answered
+        state, effects = participant.handle(self._load(gid), PrepareRequested())
+        if not isinstance(effects[0], Reserve):
+            return (yield from self._run(state, effects, kind, payload, None))
+        answer = self._reserving[gid] = Future()
+        event, change = yield from self._reserve(state, effects[0], kind, payload)
+        # Feed it on the state as it is now: an abort may have overtaken.
+        state, effects = participant.handle(self._load(gid), event)
+        del self._reserving[gid]
+        try:
+            replying = yield from self._run(state, effects, kind, payload, change)
+        except Unresolved as unresolved:
+            answer.settle(error=unresolved)
+            raise
+        answer.settle(replying)
+        return replying
+
+    def decide(self, gid: str, kind: str, payload: Payload, decision: Decision) -> Steps[Replying]:
+        """Apply a decision. Raises Unresolved (nothing changed, ask again) and ProtocolError (impossible decision)."""
+        before, event = self._load(gid), DecisionReceived(decision)
+        state, effects = participant.handle(before, event)
+        if not isinstance(effects[0], Confirm | Release):
+            return (yield from self._run(state, effects, kind, payload, None))
+        action = Action.CONFIRM if isinstance(effects[0], Confirm) else Action.RELEASE
+        outside = yield from self._act(state, effects[0], action, kind, payload)
+        after = self._load(gid)
+        if after != before:  # a duplicate was faster while the channel was asked
+            state, effects = participant.handle(after, event)
+        if not isinstance(effects[0], Confirm | Release):
+            return (yield from self._run(state, effects, kind, payload, None))
+        change = self._business.change(action, gid, kind, payload, outside)
+        return (yield from self._run(state, effects[1:], kind, payload, change))
+
+    def _reserve(
+        self, state: participant.ParticipantState, effect: Effect, kind: str, payload: Payload
+    ) -> Steps[tuple[Reserved, Change | None]]:
+        try:
+            outside = yield from self._act(state, effect, Action.RESERVE, kind, payload)
+            change = self._business.change(Action.RESERVE, state.gid, kind, payload, outside)
+        except Refused as refusal:
+            return Reserved(Vote.NO, refusal.reason), None
+        except Unresolved as unresolved:
+            return Reserved(Vote.NO, str(unresolved), uncertain=True), None
+        return Reserved(Vote.YES), change
+
+    def _act(
+        self, state: participant.ParticipantState, effect: Effect, action: Action, kind: str, payload: Payload
+    ) -> Steps[Any]:
+        self._passed(participant.ROLE, state.phase, effect, BEFORE)
+        outside = yield from self._business.reach_out(action, state.gid, kind, payload)
+        self._passed(participant.ROLE, state.phase, effect, AFTER)
+        return outside
+
+    def _run(
+        self,
+        state: participant.ParticipantState,
+        effects: tuple[Effect, ...],
+        kind: str,
+        payload: Payload,
+        change: Change | None,
+    ) -> Steps[Replying]:
+        replying = Replying(AskOutcome(state.gid), _unsent)  # replaced, unless nobody waits for an answer
+        for effect in effects:
+            if isinstance(effect, Release | Confirm):  # a reservation that came home after the abort
+                yield from self._act(state, effect, Action.RELEASE, kind, payload)
+                continue
+            self._passed(participant.ROLE, state.phase, effect, BEFORE)
+            if isinstance(effect, Persist):
+                self._persist(effect, kind, payload, change)
+                yield self.process.work(self._commit_s)
+            elif isinstance(effect, Reply):
+                replying = Replying(effect.message, partial(self._passed, participant.ROLE, state.phase, effect, AFTER))
+                continue
+            else:
+                self._perform(state.gid, effect)
+            self._passed(participant.ROLE, state.phase, effect, AFTER)
+        return replying
+
+    def _persist(self, effect: Persist, kind: str, payload: Payload, change: Change | None) -> None:
+        assert isinstance(effect.record, BarrierRecord)  # noqa: S101 - narrows the type
+        if change is not None:
+            change()
+        self._store.save(effect.record, kind, payload, self.process.kernel.now_s)
+
+    def _perform(self, gid: str, effect: Effect) -> None:
+        if isinstance(effect, SetTimer):
+            self._set_timer(gid, effect, lambda: self._orphaned(gid))
+        elif isinstance(effect, CancelTimer):
+            self._cancel_timer(gid, effect.name)
+        elif isinstance(effect, Send) and effect.to == COORDINATOR and isinstance(effect.message, AskOutcome):
+            self.process.spawn(self._inquire(gid))
+
+    def _orphaned(self, gid: str) -> None:
+        row = self._store.rows[gid]
+        state, effects = participant.handle(self._load(gid), TimerFired(ORPHAN_TIMER))
+        self.process.spawn(self._run(state, effects, row.kind, row.payload, None))
+
+    def _inquire(self, gid: str) -> Steps[None]:
+        decision = yield from self.ask_coordinator(gid)
+        if decision is None:
+            return
+        row = self._store.rows[gid]
+        try:
+            yield from self.decide(gid, row.kind, row.payload, decision)
+        except Unresolved:
+            return  # the orphan timer asks again
+
+    def _load(self, gid: str) -> participant.ParticipantState:
+        row = self._store.rows.get(gid)
+        if row is None:
+            blank = self._blank(gid)
+            return replace(blank, phase=ParticipantPhase.RESERVING) if gid in self._reserving else blank
+        return participant.handle(self._blank(gid), Recovered(row.record))[0]
+
+    def _blank(self, gid: str) -> participant.ParticipantState:
+        return participant.ParticipantState(gid, orphan_interval_ms=self._orphan_interval_ms)
+
+
+def _unsent() -> None:
+    raise RuntimeError("this is not an answer")
+
+
+def _nobody_to_ask(gid: str) -> Steps[Decision | None]:
+    raise RuntimeError(f"no way to ask about {gid}")
+    yield Future()

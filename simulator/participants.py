@@ -1,0 +1,45 @@
+"""What the two participants share: their routes, and how they ask the coordinator."""
+
+from typing import Any
+
+from settlement.protocol.messages import Decision, Voted
+from settlement.protocol.transitions import ProtocolError
+from simulator.kernel import Steps
+from simulator.network import NotSent, Reply, Unknown
+from simulator.participant_node import ParticipantNode, Unresolved
+from simulator.service import Answer, Handler, Platform, problem
+
+
+def participant_routes(platform: Platform, node: ParticipantNode) -> dict[str, Handler]:
+    """`POST /participant/prepare` and `/participant/decision`, and the way back to the coordinator."""
+
+    def prepare(body: dict[str, Any]) -> Steps[Answer]:
+        try:
+            replying = yield from node.prepare(body["gid"], body["kind"], body["payload"])
+        except Unresolved as unresolved:  # it came home after the abort, and the channel is silent
+            return problem(503, str(unresolved))
+        message = replying.message
+        assert isinstance(message, Voted)  # noqa: S101 - narrows the type
+        return Answer(200, {"vote": message.vote, "reason": message.reason}, replying.sent)
+
+    def decide(body: dict[str, Any]) -> Steps[Answer]:
+        try:
+            replying = yield from node.decide(body["gid"], body["kind"], body["payload"], body["decision"])
+        except Unresolved as unresolved:
+            return problem(503, str(unresolved))
+        except ProtocolError as error:
+            return problem(409, "protocol_violation", detail=str(error))
+        return Answer(200, {"ack": True}, replying.sent)
+
+    def ask(gid: str) -> Steps[Decision | None]:
+        timeout_s = platform.plan.setting_s("http.timeout_ms")
+        try:
+            reply: Reply = yield platform.network.call(
+                node.replica, "gateway", "GET /transactions/{gid}/outcome", {"gid": gid}, timeout_s
+            )
+        except (NotSent, Unknown):
+            return None
+        return reply.body["decision"] if reply.status == 200 else None
+
+    node.ask_coordinator = ask
+    return {"POST /participant/prepare": prepare, "POST /participant/decision": decide}

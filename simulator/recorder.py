@@ -1,0 +1,177 @@
+"""The history tables: what clients saw, and what is in the databases at the end, as every world writes them.
+
+Transactions, votes, orders, stock, postings and charges are read from the simulated databases after the run, as the
+audit views are read in the real platform: nothing here listens to the code under test.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from settlement.protocol.messages import CoordinatorPhase
+from simulator.channel import ChannelStore
+from simulator.coordinator_node import Transaction, TransactionStore
+from simulator.network import Reply
+from simulator.orders import OrderStore
+from simulator.participant_node import BarrierStore
+from simulator.payments import PaymentStore
+
+NOT_YET = float("nan")
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "requests": (
+        "intended_s", "started_s", "ended_s", "operation", "journey", "step", "status", "outcome", "error", "replica",
+        "trace_id",
+    ),
+    "payments": (
+        "operation", "kind", "key", "gid", "order_no", "amount_minor", "currency", "method", "intended_s", "started_s",
+        "ended_s", "outcome", "error",
+    ),
+    "transactions": (
+        "gid", "kind", "key", "role", "event", "value", "at_s", "epoch", "heuristic", "amount_minor", "currency",
+        "method",
+    ),
+    "faults": ("id", "kind", "target", "planned_s", "started_s", "ended_s", "hits", "detail"),
+    "resources": ("at_s", "process", "cpu_s_per_s", "rss_bytes"),
+    "orders": ("order_no", "user_id", "status", "total_minor", "currency", "paid_gid", "refund_gid", "created_s"),
+    "stock": ("goods_id", "initial_units", "available_units", "reserved_units", "sold_units"),
+    "postings": ("posting_id", "gid", "account", "currency", "amount_minor", "layer", "posted_s"),
+    "holds": (
+        "gid", "payment_gid", "kind", "method", "channel", "out_trade_no", "amount_minor", "currency", "state",
+    ),
+    "charges": (
+        "channel", "out_trade_no", "state", "authorized_minor", "captured_minor", "refunded_minor", "currency",
+        "updated_s",
+    ),
+    "generator": ("planned", "started", "dropped", "lag_p99_s", "cpu_s_per_s", "workers_lost"),
+    "services": ("service", "replica", "event", "at_s"),
+}  # fmt: skip
+
+Row = dict[str, Any]
+
+
+@dataclass
+class Recorder:
+    """What is written down while the run goes on."""
+
+    requests: list[tuple[Any, ...]] = field(default_factory=list)
+    payments: list[Row] = field(default_factory=list)
+    services: list[Row] = field(default_factory=list)
+    resources: list[Row] = field(default_factory=list)
+
+    def request(
+        self,
+        intended_s: float,
+        started_s: float,
+        operation: str,
+        journey: str,
+        step: str,
+        reply: Reply,
+        outcome: str,
+        error: str,
+        ended_s: float,
+    ) -> None:
+        """One HTTP attempt of a client."""
+        trace_id = f"{len(self.requests) + 1:032x}"
+        self.requests.append(
+            (
+                intended_s,
+                started_s,
+                ended_s,
+                operation,
+                journey,
+                step,
+                reply.status,
+                outcome,
+                error,
+                reply.replica,
+                trace_id,
+            )
+        )
+
+
+@dataclass(frozen=True)
+class Databases:
+    """What survives everything: one store a service."""
+
+    gateway: TransactionStore
+    order: OrderStore
+    payment: PaymentStore
+    channel: ChannelStore
+
+
+def tables(recorder: Recorder, databases: Databases, faults: list[Row], generator: Row) -> dict[str, pd.DataFrame]:
+    """All history tables. Rows are in a fixed order: by time where there is one, else by number."""
+    rows: dict[str, list[Any]] = {
+        "requests": recorder.requests,
+        "payments": recorder.payments,
+        "transactions": _transactions(databases),
+        "faults": faults,
+        "resources": recorder.resources,
+        "orders": [_order(order) for order in databases.order.orders.values()],
+        "stock": [{"goods_id": goods_id, **vars(stock)} for goods_id, stock in databases.order.stock.items()],
+        "postings": databases.payment.books.rows(),
+        "holds": [_hold(hold) for hold in databases.payment.holds.values()],
+        "charges": [_charge(charge) for charge in databases.channel.charges.values()],
+        "generator": [generator],
+        "services": recorder.services,
+    }
+    return {name: pd.DataFrame(rows[name], columns=list(columns)) for name, columns in COLUMNS.items()}
+
+
+def _transactions(databases: Databases) -> list[Row]:
+    rows = [row for transaction in databases.gateway.rows.values() for row in _decisions(transaction)]
+    for role, barrier in (("order", databases.order.barrier), ("payment", databases.payment.barrier)):
+        rows += _votes(role, barrier, databases.gateway)
+    return sorted(rows, key=lambda row: (row["at_s"], row["gid"], row["role"], row["event"]))
+
+
+def _about(transaction: Transaction) -> Row:
+    payload = transaction.payload
+    return {
+        "gid": transaction.gid,
+        "kind": transaction.kind,
+        "key": transaction.key,
+        "epoch": transaction.lease.epoch,
+        "heuristic": transaction.record.heuristic,
+        "amount_minor": payload.amount_minor,
+        "currency": payload.currency,
+        "method": payload.method,
+    }
+
+
+def _decisions(transaction: Transaction) -> list[Row]:
+    about = {**_about(transaction), "role": "coordinator"}
+    record = transaction.record
+    rows = [{**about, "event": "begun", "value": "", "at_s": transaction.begun_s}]
+    if record.decision is not None:
+        rows.append({**about, "event": "decided", "value": str(record.decision), "at_s": transaction.decided_s})
+    if record.phase is CoordinatorPhase.CLOSED:
+        rows.append({**about, "event": "closed", "value": str(record.decision), "at_s": transaction.closed_s})
+    if record.phase is CoordinatorPhase.EXHAUSTED:
+        rows.append({**about, "event": "exhausted", "value": str(record.decision), "at_s": transaction.exhausted_s})
+    return rows
+
+
+def _votes(role: str, barrier: BarrierStore, gateway: TransactionStore) -> list[Row]:
+    rows = []
+    for gid, row in barrier.rows.items():
+        about = {**_about(gateway.rows[gid]), "role": role, "epoch": 0, "heuristic": False}
+        if row.record.vote is not None:
+            rows.append({**about, "event": "vote", "value": str(row.record.vote), "at_s": row.voted_s})
+        if row.outcome_s is not None:
+            rows.append({**about, "event": "applied", "value": str(row.record.phase), "at_s": row.outcome_s})
+    return rows
+
+
+def _order(order: Any) -> Row:
+    return {name: getattr(order, name) for name in COLUMNS["orders"]}
+
+
+def _hold(hold: Any) -> Row:
+    channel = "" if hold.method == "balance" else hold.method
+    return {**{name: getattr(hold, name) for name in COLUMNS["holds"] if name != "channel"}, "channel": channel}
+
+
+def _charge(charge: Any) -> Row:
+    return {name: getattr(charge, name) for name in COLUMNS["charges"]}

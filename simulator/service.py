@@ -1,0 +1,68 @@
+"""What every simulated service is made of: routes, and the platform around it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from simulator.faults import CrashPoints
+from simulator.hosts import Replica
+from simulator.inputs import SimulationInput
+from simulator.kernel import Kernel, Steps
+from simulator.network import Network
+
+
+def _nothing() -> None:
+    """What mostly happens once an answer is on its way."""
+
+
+class Answer(NamedTuple):
+    """HTTP status and body; `sent` is called when the answer has left the process."""
+
+    status: int
+    body: dict[str, Any]
+    sent: Callable[[], None] = _nothing
+
+
+Handler = Callable[[Any], Steps[Answer]]
+
+
+@dataclass(frozen=True)
+class Platform:
+    """What a service sees of the world it runs in."""
+
+    kernel: Kernel
+    network: Network
+    crash_points: CrashPoints
+    plan: SimulationInput
+
+    @property
+    def commit_s(self) -> float:
+        """How long a durable commit occupies the event loop."""
+        return self.plan.calibration.commit_s
+
+
+class Service:
+    """One service in one replica: volatile, made anew at every start of its process."""
+
+    def __init__(self, platform: Platform, replica: Replica) -> None:
+        self.platform, self.replica, self.process = platform, replica, replica.process
+        self.routes: dict[str, Handler] = {}
+
+    def start(self) -> None:
+        """Recover what the database kept and start the background work."""
+
+    def handle(self, route: str, body: Any) -> Steps[Answer]:
+        """Answer one request."""
+        handler = self.routes.get(route)
+        if handler is None:
+            raise LookupError(f"{self.replica.service} has no route {route!r}")
+        return handler(body)
+
+    def now_ms(self) -> int:
+        """The clock of the service."""
+        return self.platform.kernel.now_ms
+
+
+def problem(status: int, code: str, **details: Any) -> Answer:
+    """A refusal as the services word it."""
+    return Answer(status, {"code": code, **details})

@@ -1,0 +1,202 @@
+"""Short real runs of the world `processes`: real services, real load, real faults, and nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from scenarios.history import History
+from scenarios.plan import Plan, plan
+from scenarios.runfolder import RunFolder, create
+from scenarios.spec import load_scenario
+from scenarios.worlds.base import SilentProgress, UnsupportedPlan, WorldError
+from scenarios.worlds.embedded import Platform, PlatformSecrets
+from scenarios.worlds.processes import ProcessesWorld
+from scenarios.worlds.supervisor import wait_until
+from scenarios.worlds.wire import call
+from settlement.topology import SERVICES
+
+DEADLINE_S = 30.0
+READY_BUDGET_S = 6.0
+READY_SLACK = 2.5  # other work may share the machine with the tests; the budget itself is for the benchmarks
+RESIDENT_BUDGET_BYTES = 2**30
+
+QUIET = """
+name: quiet
+question: Does anything happen at all?
+load: {kind: open, mix: {pay: 60, browse: 20, refund: 20}, stages: [{rate: 8, for: 6s}], pool: 20}
+phases: {warmup: 1s, recovery: 2s}
+expect: [atomic]
+"""
+CRASH = """
+name: crash
+question: Does the gateway come back?
+load: {kind: open, mix: {pay: 100}, stages: [{rate: 8, for: 10s}], pool: 20}
+phases: {warmup: 1s, recovery: 6s}
+faults:
+  - {at: 2s, kind: crash_at, service: gateway, point: coordinator.decided.persist.after, restart_after: 1s}
+  - {at: 3s, for: 4s, kind: latency, from: payment, to: channel, delay: 20ms}
+  - {at: 6s, for: 1s, kind: pause, service: order}
+expect: [atomic]
+"""
+
+
+def planned(folder: Path, text: str, seed: int = 11) -> Plan:
+    path = folder / "scenario.yaml"
+    path.write_text(text, encoding="utf-8")
+    return plan(load_scenario(path), seed)
+
+
+def played(folder: Path, text: str, world: ProcessesWorld | None = None) -> tuple[History, RunFolder]:
+    made, run_folder = planned(folder, text), create(folder / "runs", "run")
+    run_folder.plan.write_text(made.to_json(), encoding="utf-8")
+    return (world or ProcessesWorld()).play(made, run_folder, SilentProgress()), run_folder
+
+
+def running_in(folder: Path) -> list[psutil.Process]:
+    """Processes whose command line or log belongs to this folder."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "status"]):
+        words = process.info["cmdline"] or []
+        if process.info["status"] != psutil.STATUS_ZOMBIE and any(str(folder) in word for word in words):
+            found.append(process)
+    return found
+
+
+@pytest.fixture(scope="module")
+def quiet(tmp_path_factory: pytest.TempPathFactory) -> tuple[History, RunFolder]:
+    return played(tmp_path_factory.mktemp("quiet"), QUIET)
+
+
+def test_a_quiet_run_settles_what_it_was_asked_to(quiet: tuple[History, RunFolder]) -> None:
+    history, _ = quiet
+    payments, generator = history["payments"], history["generator"].iloc[0]
+    assert generator.started == generator.planned == len(history.plan.arrivals)
+    assert len(payments) >= 10
+    assert set(payments[payments.kind == "pay"].outcome) == {"ok"}
+    settled = set(history["transactions"].query("event == 'decided' and value == 'commit'").gid)
+    assert set(payments[payments.outcome == "ok"].gid) <= settled
+    assert history["faults"].empty
+    assert history.meta["unresolved"] == {}
+
+
+def test_a_quiet_run_leaves_tables_logs_and_databases(quiet: tuple[History, RunFolder]) -> None:
+    history, folder = quiet
+    for table in ("requests", "orders", "stock", "postings", "charges", "holds", "resources"):
+        assert len(history[table]) > 0, table
+    assert history["requests"].intended_s.min() >= 0
+    assert history["transactions"].at_s.min() >= 0
+    assert {f"{service}-0" for service in SERVICES} | {"loadtests", "lab"} == set(history["resources"].process)
+    assert {path.stem for path in folder.logs.glob("*-0.log")} == {f"{service}-0" for service in SERVICES}
+    assert {path.name for path in folder.databases.iterdir()} == {f"{service}.sqlite" for service in SERVICES}
+    ready = history["services"].query("event == 'ready'")
+    assert set(ready.service) == set(SERVICES)
+
+
+def test_a_crashed_coordinator_is_noticed_restarted_and_recovers(tmp_path: Path) -> None:
+    history, _ = played(tmp_path, CRASH)
+    faults = history["faults"].set_index("kind")
+    assert faults.loc["crash_at", "hits"] == 1
+    assert faults.loc["crash_at", "started_s"] >= 2.0
+    assert faults.loc["crash_at", "ended_s"] - faults.loc["crash_at", "started_s"] == pytest.approx(1.0, abs=0.3)
+    assert faults.loc["latency", "hits"] > 0
+    assert faults.loc["pause", "ended_s"] == pytest.approx(7.0, abs=0.3)
+    gateway = history["services"].query("replica == 'gateway-0'").event.tolist()
+    assert gateway == ["started", "ready", "died", "restarted", "ready", "stopped"]
+    assert history.meta["unresolved"] == {}
+    assert running_in(tmp_path) == []
+
+
+def test_an_unplanned_death_ends_the_run_and_names_the_log(tmp_path: Path) -> None:
+    class Assassin(SilentProgress):
+        """Kills the order service as soon as the load begins."""
+
+        def clock(self, now_s: float) -> None:
+            for process in running_in(tmp_path):
+                if "order-0" in process.cmdline():
+                    process.kill()
+
+    made, folder = planned(tmp_path, QUIET), create(tmp_path / "runs", "run")
+    folder.plan.write_text(made.to_json(), encoding="utf-8")
+    with pytest.raises(WorldError, match=r"order-0 was killed by signal 9.*order-0\.log"):
+        ProcessesWorld().play(made, folder, Assassin())
+    assert running_in(tmp_path) == []
+
+
+def test_what_this_world_cannot_do_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    made, folder = planned(tmp_path, QUIET), create(tmp_path / "runs", "run")
+    wanted = replace(made, platform=replace(made.platform, protocol="article", replicas={"configcenter": 2}))
+    with pytest.raises(UnsupportedPlan, match=r"configcenter has one replica.*article"):
+        ProcessesWorld().play(wanted, folder, SilentProgress())
+    assert list(folder.logs.iterdir()) == []
+
+
+def test_the_platform_is_ready_and_small_within_its_budget(tmp_path: Path) -> None:
+    with Platform(logs=tmp_path / "logs", databases=tmp_path / "databases") as platform:
+        resident = sum(psutil.Process(child.pid).memory_info().rss for child in platform.supervisor.children.values())
+        assert platform.ready_after_s <= READY_BUDGET_S * READY_SLACK
+        assert resident <= RESIDENT_BUDGET_BYTES
+        assert call("GET", f"{platform.address('order-0')}/faults").status == 404  # no token, no fault endpoints
+
+
+def test_secrets_stay_out_of_the_run_folder(tmp_path: Path) -> None:
+    secrets = PlatformSecrets()
+    with Platform(logs=tmp_path / "logs", databases=tmp_path / "databases", inject_faults=True, secrets=secrets):
+        pass
+    content = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert content
+    assert not any(value.encode() in content for value in secrets.environment(with_faults=True).values())
+
+
+def start_lab(folder: Path) -> subprocess.Popen[bytes]:
+    path = folder / "scenario.yaml"
+    path.write_text(QUIET.replace("for: 6s", "for: 60s"), encoding="utf-8")
+    command = [sys.executable, "-m", "scenarios.cli", "run", str(path), "--world", "processes", "--out", str(folder)]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def children_under_load(lab: subprocess.Popen[bytes], folder: Path) -> list[psutil.Process]:
+    """All services and the load generator, once requests are being recorded."""
+    assert wait_until(lambda: any(folder.rglob("requests.jsonl")), DEADLINE_S), lab.poll()
+    records = next(folder.rglob("requests.jsonl"))
+    assert wait_until(lambda: records.stat().st_size > 0, DEADLINE_S)
+    children = psutil.Process(lab.pid).children(recursive=True)
+    assert len(children) == len(SERVICES) + 1
+    return children
+
+
+def dead(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_cleans_up_and_says_so(tmp_path: Path, number: signal.Signals) -> None:
+    with start_lab(tmp_path) as lab:
+        children = children_under_load(lab, tmp_path)
+        lab.send_signal(number)
+        assert lab.wait(DEADLINE_S) == 130
+    assert all(dead(child) for child in children)
+    (status,) = tmp_path.rglob("status.json")
+    assert json.loads(status.read_text())["state"] == "interrupted"
+    assert list(tmp_path.rglob("*.sqlite-wal")) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the parent-death signal is Linux's")
+def test_sigkill_of_the_lab_takes_everything_along_even_what_is_stopped(tmp_path: Path) -> None:
+    with start_lab(tmp_path) as lab:
+        children = children_under_load(lab, tmp_path)
+        stopped = next(child for child in children if "order-0" in child.cmdline())
+        stopped.suspend()
+        os.kill(lab.pid, signal.SIGKILL)
+        assert wait_until(lambda: all(dead(child) for child in children), DEADLINE_S)

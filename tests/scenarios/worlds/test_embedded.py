@@ -1,0 +1,138 @@
+"""The embedded platform with stand-in services: start, readiness, restart, errors that name the service and its log."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from scenarios.worlds import embedded
+from scenarios.worlds.base import WorldError
+from scenarios.worlds.embedded import Platform
+from scenarios.worlds.supervisor import wait_until
+from scenarios.worlds.wire import call
+from settlement.topology import SERVICES
+
+STAND_IN = Path(__file__).with_name("stand_in_service.py")
+DEADLINE_S = 15.0
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Callable[..., Platform]:
+    def made(**changes: Any) -> Platform:
+        program = (sys.executable, "-S", str(STAND_IN))
+        return Platform(logs=tmp_path / "logs", databases=tmp_path, program=program, **changes)
+
+    return made
+
+
+def pids(platform: Platform) -> list[int]:
+    return [child.pid for child in platform.supervisor.children.values()]
+
+
+def test_every_service_is_ready_inside_and_gone_after(make: Callable[..., Platform], tmp_path: Path) -> None:
+    with make(
+        replicas={"order": 2}, profile_settings={"channel.seed": 7}, extra_environment={"EXTRA": "yes"}
+    ) as platform:
+        assert set(platform.addresses.replicas) == {f"{service}-0" for service in SERVICES} | {"order-1"}
+        assert call("GET", f"{platform.address('order-1')}/health/ready").replica == "order-1"
+        running = pids(platform)
+        assert len(running) == len(SERVICES) + 1
+    assert not any(psutil.pid_exists(pid) for pid in running)
+    logs = {path.stem: path.read_text() for path in (tmp_path / "logs").iterdir()}
+    assert '{"channel.seed": 7}' in logs["configcenter-0"]
+    assert "config=None extra=yes" in logs["order-1"]
+
+
+def test_no_secret_is_written_anywhere(make: Callable[..., Platform], tmp_path: Path) -> None:
+    with make(inject_faults=True) as platform:
+        known = platform.secrets.environment(with_faults=True)
+        assert len(set(known.values())) == 5
+        assert not any(value in repr(platform) for value in known.values())
+    text = "".join(path.read_text() for path in tmp_path.rglob("*") if path.is_file())
+    assert not any(value in text for value in known.values())
+
+
+def test_a_killed_replica_has_no_address_until_its_next_life_is_ready(make: Callable[..., Platform]) -> None:
+    with make(inject_faults=True) as platform:
+        platform.kill("gateway-0")
+        assert platform.address("gateway-0") is None
+        assert platform.deaths() == []
+        platform.restart("gateway-0")
+        assert wait_until(lambda: platform.refresh() or platform.address("gateway-0") is not None, DEADLINE_S)
+        address = platform.address("gateway-0")
+        assert address is not None
+        body = [{"id": "f"}]
+        assert platform.set_faults("gateway-0", address, body).status == 200  # type: ignore[arg-type]
+        assert platform.set_faults("gateway-0", address, None).body == {"faults": [{"id": "f", "hits": 0}]}
+        events = [event.event for event in platform.supervisor.events if event.replica == "gateway-0"]
+    assert events == ["started", "ready", "died", "restarted", "ready"]
+
+
+def test_a_restarted_registry_keeps_its_address(make: Callable[..., Platform]) -> None:
+    with make() as platform:
+        platform.kill("configcenter-0")
+        platform.restart("configcenter-0")
+        assert wait_until(lambda: platform.refresh() or platform.address("configcenter-0") is not None, DEADLINE_S)
+        assert platform.address("configcenter-0") == platform.registry
+
+
+def test_a_service_that_ends_while_starting_is_named_with_the_end_of_its_log(make: Callable[..., Platform]) -> None:
+    platform = make(extra_environment={"FAILS": "order"})
+    with (
+        pytest.raises(WorldError, match=r"order-0 ended with status 1.*\n.*cannot open the ledger") as caught,
+        platform,
+    ):
+        pass
+    assert caught.value.log is not None
+    assert caught.value.log.name == "order-0.log"
+    assert not any(psutil.pid_exists(pid) for pid in pids(platform))
+
+
+def test_a_service_that_does_not_become_ready_is_named(
+    make: Callable[..., Platform], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "READY_DEADLINE_S", 1.5)
+    platform = make(extra_environment={"NEVER_READY": "cart"})
+    with pytest.raises(WorldError, match=r"cart-0 is not ready after 1\.5 s"), platform:
+        pass
+    assert not any(psutil.pid_exists(pid) for pid in pids(platform))
+
+
+def test_a_busy_port_is_named_and_nothing_is_started(make: Callable[..., Platform]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        platform = make(port=port)
+        with pytest.raises(WorldError, match=rf"port {port} .*--port"), platform:
+            pass
+    assert platform.supervisor.children == {}
+
+
+def test_a_reserved_port_goes_to_nobody_else_and_to_the_registry(make: Callable[..., Platform]) -> None:
+    with embedded.reserve(0) as held:
+        port = held.getsockname()[1]
+        with socket.socket() as rival, pytest.raises(OSError, match="in use"):
+            rival.bind(("127.0.0.1", port))
+        with socket.create_server(("127.0.0.1", port)) as child:  # with SO_REUSEADDR, as servers do
+            assert child.getsockname()[1] == port
+
+
+def test_interrupting_a_platform_leaves_nothing_behind(make: Callable[..., Platform]) -> None:
+    platform = make()
+    with pytest.raises(KeyboardInterrupt), platform:
+        platform.pause("payment-0")
+        raise KeyboardInterrupt
+    assert not any(psutil.pid_exists(pid) for pid in pids(platform))
+
+
+def test_services_of_a_merged_topology_share_their_process(make: Callable[..., Platform]) -> None:
+    specs = {spec.name: spec for spec in make(topology="merged", replicas={"order": 2})._specs()}
+    assert "usercenter-0+order-0" in specs
+    assert "order-1" in specs
+    command = " ".join(specs["usercenter-0+order-0"].command)
+    assert "--service usercenter --replica usercenter-0 --port 0 --service order --replica order-0 --port 0" in command

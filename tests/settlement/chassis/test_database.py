@@ -1,0 +1,142 @@
+"""Transactions: all or nothing, seen by others only when committed, patient with other processes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from settlement.chassis import database as module
+from settlement.chassis.database import Database, DatabaseBusy
+
+metadata = sa.MetaData()
+things = sa.Table("things", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("name", sa.String))
+INSERT = sa.insert(things)
+NAMES = sa.select(things.c.name).order_by(things.c.id)
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    opened = Database(tmp_path / "things.sqlite")
+    opened.create_schema([metadata], {"audit_things": "SELECT name FROM things"})
+    yield opened
+    opened.close()
+
+
+def _names(database: Database) -> list[str]:
+    return [row.name for row in database.read(NAMES)]
+
+
+async def test_a_transaction_is_seen_when_it_is_committed_and_not_before(database: Database) -> None:
+    async with database.transaction() as tx:
+        tx.execute(INSERT, {"name": "a"})
+        assert _names(database) == []
+    assert _names(database) == ["a"]
+
+
+@pytest.mark.parametrize("error", [ValueError, asyncio.CancelledError, KeyboardInterrupt])
+async def test_an_error_of_any_kind_rolls_everything_back(database: Database, error: type[BaseException]) -> None:
+    with pytest.raises(error):
+        async with database.transaction() as tx:
+            tx.execute(INSERT, {"name": "a"})
+            raise error
+    async with database.transaction() as tx:
+        tx.execute(INSERT, {"name": "b"})
+    assert _names(database) == ["b"]
+
+
+async def test_a_statement_that_fails_rolls_back_what_came_before(database: Database) -> None:
+    with pytest.raises(sa.exc.IntegrityError):
+        async with database.transaction() as tx:
+            tx.execute(INSERT, {"id": 1, "name": "a"})
+            tx.execute(INSERT, {"id": 1, "name": "again"})
+    with pytest.raises(OverflowError):
+        async with database.transaction() as tx:
+            tx.execute(INSERT, {"name": "b"})
+            tx.execute(INSERT, {"id": 2**70, "name": "c"})
+    assert _names(database) == []
+
+
+async def test_concurrent_read_modify_writes_lose_nothing(database: Database) -> None:
+    async with database.transaction() as tx:
+        tx.execute(INSERT, {"id": 1, "name": "0"})
+
+    async def count_up() -> None:
+        async with database.transaction() as tx:
+            value = int(tx.execute(NAMES).scalar_one())
+            await asyncio.sleep(0)
+            tx.execute(sa.update(things).values(name=str(value + 1)))
+
+    await asyncio.gather(*(count_up() for _ in range(20)))
+    assert _names(database) == ["20"]
+
+
+async def test_another_process_that_holds_the_lock_is_waited_for(database: Database) -> None:
+    other = sqlite3.connect(database.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    other.execute("INSERT INTO things (name) VALUES ('theirs')")
+
+    async def write() -> None:
+        async with database.transaction() as tx:
+            tx.execute(INSERT, {"name": "ours"})
+
+    writing = asyncio.create_task(write())
+    for _ in range(5):
+        await asyncio.sleep(0)  # the event loop is not blocked meanwhile
+    assert not writing.done()
+    other.execute("COMMIT")
+    await asyncio.wait_for(writing, 5)
+    assert _names(database) == ["theirs", "ours"]
+    other.close()
+
+
+async def test_a_lock_held_for_too_long_is_an_error_and_leaves_nothing(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LOCK_WAIT_S_MAX", 0.02)
+    other = sqlite3.connect(database.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(DatabaseBusy):
+        async with database.transaction() as tx:
+            tx.execute(INSERT, {"name": "ours"})
+    other.close()
+    async with database.transaction() as tx:
+        tx.execute(INSERT, {"name": "later"})
+    assert _names(database) == ["later"]
+
+
+async def test_a_commit_is_in_the_file_that_another_process_reads(database: Database) -> None:
+    async with database.transaction() as tx:
+        tx.execute(INSERT, {"name": "a"})
+    with sqlite3.connect(database.path) as other:
+        assert other.execute("SELECT name FROM audit_things").fetchall() == [("a",)]
+        assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+async def test_closing_folds_the_log_into_the_file(tmp_path: Path) -> None:
+    opened = Database(tmp_path / "x.sqlite")
+    opened.create_schema([metadata], {})
+    async with opened.transaction() as tx:
+        tx.execute(INSERT, {"name": "a"})
+    opened.close()
+    assert os.listdir(tmp_path) == ["x.sqlite"]
+
+
+@pytest.mark.parametrize(("name", "number"), [("FULL", 2), ("NORMAL", 1), ("OFF", 0)])
+async def test_durability_is_as_set(tmp_path: Path, name: str, number: int) -> None:
+    opened = Database(tmp_path / "x.sqlite", name)
+    async with opened.transaction() as tx:
+        assert tx.execute(sa.text("PRAGMA synchronous")).scalar() == number
+    opened.close()
+
+
+async def test_a_view_whose_text_changed_is_replaced(database: Database) -> None:
+    async with database.transaction() as tx:
+        tx.execute(INSERT, {"name": "a"})
+    database.create_schema([metadata], {"audit_things": "SELECT upper(name) AS name FROM things"})
+    assert database.read(sa.text("SELECT name FROM audit_things"))[0].name == "A"

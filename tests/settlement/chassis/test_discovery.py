@@ -1,0 +1,121 @@
+"""The cached registry: works without the registry, and never makes a caller wait for one that hangs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from settlement.chassis.clock import SystemClock
+from settlement.chassis.discovery import Instance, RegistryCache, RegistryClient, first_config, follow_config
+from settlement.chassis.faults import CrashPoints, FaultTable
+from settlement.chassis.http_client import NotSent, ServiceClient
+from settlement.chassis.live_settings import LiveSettings
+from settlement.chassis.telemetry import Metrics, get_logger
+from settlement.chassis.transport import Answer
+
+LOG = get_logger("test", "test-0")
+ORDER = {"services": {"order": [{"replica": "order-0", "address": "http://order-0/", "version": "1"}]}}
+
+
+class Registry:
+    """A registry that answers, refuses or hangs; everything else refuses the connection."""
+
+    def __init__(self) -> None:
+        self.document: Any = ORDER
+        self.down = False
+        self.hangs = False
+        self.configs: list[dict[str, Any]] = []
+
+    async def send(
+        self, address: str, method: str, path: str, body: bytes, headers: Mapping[str, str], timeout_s: float
+    ) -> Answer:
+        if address != "http://registry" or self.down:
+            raise NotSent("refused")
+        if self.hangs or (path.startswith("/config") and not self.configs):
+            await asyncio.sleep(60)
+        if path.startswith("/config"):
+            return Answer(200, {}, json.dumps(self.configs.pop(0)).encode())
+        return Answer(200, {}, json.dumps(self.document).encode())
+
+    async def close(self) -> None: ...
+
+
+@pytest.fixture
+def registry() -> Registry:
+    return Registry()
+
+
+def _client(registry: Registry) -> RegistryClient:
+    return RegistryClient("http://registry/", "gateway", "gateway-0", "secret", registry, SystemClock())
+
+
+@pytest.fixture
+def cache(registry: Registry) -> RegistryCache:
+    return RegistryCache(_client(registry), SystemClock(), LOG)
+
+
+async def test_what_was_known_stays_known_when_the_registry_is_down(registry: Registry, cache: RegistryCache) -> None:
+    await cache.refresh()
+    registry.down = True
+    await cache.refresh()
+    assert cache.replicas("order") == (Instance("order-0", "http://order-0"),)
+    assert cache.replicas("nobody") == ()
+
+
+@pytest.mark.parametrize("document", [None, [], {}, {"services": 1}, {"services": {"order": [{}]}}, "text"])
+async def test_a_registry_that_answers_nonsense_changes_nothing(
+    registry: Registry, cache: RegistryCache, document: Any
+) -> None:
+    await cache.refresh()
+    registry.document = document
+    await cache.refresh()
+    assert len(cache.replicas("order")) == 1
+
+
+async def test_a_call_does_not_wait_for_a_registry_that_hangs(registry: Registry, cache: RegistryCache) -> None:
+    registry.hangs = True
+    metrics, faults = Metrics("gateway", "gateway-0"), FaultTable(CrashPoints())
+    client = ServiceClient("gateway", "secret", cache, registry, LiveSettings(), faults, metrics, SystemClock())
+    began_s = time.monotonic()
+    with pytest.raises(NotSent):
+        await client.call("order", "GET", "/", timeout_ms=50)
+    assert time.monotonic() - began_s < 1.5
+
+
+async def test_a_service_waits_for_its_first_settings(registry: Registry) -> None:
+    registry.down = True
+    waiting = asyncio.create_task(first_config(_client(registry), "dev", LOG))
+    await asyncio.sleep(0.02)
+    assert not waiting.done()
+    registry.configs.append({"version": 3, "values": {"channel.latency_ms": 9}})
+    registry.down = False
+    settings = await asyncio.wait_for(waiting, 5)
+    assert (settings.version, settings.integer("channel.latency_ms")) == (3, 9)
+
+
+async def test_settings_this_service_does_not_know_are_refused_and_the_old_ones_stay(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("settlement.chassis.discovery.RETRY_PAUSE_S_MAX", 0.0)
+    registry.configs += [
+        {"version": 2, "values": {"channel.latency_ms": 9}},
+        {"version": 3, "values": {"from.the.future": 1}},
+        {"version": 4, "values": {"channel.latency_ms": 11}},
+    ]
+    settings, seen, latest = LiveSettings(version=1), [], asyncio.Event()
+
+    def changed() -> None:
+        seen.append(settings.integer("channel.latency_ms"))
+        if settings.version == 4:
+            latest.set()
+
+    settings.on_change(changed)
+    following = asyncio.create_task(follow_config(_client(registry), "dev", settings, LOG))
+    await asyncio.wait_for(latest.wait(), 5)
+    following.cancel()
+    assert seen == [9, 11]

@@ -1,0 +1,86 @@
+"""Events: sent if and only if their transaction committed, delivered at least once, consumed once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+NOTES = sa.text("SELECT text FROM notes ORDER BY id")
+WAITING = sa.text("SELECT subject FROM outbox_events ORDER BY id")
+
+
+def _notes(cluster: Any, replica: str = "probe-0") -> list[str]:
+    return [row.text for row in cluster.replica(replica).chassis.database.read(NOTES)]
+
+
+def _waiting(cluster: Any) -> list[str]:
+    return [row.subject for row in cluster.replica("probe-0").chassis.database.read(WAITING)]
+
+
+async def _happen(cluster: Any, *subjects: str, replica: str = "probe-0") -> None:
+    chassis = cluster.replica(replica).chassis
+    async with chassis.database.transaction() as tx:
+        for subject in subjects:
+            chassis.outbox.add(tx, type="probe.happened", subject=subject, data={"n": 1})
+
+
+async def test_an_event_is_delivered_after_its_transaction(cluster: Any, probe: Any) -> None:
+    await cluster.start("probe")
+    await _happen(cluster, "a", "b")
+    await cluster.eventually(lambda: _notes(cluster) == ["a", "b"])
+    await cluster.eventually(lambda: _waiting(cluster) == [])
+
+
+async def test_an_event_of_a_transaction_that_rolled_back_never_happened(cluster: Any, probe: Any) -> None:
+    await cluster.start("probe")
+    chassis = cluster.replica("probe-0").chassis
+    with pytest.raises(RuntimeError):
+        async with chassis.database.transaction() as tx:
+            chassis.outbox.add(tx, type="probe.happened", subject="never", data={})
+            raise RuntimeError
+    await _happen(cluster, "after")
+    await cluster.eventually(lambda: _notes(cluster) == ["after"])
+
+
+async def test_an_event_nobody_subscribed_to_is_not_kept(cluster: Any, probe: Any) -> None:
+    await cluster.start("probe")
+    chassis = cluster.replica("probe-0").chassis
+    async with chassis.database.transaction() as tx:
+        chassis.outbox.add(tx, type="nobody.cares", subject="x", data={})
+    assert _waiting(cluster) == []
+
+
+async def test_a_delivery_whose_answer_is_lost_is_repeated_and_consumed_once(cluster: Any, probe: Any) -> None:
+    await cluster.start("probe", settings={"http.retry_budget_share": 0.0})
+    cluster.network.lose_reply("probe", "/events")
+    await _happen(cluster, "a")
+    await cluster.eventually(lambda: _notes(cluster) == ["a"])
+    assert _waiting(cluster) == ["a"]
+    cluster.clock.advance_ms(1_000)
+    await cluster.eventually(lambda: _waiting(cluster) == [])
+    deliveries = [path for _, _, path in cluster.network.carried if path == "/events"]
+    assert (len(deliveries), _notes(cluster)) == (2, ["a"])
+
+
+async def test_a_poisoned_event_changes_nothing_and_holds_up_no_other(cluster: Any, probe: Any) -> None:
+    probe.poison.add("bad")
+    await cluster.start("probe")
+    await _happen(cluster, "bad", "good")
+    await cluster.eventually(lambda: _notes(cluster) == ["good"])
+    await cluster.eventually(lambda: _waiting(cluster) == ["bad"])
+    probe.poison.clear()
+    cluster.clock.advance_ms(1_000)
+    await cluster.eventually(lambda: _notes(cluster) == ["good", "bad"])
+
+
+async def test_what_a_dead_replica_left_is_delivered_by_another(cluster: Any, probe: Any) -> None:
+    await cluster.start("probe", "probe-0")
+    await cluster.start("probe", "probe-1", settings={"outbox.poll_interval_ms": 60_000})
+    await _happen(cluster, "orphan", replica="probe-1")
+    await cluster.kill("probe-1")
+    await _happen(cluster, "own")
+    await cluster.eventually(lambda: _notes(cluster) == ["own"])
+    cluster.clock.advance_ms(6_000)
+    await cluster.eventually(lambda: _notes(cluster) == ["own", "orphan"])

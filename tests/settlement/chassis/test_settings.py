@@ -1,0 +1,73 @@
+"""The catalogue of settings refuses what no service could work with, and says everything at once."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from settlement.chassis.live_settings import LiveSettings
+from settlement.settings import SETTINGS, defaults, validate
+
+
+def test_the_defaults_are_valid() -> None:
+    assert validate(defaults()) == []
+
+
+def test_every_name_tells_its_service_and_its_unit() -> None:
+    for name, setting in SETTINGS.items():
+        assert name.count(".") == 1, name
+        if setting.unit in ("ms", "s"):
+            assert name.endswith(f"_{setting.unit}"), name
+
+
+def test_all_problems_are_listed() -> None:
+    problems = validate(
+        {"nope": 1, "gateway.lease_ms": True, "gateway.retry_base_ms": 0, "log.level": "LOUD", "channel.seed": 2**80,
+         "channel.decline_share": float("nan"), "gateway.notify_schedule_ms": [1, "2", -3]}
+    )  # fmt: skip
+    assert len(problems) == 8
+    assert {problem.split(":")[0] for problem in problems} >= {"nope", "log.level", "channel.decline_share"}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"gateway.lease_ms": 2_000},
+        {"gateway.prepare_timeout_ms": 3_000},
+        {"registry.renew_interval_ms": 3_000},
+        {"gateway.retry_base_ms": 2_000},
+    ],
+)
+def test_settings_that_do_not_fit_together_are_refused(values: dict[str, int]) -> None:
+    assert len(validate(values)) == 1
+
+
+@given(st.dictionaries(st.sampled_from([*SETTINGS, "x.y"]), st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.lists(st.integers())), max_size=4))  # fmt: skip
+def test_values_of_any_kind_are_judged_without_an_error(values: dict[str, object]) -> None:
+    problems = validate(values)
+    assert problems or LiveSettings(values)
+
+
+def test_a_refused_version_leaves_the_old_one_in_force() -> None:
+    settings = LiveSettings({"channel.latency_ms": 7}, version=1)
+    with pytest.raises(ValueError, match=r"channel\.latency_ms"):
+        settings.replace({"channel.latency_ms": -1}, version=2)
+    assert (settings.integer("channel.latency_ms"), settings.version) == (7, 1)
+
+
+def test_a_new_version_replaces_the_whole_old_one() -> None:
+    settings = LiveSettings({"channel.latency_ms": 7}, version=1)
+    heard = []
+    settings.on_change(lambda: heard.append(settings.version))
+    settings.replace({"channel.seed": 3}, version=2)
+    assert settings.integer("channel.latency_ms") == SETTINGS["channel.latency_ms"].default
+    assert heard == [2]
+
+
+def test_reading_a_setting_as_something_else_is_a_bug() -> None:
+    with pytest.raises(TypeError):
+        LiveSettings().integer("log.level")
+    with pytest.raises(KeyError):
+        LiveSettings().integer("no.such")

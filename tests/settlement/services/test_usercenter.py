@@ -1,0 +1,154 @@
+"""Account confirmation: captcha, registration, login, profile."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+
+async def _captcha(http: httpx.AsyncClient) -> dict[str, Any]:
+    found = (await http.post("/captcha")).json()
+    left, right = found["question"].split(" + ")
+    return {"captcha_id": found["captcha_id"], "captcha_answer": int(left) + int(right)}
+
+
+async def _register(http: httpx.AsyncClient, **changes: Any) -> httpx.Response:
+    user = {"name": "Ada", "phone": "13800000001", "email": "ada@example.org", "password": "correct horse"}
+    return await http.post("/users", json={**user, **await _captcha(http), **changes})
+
+
+async def _token(http: httpx.AsyncClient, login: str = "13800000001", password: str = "correct horse") -> str:
+    reply = await http.post("/sessions", json={"login": login, "password": password})
+    assert reply.status_code == 201, reply.text
+    return str(reply.json()["token"])
+
+
+@pytest.fixture
+async def http(cluster: Any) -> httpx.AsyncClient:
+    await cluster.start("usercenter")
+    client: httpx.AsyncClient = cluster.http("usercenter")
+    return client
+
+
+async def test_a_user_registers_logs_in_and_sees_the_own_profile(http: httpx.AsyncClient) -> None:
+    registered = await _register(http)
+    assert registered.status_code == 201
+    token = await _token(http)
+    profile = await http.get("/users/me", headers={"Authorization": f"Bearer {token}"})
+    assert profile.json() == {
+        "user_id": registered.json()["user_id"],
+        "name": "Ada",
+        "phone": "13800000001",
+        "email": "ada@example.org",
+    }
+
+
+async def test_login_works_with_the_email_in_any_case(http: httpx.AsyncClient) -> None:
+    await _register(http, email="Ada@Example.org")
+    assert await _token(http, "ADA@example.ORG")
+
+
+@pytest.mark.parametrize(
+    ("login", "password"), [("13800000001", "wrong horse"), ("nobody@example.org", "correct horse"), ("\u202e", "x")]
+)
+async def test_a_wrong_login_is_refused_without_saying_what_was_wrong(
+    http: httpx.AsyncClient, login: str, password: str
+) -> None:
+    await _register(http)
+    reply = await http.post("/sessions", json={"login": login, "password": password})
+    assert reply.status_code == 401
+    assert reply.headers["content-type"] == "application/problem+json"
+    assert reply.json()["code"] == "login_failed"
+
+
+async def test_phone_and_email_belong_to_one_account(http: httpx.AsyncClient) -> None:
+    await _register(http)
+    same_phone = await _register(http, email="other@example.org")
+    same_email = await _register(http, phone="13900000000", email="ADA@example.org")
+    assert (same_phone.status_code, same_phone.json()["code"]) == (409, "phone_taken")
+    assert (same_email.status_code, same_email.json()["code"]) == (409, "email_taken")
+
+
+async def test_a_captcha_is_good_for_one_try(http: httpx.AsyncClient) -> None:
+    captcha = await _captcha(http)
+    wrong = await _register(http, captcha_id=captcha["captcha_id"], captcha_answer=captcha["captcha_answer"] + 1)
+    assert (wrong.status_code, wrong.json()["code"]) == (422, "captcha_wrong")
+    again = await _register(http, **captcha)
+    assert (again.status_code, again.json()["code"]) == (422, "captcha_wrong")
+
+
+async def test_a_captcha_expires(cluster: Any, http: httpx.AsyncClient) -> None:
+    captcha = await _captcha(http)
+    cluster.clock.advance_ms(300_001)
+    assert (await _register(http, **captcha)).json()["code"] == "captcha_wrong"
+
+
+async def test_a_bad_registration_lists_every_wrong_field(http: httpx.AsyncClient) -> None:
+    reply = await http.post("/users", json={"name": " ", "phone": "x", "email": "y", "password": "pw-7x", "more": 1})
+    assert reply.status_code == 422
+    named = {error["where"] for error in reply.json()["errors"]}
+    wanted = {"name", "phone", "email", "password", "captcha_id", "captcha_answer", "more"}
+    assert named == {f"body.{field}" for field in wanted}
+    assert "pw-7x" not in reply.text, "a refused password must not be echoed"
+
+
+async def test_the_password_is_stored_as_argon2id_and_nowhere_in_clear(cluster: Any, http: httpx.AsyncClient) -> None:
+    import sqlalchemy as sa
+
+    await _register(http)
+    row = cluster.replica("usercenter-0").chassis.database.read(sa.text("SELECT * FROM user"))[0]
+    assert row.passwd.startswith("$argon2id$")
+    assert len(bytes.fromhex(row.salt)) == 16
+    assert all("correct horse" not in str(value) for value in row)
+
+
+async def test_a_session_ends_when_its_token_expires(cluster: Any, http: httpx.AsyncClient) -> None:
+    await _register(http)
+    headers = {"Authorization": f"Bearer {await _token(http)}"}
+    assert (await http.get("/users/me", headers=headers)).status_code == 200
+    cluster.clock.advance_ms(3_600_001)
+    assert (await http.get("/users/me", headers=headers)).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    ["", "Bearer", "Bearer x.y.z", "Basic YTpi", "Bearer eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0.", "Bearer \xff"],
+)
+async def test_a_forged_token_is_refused(http: httpx.AsyncClient, authorization: str) -> None:
+    reply = await http.get("/users/me", headers={"Authorization": authorization.encode("latin-1")})
+    assert reply.status_code == 401
+    assert reply.json()["code"] == "not_authenticated"
+
+
+async def test_a_token_changed_in_one_character_is_refused(http: httpx.AsyncClient) -> None:
+    await _register(http)
+    token = await _token(http)
+    middle = len(token) // 2
+    forged = token[:middle] + ("a" if token[middle] != "a" else "b") + token[middle + 1 :]
+    assert (await http.get("/users/me", headers={"Authorization": f"Bearer {forged}"})).status_code == 401
+
+
+async def test_a_user_changes_name_and_password(http: httpx.AsyncClient) -> None:
+    await _register(http)
+    headers = {"Authorization": f"Bearer {await _token(http)}"}
+    changed = await http.patch("/users/me", headers=headers, json={"name": "Ada L."})
+    assert changed.json()["name"] == "Ada L."
+    refused = await http.patch(
+        "/users/me", headers=headers, json={"password": "battery staple", "current_password": "no"}
+    )
+    assert refused.status_code == 403
+    accepted = await http.patch(
+        "/users/me", headers=headers, json={"password": "battery staple", "current_password": "correct horse"}
+    )
+    assert accepted.status_code == 200
+    assert await _token(http, password="battery staple")
+
+
+async def test_a_user_cannot_take_the_phone_of_another(http: httpx.AsyncClient) -> None:
+    await _register(http)
+    await _register(http, phone="13900000000", email="b@example.org")
+    headers = {"Authorization": f"Bearer {await _token(http, '13900000000')}"}
+    reply = await http.patch("/users/me", headers=headers, json={"phone": "13800000001"})
+    assert (reply.status_code, reply.json()["code"]) == (409, "phone_taken")

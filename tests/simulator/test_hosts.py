@@ -1,0 +1,72 @@
+"""Processes on a host: who waits for whom, and what a death or a pause does to work and timers."""
+
+import numpy as np
+import pytest
+
+from simulator.hosts import Host, Process
+from simulator.kernel import Kernel
+
+
+def _finished(kernel, process, demands_s):
+    done = []
+    for demand_s in demands_s:
+        process.work(demand_s).then(lambda: done.append(kernel.now_s))
+    return done
+
+
+def test_an_event_loop_does_one_thing_at_a_time():
+    kernel = Kernel()
+    done = _finished(kernel, Process(Host(kernel, cores=2), "a"), [1.0, 2.0, 1.0])
+    kernel.run(10)
+    assert done == [1.0, 3.0, 4.0]
+
+
+def test_three_processes_share_two_cores():
+    kernel = Kernel()
+    host = Host(kernel, cores=2)
+    ends = [_finished(kernel, Process(host, name), [1.0]) for name in "abc"]
+    kernel.run(10)
+    assert [end[0] for end in ends] == [1.0, 1.0, 2.0]
+
+
+def test_a_dead_process_does_nothing_more_and_its_core_is_free():
+    kernel = Kernel()
+    host = Host(kernel, cores=1)
+    victim, other = Process(host, "victim"), Process(host, "other")
+    lost = _finished(kernel, victim, [1.0, 1.0])
+    victim.after(0.7, lambda: lost.append("timer"))
+    kernel.after(0.5, victim.kill)
+    kernel.after(0.6, victim.start)
+    done = _finished(kernel, other, [1.0])
+    kernel.run(10)
+    assert lost == []
+    assert done == [2.0], "work under way when the process died still ends its turn on the core"
+
+
+def test_a_paused_process_does_everything_late():
+    kernel = Kernel()
+    process = Process(Host(kernel, cores=1), "a")
+    done = _finished(kernel, process, [1.0, 1.0])
+    process.after(2.0, lambda: done.append("timer"))
+    kernel.after(0.5, process.pause)
+    kernel.after(5.0, process.resume)
+    kernel.run(10)
+    assert done == [5.0, "timer", 6.0]
+
+
+def test_a_queue_of_one_loop_is_the_textbook_queue():
+    """M/M/1 at utilisation 0.5: the mean time in the system is 1 / (service rate - arrival rate)."""
+    kernel = Kernel()
+    process = Process(Host(kernel, cores=1), "a")
+    random, times = np.random.default_rng(1), []
+    arrivals, demands = np.cumsum(random.exponential(2.0, 40_000)), random.exponential(1.0, 40_000)
+
+    def arrive(demand_s):
+        begun_s = kernel.now_s
+        process.work(demand_s).then(lambda: times.append(kernel.now_s - begun_s))
+
+    for at_s, demand_s in zip(arrivals, demands, strict=True):
+        kernel.at(float(at_s), lambda demand_s=float(demand_s): arrive(demand_s))
+    kernel.run(float(arrivals[-1]) + 100)
+    assert np.mean(times) == pytest.approx(2.0, rel=0.05)
+    assert process.cpu_s == pytest.approx(demands.sum())
