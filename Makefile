@@ -49,7 +49,7 @@ down: .venv/.lab ## stop a platform that was started with `paylab up --detach`
 	@$(BIN)/paylab down
 
 notebooks: .venv/.dev ## run the notebooks' sources and store their output beside them
-	@$(BIN)/jupytext --to ipynb --execute notebooks/*.py
+	@$(BIN)/python notebooks/execute.py
 
 clean: ## remove the environment and all caches (never the runs)
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

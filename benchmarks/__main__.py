@@ -26,7 +26,7 @@ SEED = 1
 def main() -> int:
     """Run what was asked for; 0 if every budget is kept."""
     arguments = _arguments()
-    console = Console(width=120)
+    console = Console(width=150)
     folder = Path(arguments.out) / f"bench-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     folder.mkdir(parents=True)
     result: dict[str, Any] = {}

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ SAMPLE_INTERVAL_S = 0.1
 LEAD_S = 0.5
 LOAD_GRACE_S = 30.0
 GENERATOR = "locust"
-OTHERS = "(others)"
+OTHERS = "others"
 
 
 @dataclass(frozen=True)
@@ -73,12 +73,23 @@ def steps_plan(seed: int, overrides: Sequence[str] = ()) -> Plan:
     return plan(load_scenario(STEPS_FILE, overrides), seed)
 
 
-def climb(system: str, registry: str, pids: Mapping[str, int], folder: Path, steps: Plan) -> Climb:
-    """Drive the system behind `registry` up the steps. Raises scenarios.worlds.base.WorldError if the load fails."""
+def climb(
+    system: str,
+    registry: str,
+    pids: Mapping[str, int],
+    folder: Path,
+    steps: Plan,
+    at_start: Callable[[], None] = lambda: None,
+) -> Climb:
+    """Drive the system behind `registry` up the steps; `at_start` is called when the accounts exist.
+
+    Raises scenarios.worlds.base.WorldError if the load fails.
+    """
     plan_file = folder / "plan.json"
     plan_file.write_text(steps.to_json(), encoding="utf-8")
     with Loader(plan_file, registry, folder / "load", folder) as loader:
         loader.await_ready(lambda: None)
+        at_start()
         start_s = time.time() + LEAD_S
         loader.start(int(start_s * 1000))
         usage = _watch({**pids, GENERATOR: loader.process.pid}, loader, start_s)

@@ -15,6 +15,7 @@ import math
 import pandas
 
 from scenarios.checks.operations import by_second, operations
+from scenarios.checks.remembered import remembered
 from scenarios.history import History
 
 GOOD_SECOND = 0.99
@@ -30,7 +31,7 @@ def success(history: History, start_s: float, end_s: float) -> float:
 
 def time(history: History, start_s: float, end_s: float) -> float:
     """Share of good seconds in [start_s, end_s), of those with any operation; NaN if there were none."""
-    counts = by_second(operations(history))
+    counts = by_second(history)
     counts = counts[(counts.index >= math.floor(start_s)) & (counts.index < end_s)]
     return float((counts["success"] >= GOOD_SECOND).mean()) if len(counts) else math.nan
 
@@ -54,6 +55,7 @@ def error_budget_burn(history: History, start_s: float, end_s: float) -> float:
     return (1 - success(history, start_s, end_s)) / (1 - OBJECTIVE)
 
 
+@remembered
 def _spans(history: History) -> pandas.DataFrame:
     """The lives of all users: from_s, until_s, up. A step lasts from its intended start until the next step's."""
     requests = history["requests"][["operation", "intended_s", "ended_s", "outcome"]]

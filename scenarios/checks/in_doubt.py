@@ -11,10 +11,12 @@ import numpy
 import pandas
 
 from scenarios.checks.latency import statistic
+from scenarios.checks.remembered import remembered
 from scenarios.checks.transactions import coordinated, end_s, participated
 from scenarios.history import History
 
 
+@remembered
 def intervals(history: History) -> pandas.DataFrame:
     """One row a yes vote: gid, role, kind, method, from_s, until_s, resolved, duration_s."""
     table = participated(history)

@@ -13,12 +13,14 @@ import numpy
 import pandas
 
 from scenarios.checks.operations import operations
+from scenarios.checks.remembered import remembered
 from scenarios.history import History
 
 MONEY = ("pay", "refund")
 WHOLE_JOURNEY = ("browse",)
 
 
+@remembered
 def samples(history: History, subject: str, failed: bool = False) -> pandas.DataFrame:
     """All samples of `subject`: intended_s, ended_s, latency_s. `failed`: those not ok instead of those ok."""
     if subject in MONEY:

@@ -9,12 +9,14 @@ import math
 import numpy
 import pandas
 
+from scenarios.checks.remembered import remembered
 from scenarios.history import History
 
 GRAVITY = {"ok": 0, "fail": 1, "unknown": 2}
 WORDS = tuple(GRAVITY)
 
 
+@remembered
 def operations(history: History) -> pandas.DataFrame:
     """One row an operation: operation, journey, intended_s, ended_s, outcome (the gravest of its steps)."""
     requests, payments = history["requests"], history["payments"]
@@ -46,12 +48,14 @@ def _journeys(requests: pandas.DataFrame, payments: pandas.DataFrame) -> pandas.
     return pandas.concat([requests[["operation", "journey"]], money]).groupby("operation")["journey"].first()
 
 
-def by_second(table: pandas.DataFrame) -> pandas.DataFrame:
+@remembered
+def by_second(history: History) -> pandas.DataFrame:
     """Successful and failed operations of each second, indexed by the second (its start).
 
     A success counts in the second in which it ended. A failure counts in that second too, and in each one at whose
     start the client was already waiting in vain: a client that waits 5 s for nothing has 5 bad seconds, not one.
     """
+    table = operations(history)
     ok: dict[int, int] = {}
     failed: dict[int, int] = {}
     for intended_s, ended_s, outcome in zip(table["intended_s"], table["ended_s"], table["outcome"], strict=True):

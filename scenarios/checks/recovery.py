@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import pandas
 
 from scenarios.checks.in_doubt import intervals, overdue
-from scenarios.checks.operations import by_second, operations
+from scenarios.checks.operations import by_second
 from scenarios.checks.transactions import end_s
 from scenarios.history import History
 
@@ -85,7 +85,7 @@ def _disturbances(history: History) -> pandas.DataFrame:
         start_s, stop_s = baseline.start_s, baseline.end_s
     except KeyError:
         start_s = stop_s = 0.0
-    seconds = by_second(operations(history))
+    seconds = by_second(history)
     usual = seconds[(seconds.index >= math.floor(start_s)) & (seconds.index + 1 <= stop_s)]["success"]
     level = (float(usual.min()) if len(usual) else 1.0) - SLACK
     failing = seconds.index[seconds["success"] < level].to_numpy(dtype=float)

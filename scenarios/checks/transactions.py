@@ -3,6 +3,7 @@
 import numpy
 import pandas
 
+from scenarios.checks.remembered import remembered
 from scenarios.history import History
 
 PARTICIPANTS = ("order", "payment")
@@ -11,6 +12,7 @@ PARTICIPANTS = ("order", "payment")
 OUTCOME_OF_DECISION = {"commit": "committed", "abort": "aborted"}
 
 
+@remembered
 def coordinated(history: History) -> pandas.DataFrame:
     """One row a gid that the coordinator knows, in order of beginning.
 
@@ -30,6 +32,7 @@ def coordinated(history: History) -> pandas.DataFrame:
     return table.reset_index()
 
 
+@remembered
 def participated(history: History) -> pandas.DataFrame:
     """One row a (gid, role) of the participants, with vote ('' if none), voted_s, outcome ('' if none), applied_s."""
     rows = history["transactions"]
@@ -51,6 +54,7 @@ def committed(history: History, kind: str | None = None) -> pandas.DataFrame:
     return table[wanted & (table["kind"] == kind)] if kind else table[wanted]
 
 
+@remembered
 def end_s(history: History) -> float:
     """The last moment that the history knows of: the planned end, or the last event if that was later."""
     times = [history["transactions"]["at_s"], history["requests"]["ended_s"], history["payments"]["ended_s"]]

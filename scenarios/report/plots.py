@@ -188,7 +188,7 @@ def _faults(axes: Axes, run: Run, inches_per_s: float) -> None:
 def _services(axes: Axes, run: Run) -> None:
     across = axes.get_xaxis_transform()
     events = run.history["services"]
-    events = events[events["at_s"] >= 0]
+    events = events[events["at_s"] > 0]  # not the start of the platform itself
     for event, marker, colour in (("died", "v", "fail"), ("ready", "^", "ready")):
         moments = events["at_s"][(events["event"] == event)].to_numpy()
         if len(moments):

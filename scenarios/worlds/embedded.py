@@ -24,7 +24,7 @@ from scenarios.worlds.supervisor import Child, ChildSpec, Death, Replica, Superv
 from scenarios.worlds.wire import Reply, Unreachable, call
 from settlement import topology as topologies
 
-READY_DEADLINE_S = 30.0
+READY_DEADLINE_S = 60.0
 STOP_DEADLINE_S = 8.0
 READY_POLL_S = 0.05
 LOOPBACK = "127.0.0.1"

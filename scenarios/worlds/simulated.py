@@ -28,7 +28,8 @@ class SimulatedWorld:
         refuse_unsupported(self, plan)
         progress.stage("simulating")
         tables = simulate(simulation_input(plan), progress.clock)
-        for fault in tables["faults"].to_dict("records"):
+        happened = tables["faults"].dropna(subset=["started_s"])
+        for fault in happened.to_dict("records"):
             progress.fault(fault["id"], "started", fault["started_s"])
             progress.fault(fault["id"], "ended", fault["ended_s"])
         progress.arrivals(int(tables["generator"]["started"].iloc[0]))

@@ -90,7 +90,10 @@ def presume_commit() -> Undo:
 
 
 def unilateral_abort() -> Undo:
-    """A participant that has promised and waited too long gives up on its own instead of asking."""
+    """A participant that has promised and waited too long gives up on its own instead of asking.
+
+    In the simulated world only: the services look for orphans themselves, and only send what a `Send` says.
+    """
 
     def give_up(state: Any, event: TimerFired) -> Any:
         aborted = replace(state, phase=ParticipantPhase.ABORTED)

@@ -99,7 +99,7 @@ class _LeanFastAPI(FastAPI):
         return ExceptionMiddleware(inner, handlers=dict(self.exception_handlers))
 
 
-def asgi_app(chassis: Chassis, service_app: ServiceApp) -> ASGIApp:
+def asgi_app(chassis: Chassis, service_app: ServiceApp, inbox: Inbox) -> ASGIApp:
     """The complete application of one replica."""
     app = _LeanFastAPI(
         title=chassis.service,
@@ -118,7 +118,6 @@ def asgi_app(chassis: Chassis, service_app: ServiceApp) -> ASGIApp:
         },
     )
     app.state.chassis = chassis
-    inbox = Inbox(chassis.database, service_app.consumers, chassis.clock, chassis.log)
     # Not include_router: it keeps routers nested, and then matches every route of each level twice per request.
     for router in (service_app.router, standard_routes(chassis, inbox)):
         app.router.routes.extend(router.routes)

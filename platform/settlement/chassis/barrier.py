@@ -1,19 +1,50 @@
-"""Reads and writes the barrier table of a participant."""
+"""The barrier table of a participant: reading it as protocol state, writing protocol records into it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Row, Table, bindparam, insert, select, update
 
 from settlement.chassis.participant import Payload
-from settlement.protocol.messages import BarrierRecord, ParticipantPhase
+from settlement.protocol.messages import BarrierRecord, ParticipantPhase, Reply, Vote
+from settlement.protocol.participant import ParticipantState
 
 if TYPE_CHECKING:
     from settlement.chassis.database import Database, Transaction
 
 _FINAL = (ParticipantPhase.COMMITTED, ParticipantPhase.ABORTED)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The transaction a message is about."""
+
+    gid: str
+    kind: str
+    payload: Payload
+
+
+@dataclass(frozen=True, slots=True)
+class Replying:
+    """A reply that may be sent now: everything it promises is durable."""
+
+    state: ParticipantState
+    effect: Reply
+
+
+def state_of(gid: str, row: Row[Any] | None) -> ParticipantState:
+    """The state that a row holds; the initial one if there is none."""
+    if row is None:
+        return ParticipantState(gid)
+    return ParticipantState(gid, ParticipantPhase(row.state), Vote(row.vote) if row.vote else None, row.reason)
+
+
+def subject_of(row: Row[Any]) -> Subject:
+    """What the transaction of a row is about."""
+    return Subject(row.gid, row.kind, Payload.model_validate_json(row.payload))
 
 
 class Barrier:

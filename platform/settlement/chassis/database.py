@@ -1,11 +1,12 @@
 """SQLite through SQLAlchemy Core, used on the event loop.
 
-A durable commit takes 0.2 ms; a hop to a thread and back costs more than the commit it would hide. So there is one
-synchronous writer connection, serialised by a lock, and one reader connection beside it (WAL lets them overlap).
-Replicas of a service share the file. Waiting for another process' write lock is done by awaiting, not by SQLite's
-busy handler, which would stop the event loop.
+Statements take microseconds, a hop to a thread and back takes longer. So there is one synchronous writer connection,
+serialised by a lock, and one reader connection beside it (WAL lets them overlap). Only the wait for the disk is worth a
+thread, and transactions share it: `durability.py`.
 
-BEGIN IMMEDIATE is emitted here, so that a read-modify-write takes the write lock before it reads.
+Replicas of a service share the file. Waiting for another process' write lock is done by awaiting, not by SQLite's busy
+handler, which would stop the event loop. BEGIN IMMEDIATE is emitted here, so that a read-modify-write takes the write
+lock before it reads.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.pool import StaticPool
+
+from settlement.chassis.durability import LogSync
 
 LOCK_WAIT_S_MAX: Final = 5.0
 LOCK_RETRY_S: Final = 0.002
@@ -48,12 +51,15 @@ class Database:
 
     def __init__(self, path: Path, synchronous: str = "FULL") -> None:
         self.path = path
-        self._engine = _engine(path, synchronous)
+        shares_syncs = synchronous == "FULL"
+        pragma = "NORMAL" if shares_syncs else synchronous
+        self._engine = _engine(path, pragma)
         self._writer = self._engine.connect()
-        self._reader_engine = _engine(path, synchronous)
+        self._reader_engine = _engine(path, pragma)
         self._reader = self._reader_engine.connect()
         self._raw = _raw(self._writer)
         self._lock = asyncio.Lock()
+        self._log_sync = _log_sync(path, self._raw) if shares_syncs else None
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
@@ -70,6 +76,8 @@ class Database:
                 # Also true after a COMMIT that failed (a full disk): leave no transaction open behind us.
                 if self._raw.in_transaction:
                     self._raw.execute("ROLLBACK")
+        if self._log_sync is not None:
+            await self._log_sync.durable()
 
     def read(self, statement: sa.Executable, parameters: Parameters = None) -> Sequence[sa.Row[Any]]:
         """All rows of a query, from the last committed state (never from an open transaction)."""
@@ -117,6 +125,8 @@ class Database:
 
     def close(self) -> None:
         """Fold the write-ahead log into the file and close both connections."""
+        if self._log_sync is not None:
+            self._log_sync.close()
         self._reader.close()
         self._reader_engine.dispose()
         if self._raw.in_transaction:
@@ -144,6 +154,13 @@ def _engine(path: Path, synchronous: str) -> sa.Engine:
             connection.execute(f"PRAGMA {pragma}")
 
     return engine
+
+
+def _log_sync(path: Path, raw: sqlite3.Connection) -> LogSync:
+    # The log exists from the first write on, and until the last connection closes. Checkpoints are LogSync's.
+    raw.execute(f"PRAGMA user_version = {raw.execute('PRAGMA user_version').fetchone()[0]}")
+    raw.execute("PRAGMA wal_autocheckpoint = 0")
+    return LogSync(path)
 
 
 def _raw(connection: sa.Connection) -> sqlite3.Connection:

@@ -22,7 +22,7 @@ from settlement.chassis.discovery import RegistryCache
 from settlement.chassis.faults import CrashPoints, FaultTable
 from settlement.chassis.http_client import ServiceClient
 from settlement.chassis.live_settings import LiveSettings
-from settlement.chassis.outbox import Outbox
+from settlement.chassis.outbox import Inbox, Outbox
 from settlement.chassis.secrets import Secrets
 from settlement.chassis.security import Tokens
 from settlement.chassis.signature import SignatureVerifier
@@ -58,7 +58,9 @@ class Replica:
         package = f"settlement.services.{plan.service}"
         self._create_schema(importlib.import_module(f"{package}.model"))
         self._service_app: ServiceApp = importlib.import_module(f"{package}.api").create(self.chassis)
-        self.app: ASGIApp = asgi_app(self.chassis, self._service_app)
+        consumers = self._service_app.consumers
+        self._inbox = Inbox(self.chassis.database, consumers, self.chassis.clock, self.chassis.log)
+        self.app: ASGIApp = asgi_app(self.chassis, self._service_app, self._inbox)
 
     def _create_schema(self, model: ModuleType) -> None:
         self.chassis.database.create_schema([model.metadata, outbox.metadata], model.VIEWS)
@@ -69,6 +71,7 @@ class Replica:
         if self._service_app.start is not None:
             await self._service_app.start()
         chassis.every(lambda: chassis.settings.integer("outbox.poll_interval_ms"), chassis.outbox.relay, "outbox")
+        chassis.every(FORGET_INTERVAL_MS, self._inbox.forget_old, "inbox_cleanup")
 
     async def stop(self) -> None:
         """Stop the workers, close the connections, fold the database's log into its file."""

@@ -2,8 +2,10 @@
 
 import pytest
 
-from scenarios.checks import availability, check
+from scenarios.checks import availability, check, metrics
 from scenarios.checks.result import Outcome
+from scenarios.history import History
+from scenarios.thresholds import parse
 
 from .histories import Run
 
@@ -21,16 +23,21 @@ def closed_users(outage_s: tuple[float, float] = (20.0, 30.0)) -> Run:
     return run
 
 
-def test_the_outage_that_the_success_ratio_hides():
-    history = closed_users().build()
+@pytest.fixture(scope="module")
+def outage() -> History:
+    return closed_users().build()
+
+
+def test_the_outage_that_the_success_ratio_hides(outage: History):
+    history = outage
     assert round(availability.success(history, 0, 60) * 100, 1) == 99.6
     assert round(availability.time(history, 0, 60) * 100, 1) == 83.3
     assert round(availability.user(history, 0, 60) * 100, 1) == 83.3
     assert availability.error_budget_burn(history, 0, 60) == pytest.approx(200 / 50_200 / 0.001)
 
 
-def test_the_worst_window_is_where_the_outage_was():
-    worst, start_s = availability.worst_window(closed_users().build(), 0, 60, window_s=5)
+def test_the_worst_window_is_where_the_outage_was(outage: History):
+    worst, start_s = availability.worst_window(outage, 0, 60, window_s=5)
     assert worst == 0.0
     assert 20 <= start_s <= 25
 
@@ -47,8 +54,8 @@ def test_the_worst_window_is_where_the_outage_was():
         ("availability.success >= 100% during baseline", Outcome.PASS),
     ],
 )
-def test_thresholds(threshold: str, verdict: Outcome):
-    result = check(closed_users().build(), [threshold]).checks[0]
+def test_thresholds(outage: History, threshold: str, verdict: Outcome):
+    result = metrics.judge(outage, parse(threshold))
     assert result.verdict is verdict
     assert (verdict is Outcome.PASS) == (not result.evidence)
 

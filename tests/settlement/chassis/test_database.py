@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from settlement.chassis import database as module
+from settlement.chassis import durability
 from settlement.chassis.database import Database, DatabaseBusy
 
 metadata = sa.MetaData()
@@ -127,12 +129,69 @@ async def test_closing_folds_the_log_into_the_file(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["x.sqlite"]
 
 
-@pytest.mark.parametrize(("name", "number"), [("FULL", 2), ("NORMAL", 1), ("OFF", 0)])
-async def test_durability_is_as_set(tmp_path: Path, name: str, number: int) -> None:
+@pytest.mark.parametrize(("name", "number", "syncs"), [("FULL", 1, 1), ("NORMAL", 1, 0), ("OFF", 0, 0)])
+async def test_durability_is_as_set(
+    tmp_path: Path, name: str, number: int, syncs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     opened = Database(tmp_path / "x.sqlite", name)
+    calls: list[int] = []
+    monkeypatch.setattr(os, "fdatasync", calls.append)
     async with opened.transaction() as tx:
         assert tx.execute(sa.text("PRAGMA synchronous")).scalar() == number
+    assert len(calls) == syncs
     opened.close()
+
+
+async def test_a_transaction_ends_only_after_a_sync_that_began_after_its_commit(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, release = threading.Event(), threading.Event()
+    seen_at_sync: list[int] = []
+
+    def slow_sync(_log: int) -> None:
+        with sqlite3.connect(database.path) as other:
+            seen_at_sync.append(other.execute("SELECT count(*) FROM things").fetchone()[0])
+        begun.set()
+        release.wait(5)
+
+    monkeypatch.setattr(os, "fdatasync", slow_sync)
+
+    async def insert() -> None:
+        async with database.transaction() as tx:
+            tx.execute(INSERT, {"name": "a"})
+
+    first = asyncio.create_task(insert())
+    while not begun.is_set():
+        await asyncio.sleep(0)
+    others = [asyncio.create_task(insert()) for _ in range(5)]
+    while len(_names(database)) < 6:
+        await asyncio.sleep(0)
+    assert not first.done()
+    release.set()
+    await asyncio.wait_for(asyncio.gather(first, *others), 5)
+    # The five shared one sync, and it was begun when all of them were in the log.
+    assert seen_at_sync == [1, 6]
+
+
+async def test_a_disk_that_refuses_is_an_error(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_log: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fdatasync", refuse)
+    with pytest.raises(OSError, match="No space left"):
+        async with database.transaction() as tx:
+            tx.execute(INSERT, {"name": "a"})
+
+
+async def test_the_log_is_folded_into_the_file_in_the_background(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(durability, "CHECKPOINT_AFTER_PAGES", 20)
+    for _ in range(300):
+        async with database.transaction() as tx:
+            tx.execute(INSERT, {"name": "x" * 2_000})
+    assert os.path.getsize(f"{database.path}-wal") < 300 * 4_096
+    assert len(_names(database)) == 300
 
 
 async def test_a_view_whose_text_changed_is_replaced(database: Database) -> None:

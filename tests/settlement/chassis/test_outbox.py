@@ -84,3 +84,14 @@ async def test_what_a_dead_replica_left_is_delivered_by_another(cluster: Any, pr
     await cluster.eventually(lambda: _notes(cluster) == ["own"])
     cluster.clock.advance_ms(6_000)
     await cluster.eventually(lambda: _notes(cluster) == ["own", "orphan"])
+
+
+async def test_marks_of_consumed_events_are_dropped_when_nobody_can_deliver_them_again(
+    cluster: Any, probe: Any
+) -> None:
+    replica = await cluster.start("probe")
+    await _happen(cluster, "a")
+    await cluster.eventually(lambda: _notes(cluster) == ["a"])
+    cluster.clock.advance_ms(8 * 86_400_000)
+    await replica._inbox.forget_old()
+    assert replica.chassis.database.read(sa.text("SELECT 1 FROM consumed_events")) == []

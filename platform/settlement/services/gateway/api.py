@@ -6,10 +6,11 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query
 from prometheus_client import Gauge
+from starlette.background import BackgroundTask
 from starlette.responses import JSONResponse, Response
 
 from settlement.chassis.app import Chassis, ServiceApp
-from settlement.chassis.coordinator_driver import Coordinator, outcome_of
+from settlement.chassis.coordinator_driver import Coordinator
 from settlement.chassis.problems import Problem
 from settlement.chassis.security import current_user, operator, signed_service
 from settlement.protocol.messages import Forgotten, Resumed
@@ -44,7 +45,7 @@ def create(chassis: Chassis) -> ServiceApp:
 
     router = APIRouter()
     router.include_router(_user_router(service))
-    router.include_router(_outcome_router(journal))
+    router.include_router(_outcome_router(journal, coordinator))
     router.include_router(_operator_router(journal, coordinator))
     return ServiceApp(router=router, start=start)
 
@@ -81,14 +82,15 @@ def _user_router(service: GatewayService) -> APIRouter:
     return router
 
 
-def _outcome_router(journal: GatewayJournal) -> APIRouter:
+def _outcome_router(journal: GatewayJournal, coordinator: Coordinator) -> APIRouter:
     router = APIRouter(dependencies=[Depends(signed_service)])
 
     @router.get("/transactions/{gid}/outcome")
     async def outcome(gid: Gid) -> Response:
         row = journal.find(gid)
-        decision = outcome_of(gid, None if row is None else record_of(row)).decision
-        return JSONResponse({"outcome": "undecided" if decision is None else decision.value})
+        told, after = await coordinator.outcome(gid, None if row is None else record_of(row))
+        word = "undecided" if told.decision is None else told.decision.value
+        return JSONResponse({"outcome": word}, background=BackgroundTask(after))
 
     return router
 

@@ -1,4 +1,4 @@
-"""Callbacks to the merchant's notify_url: signed, durable, repeated by schedule until the body of the answer is `success`.
+"""Callbacks to the merchant's notify_url: signed, durable, repeated until the body of the answer is `success`.
 
 A notification is written in the transaction of the decision it tells of. Delivery is at least once: whoever delivers
 moves `next_at_ms` ahead first, which keeps other replicas away, and a process that dies meanwhile merely delays the

@@ -139,9 +139,7 @@ class GatewayService:
         row = self._journal.find(key.gid)
         if row is None or row.decision is None:
             detail = "the first request with this key is still being worked on"
-            raise Problem(
-                409, "idempotency_key_in_use", "Come back later", detail, headers={"Retry-After": "1"}
-            )
+            raise Problem(409, "idempotency_key_in_use", "Come back later", detail, headers={"Retry-After": "1"})
         return first_answer(row, replayed=True)
 
     def _require_allowed(self, notify_url: str | None) -> None:

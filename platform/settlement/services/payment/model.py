@@ -1,4 +1,4 @@
-"""Tables of the payment service: payments, the ledger's postings, customers' balances; and the views that an audit reads.
+"""Tables of the payment service: payments, the ledger, customers' balances; and the views that an audit reads.
 
 `postings` is the truth and append-only. `accounts` repeats, for customers only, what their postings sum up to, so
 that a payment by balance is one guarded update instead of a sum over a history; the merchant's and the channels'

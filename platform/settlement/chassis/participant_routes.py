@@ -1,0 +1,89 @@
+"""HTTP face of a participant: POST /participant/prepare and /participant/decision, for signed services only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from fastapi import APIRouter, Depends
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict
+from starlette.background import BackgroundTask
+
+from settlement.chassis.barrier import Replying, Subject
+from settlement.chassis.participant import Gid, Payload, Unresolved
+from settlement.chassis.problems import Problem
+from settlement.chassis.security import signed_service
+from settlement.chassis.trace import bind_gid
+from settlement.protocol.crashpoints import AFTER
+from settlement.protocol.messages import (
+    Decision,
+    Voted,
+)
+from settlement.protocol.transitions import ProtocolError
+
+if TYPE_CHECKING:
+    from settlement.chassis.app import Chassis
+    from settlement.chassis.participant_driver import ParticipantDriver
+
+
+class PrepareBody(BaseModel):
+    """The body of POST /participant/prepare."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    gid: Gid
+    kind: Literal["payment", "refund"]
+    payload: Payload
+
+
+class DecisionBody(PrepareBody):
+    """The body of POST /participant/decision."""
+
+    decision: Decision
+
+
+def participant_routes(chassis: Chassis, driver: ParticipantDriver[Any]) -> APIRouter:
+    """The two routes that a coordinator calls."""
+    router = APIRouter(dependencies=[Depends(signed_service)])
+
+    @router.post("/participant/prepare")
+    async def prepare(body: PrepareBody) -> JSONResponse:
+        return await _answer_prepare(chassis, driver, Subject(body.gid, body.kind, body.payload))
+
+    @router.post("/participant/decision")
+    async def decision(body: DecisionBody) -> JSONResponse:
+        return await _answer_decision(chassis, driver, Subject(body.gid, body.kind, body.payload), body.decision)
+
+    return router
+
+
+async def _answer_prepare(chassis: Chassis, driver: ParticipantDriver[Any], subject: Subject) -> JSONResponse:
+    bind_gid(subject.gid)
+    replying = await driver.prepare(subject)
+    voted = replying.effect.message
+    if not isinstance(voted, Voted):
+        raise TypeError(f"a prepare is answered with a vote, not {voted!r}")
+    chassis.log.info("voted", gid=subject.gid, vote=voted.vote, reason=voted.reason)
+    body = {"vote": voted.vote.value, "reason": voted.reason}
+    return JSONResponse(body, background=_after(driver, replying))
+
+
+async def _answer_decision(
+    chassis: Chassis, driver: ParticipantDriver[Any], subject: Subject, decision: Decision
+) -> JSONResponse:
+    bind_gid(subject.gid)
+    try:
+        replying = await driver.decide(subject, decision)
+    except ProtocolError as error:
+        chassis.log.error("protocol_violation", gid=subject.gid, error=str(error))
+        raise Problem(409, "protocol_violation", "This decision is impossible here", str(error)) from error
+    except Unresolved as error:
+        chassis.log.warning("decision_unresolved", gid=subject.gid, reason=error.reason)
+        raise Problem(503, error.reason, "The decision could not be applied yet; send it again") from error
+    chassis.log.info("applied", gid=subject.gid, decision=decision.value)
+    return JSONResponse({"ack": True}, background=_after(driver, replying))
+
+
+def _after(driver: ParticipantDriver[Any], replying: Replying) -> BackgroundTask:
+    """The crash point that only a process whose answer has left it passes."""
+    return BackgroundTask(driver.passed, replying.state, replying.effect, AFTER)
