@@ -1,8 +1,8 @@
 """From the databases to the history: reads the audit views, and samples what the processes use.
 
 The views are the contract between platform and lab (plain SQL, independent of the code under test). Reading them takes
-a read-only connection, and is possible while the services run as well as from an old run's folder. Times there are
-epoch milliseconds; here they become seconds from the run's start.
+a connection that cannot write, and is possible while the services run as well as from an old run's folder. Times there
+are epoch milliseconds; here they become seconds from the run's start.
 """
 
 from __future__ import annotations
@@ -144,7 +144,9 @@ def _count(databases: Path, service: str, query: str) -> int:
 def _read(databases: Path, service: str, query: str) -> Iterator[Row]:
     path = databases / f"{service}.sqlite"
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5.0)) as connection:
+        # Not mode=ro: such a connection leaves its -wal and -shm files behind when it is the last one.
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=5.0)) as connection:
+            connection.execute("PRAGMA query_only = ON")
             connection.row_factory = sqlite3.Row
             yield from [dict(row) for row in connection.execute(query)]
     except sqlite3.Error as error:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
+from settlement.chassis.faults import CrashAt
 from sqlalchemy import text
 
 ALICE, BOB = 7, 8
@@ -159,3 +160,13 @@ class Shop:
                 assert order["status"] == ("refunded" if gids[0] in refunded else "paid"), order
         for stock in self.rows("order", "SELECT * FROM audit_stock"):
             assert stock["reserved_units"] == 0, stock
+
+
+def arm(replica: Any, point: str, nth: int = 1) -> None:
+    """Let this replica die at the nth hit of a crash point."""
+    replica.chassis.faults.replace([CrashAt(id="crash", kind="crash_at", point=point, nth=nth)])
+
+
+def crashed(replica: Any) -> bool:
+    """Whether it came to that."""
+    return any(fault["hits"] for fault in replica.chassis.faults.report())

@@ -128,3 +128,13 @@ def test_the_sampler_measures_processes_that_live_and_forgets_those_that_died() 
     assert {row["process"] for row in sampler.rows} == {"other", "lab"}
     assert sorted({row["at_s"] for row in sampler.rows}) == [1.0, 2.0]
     assert all(row["rss_bytes"] > 1_000_000 and row["cpu_s_per_s"] >= 0 for row in sampler.rows)
+
+
+def test_reading_a_finished_runs_databases_leaves_no_other_files(databases: Path) -> None:
+    for path in databases.glob("*.sqlite"):
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+    before = {path.name for path in databases.iterdir()}
+    audit_tables(databases, START_MS)
+    unresolved(databases)
+    assert {path.name for path in databases.iterdir()} == before

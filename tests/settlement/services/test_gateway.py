@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from settlement.services.gateway.notifications import allowed, signature
 
-from ..money import ALICE, BOB, OPENING_MINOR, QUICK, Shop
+from ..money import ALICE, BOB, OPENING_MINOR, Shop, arm, crashed
 
 
 @pytest.fixture
@@ -198,7 +198,7 @@ async def test_refunds_of_others_of_nothing_and_of_parts_are_refused(shop: Shop)
 async def test_bad_payments_are_refused_and_nothing_begins(
     shop: Shop, changes: dict[str, object], status: int
 ) -> None:
-    answer = await shop.pay(await shop.order(), "balance", **{"method": "balance", **changes})
+    answer = await shop.pay(await shop.order(), **{"method": "balance", **changes})
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     assert shop.decisions() == []
@@ -227,6 +227,7 @@ async def test_other_peoples_payments_look_like_none(shop: Shop) -> None:
 async def test_somebody_elses_order_cannot_be_paid(shop: Shop) -> None:
     answer = await shop.pay(await shop.order(ALICE), "balance", user_id=BOB)
     assert (answer.status_code, answer.json()["code"]) == (404, "order_not_found")
+    await shop.settle()
     assert await shop.balance(BOB) == OPENING_MINOR
 
 
@@ -398,16 +399,6 @@ async def test_a_callback_survives_the_gateway(shop: Shop, merchant: Merchant) -
     await shop.cluster.eventually(lambda: len(merchant.heard) >= 1)
 
 
-def arm(replica: Any, point: str) -> None:
-    from settlement.chassis.faults import CrashAt
-
-    replica.chassis.faults.replace([CrashAt(id="crash", kind="crash_at", point=point)])
-
-
-def crashed(replica: Any) -> bool:
-    return any(fault["hits"] for fault in replica.chassis.faults.report())
-
-
 @pytest.mark.parametrize(
     ("url", "fine"),
     [
@@ -491,4 +482,3 @@ async def test_what_a_participant_that_asks_is_told(shop: Shop) -> None:
         reply = await shop.cluster.call("gateway", "GET", f"/transactions/{asked}/outcome")
         assert reply.json == {"outcome": outcome}
     assert (await shop.cluster.http("gateway").get(f"/transactions/{gid}/outcome")).status_code == 401
-    assert QUICK["gateway.prepare_timeout_ms"] < QUICK["gateway.lease_ms"]  # type: ignore[operator]

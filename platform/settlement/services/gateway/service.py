@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from settlement.chassis.app import Chassis
 
 WATCH_INTERVAL_S = 0.02
+TAKE_OVER_MS = 1_000
 
 
 class GatewayService:
@@ -125,7 +126,7 @@ class GatewayService:
     async def _watch(self, gid: str) -> None:
         """Wait until whoever has the transaction now decides it, as long as a take-over may take."""
         read = self._chassis.settings.integer
-        patience_ms = read("gateway.lease_ms") + 2 * read("gateway.recovery_interval_ms")
+        patience_ms = read("gateway.lease_ms") + 2 * read("gateway.recovery_interval_ms") + TAKE_OVER_MS
         deadline_ms = self._chassis.clock.monotonic_ms() + patience_ms
         while self._chassis.clock.monotonic_ms() < deadline_ms and not self._chassis.stopping.is_set():
             row = self._journal.find(gid)

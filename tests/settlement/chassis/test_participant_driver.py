@@ -1,0 +1,149 @@
+"""The participant's interpreter: orphans, and a crash at every point of both participants."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from settlement.protocol.crashpoints import PARTICIPANT_POINTS
+
+from ..money import Shop, arm, crashed
+
+DECISION = "/participant/decision"
+
+
+# ---- orphans --------------------------------------------------------------------------------------------------------
+
+
+async def test_an_orphan_asks_and_learns_of_the_commit(cluster: Any) -> None:
+    shop = await Shop(cluster, {"gateway.retry_base_ms": 50_000, "gateway.retry_max_ms": 50_000}).open()
+    cluster.network.refuse("payment", DECISION, times=20)
+    order = await shop.order()
+    assert (await shop.pay(order)).json()["status"] == "succeeded"
+    await cluster.eventually(lambda: all(v["outcome"] == "committed" for v in shop.votes("payment").values()))
+    assert {charge["state"] for charge in shop.charges().values()} == {"captured"}
+
+
+async def test_an_orphan_of_an_unknown_transaction_aborts(cluster: Any) -> None:
+    shop = await Shop(cluster).open()
+    payload = {"user_id": 7, "order_no": "o", "amount_minor": 5, "currency": "CNY", "method": "card", "out_trade_no": "x"}
+    body = {"gid": "nobodys", "kind": "payment", "payload": payload}
+    reply = await cluster.call("payment", "POST", "/participant/prepare", json=body)
+    assert reply.json["vote"] == "yes"
+    await cluster.eventually(lambda: shop.votes("payment")["nobodys"]["outcome"] == "aborted")
+    assert shop.charges()["x"]["state"] == "voided"
+
+
+async def test_an_orphan_waits_while_the_coordinator_is_undecided_or_gone(cluster: Any) -> None:
+    shop = await Shop(cluster, {"gateway.recovery_interval_ms": 60_000}).open()
+    dying = cluster.replica("gateway-0")
+    arm(dying, "coordinator.decided.persist.before")
+    paying = asyncio.create_task(shop.pay(await shop.order()))
+    await cluster.eventually(lambda: crashed(dying))
+    asked = len(cluster.network.carried)
+    await shop.start("gateway", "gateway-1")
+    await cluster.eventually(lambda: any("outcome" in path for _, _, path in cluster.network.carried[asked:]))
+    assert shop.votes("payment").popitem()[1]["outcome"] is None, "nobody has decided, so nobody may abort alone"
+    await cluster.kill("gateway-0")
+    paying.cancel()
+    await asyncio.gather(paying, return_exceptions=True)
+    await shop.start("gateway")
+    await shop.settle()
+    shop.audit()
+
+
+async def test_in_doubt_survives_a_restart(cluster: Any) -> None:
+    shop = await Shop(cluster, {"gateway.retry_base_ms": 50_000, "gateway.retry_max_ms": 50_000}).open()
+    cluster.network.refuse("payment", DECISION, times=20)
+    await shop.pay(await shop.order())
+    await cluster.kill("payment-0")
+    await shop.start("payment")
+    await cluster.eventually(lambda: all(v["outcome"] == "committed" for v in shop.votes("payment").values()))
+
+
+# ---- a crash at every point -----------------------------------------------------------------------------------------
+
+
+async def a_payment(shop: Shop) -> None:
+    await shop.pay(await shop.order())
+
+
+async def a_refused_payment(shop: Shop) -> None:
+    await shop.pay(await shop.order(), amount_minor=1)
+
+
+async def an_uncertain_payment(shop: Shop) -> None:
+    shop.cluster.network.refuse("channel", "/card", times=5)
+    await a_payment(shop)
+
+
+async def an_untold_payment(shop: Shop) -> None:
+    shop.cluster.network.refuse("order", DECISION, times=5)
+    shop.cluster.network.refuse("payment", DECISION, times=5)
+    await a_payment(shop)
+
+
+STORIES: dict[str, Callable[[Shop], Awaitable[None]]] = {
+    "participant.aborted": a_refused_payment,
+    "participant.initial": an_uncertain_payment,
+    "participant.prepared.send": an_untold_payment,
+    "participant.prepared.settimer": an_untold_payment,
+}
+
+
+@pytest.mark.parametrize("point", PARTICIPANT_POINTS)
+@pytest.mark.parametrize("service", ["order", "payment"])
+async def test_a_crash_anywhere_is_survived(cluster: Any, service: str, point: str) -> None:
+    if service == "order" and point.startswith("participant.initial"):
+        pytest.skip("an order calls nobody: it is never uncertain")
+    shop = await Shop(cluster, {"gateway.prepare_timeout_ms": 300, "gateway.lease_ms": 400}).open()
+    dying = cluster.replica(f"{service}-0")
+    arm(dying, point)
+    story = next((told for prefix, told in STORIES.items() if point.startswith(prefix)), a_payment)
+    telling = asyncio.ensure_future(story(shop))
+    await cluster.eventually(lambda: crashed(dying), within_s=10)
+    cluster.network._losses.clear()
+    await cluster.kill(f"{service}-0")
+    await shop.start(service)
+    await asyncio.gather(telling, return_exceptions=True)
+    await shop.settle()
+    shop.audit()
+    assert (await shop.pay(await shop.order())).status_code == 201, "the platform works again"
+    await shop.settle()
+    shop.audit()
+
+
+@pytest.mark.parametrize("point", [p for p in PARTICIPANT_POINTS if p.startswith(("participant.reserving", "participant.prepared.persist", "participant.committed"))])  # fmt: skip  # noqa: E501
+@pytest.mark.parametrize("method", ["wallet", "balance"])
+async def test_no_method_loses_money_in_a_crash_of_the_payment_service(cluster: Any, method: str, point: str) -> None:
+    shop = await Shop(cluster, {"gateway.prepare_timeout_ms": 300, "gateway.lease_ms": 400}).open()
+    dying = cluster.replica("payment-0")
+    arm(dying, point)
+    paying = asyncio.create_task(shop.pay(await shop.order(method=method), method))
+    await cluster.eventually(lambda: crashed(dying), within_s=10)
+    await cluster.kill("payment-0")
+    await shop.start("payment")
+    told = (await paying).json()["status"]
+    await shop.settle()
+    shop.audit()
+    assert told == ("succeeded" if shop.decisions()[0]["decision"] == "commit" else "failed")
+
+
+@pytest.mark.parametrize("point", [p for p in PARTICIPANT_POINTS if p.startswith(("participant.reserving", "participant.prepared.persist", "participant.committed"))])  # fmt: skip  # noqa: E501
+@pytest.mark.parametrize("service", ["order", "payment"])
+async def test_a_refund_survives_a_crash(cluster: Any, service: str, point: str) -> None:
+    shop = await Shop(cluster, {"gateway.prepare_timeout_ms": 300, "gateway.lease_ms": 400}).open()
+    order = await shop.order(method="wallet")
+    gid = (await shop.pay(order, "wallet")).json()["gid"]
+    await shop.settle()
+    dying = cluster.replica(f"{service}-0")
+    arm(dying, point)
+    refunding = asyncio.create_task(shop.refund(gid, order["total_minor"]))
+    await cluster.eventually(lambda: crashed(dying), within_s=10)
+    await cluster.kill(f"{service}-0")
+    await shop.start(service)
+    await refunding
+    await shop.settle()
+    shop.audit()
