@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
-from settlement.chassis.faults import CrashAt
 from sqlalchemy import text
+
+from settlement.chassis.faults import CrashAt
 
 ALICE, BOB = 7, 8
 OPENING_MINOR = 10_000_000

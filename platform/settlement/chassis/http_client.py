@@ -10,11 +10,12 @@ unknown is tried again only if it is idempotent.
 from __future__ import annotations
 
 import asyncio
-import json as jsonlib
 import random
 from collections.abc import Coroutine, Mapping, Set
 from dataclasses import dataclass
 from typing import Any, Final
+
+import orjson
 
 from settlement.chassis.clock import Clock
 from settlement.chassis.discovery import Instance, RegistryCache
@@ -95,7 +96,7 @@ class ServiceClient:
         """Call a service. `path` is percent-encoded, with its query. Raises NotSent or Unknown (both CallFailed)."""
         if timeout_ms is None:
             timeout_ms = self._settings.integer("http.timeout_ms")
-        body = b"" if json is None else jsonlib.dumps(json, separators=(",", ":")).encode()
+        body = b"" if json is None else orjson.dumps(json)
         deadline_ms = self._clock.monotonic_ms() + timeout_ms
         budget = self._budget(service)
         budget.call_made()
@@ -256,7 +257,7 @@ class ServiceClient:
 
 def _reply(answer: Answer, instance: Instance) -> ServiceReply:
     try:
-        document = jsonlib.loads(answer.body) if answer.body else None
+        document = orjson.loads(answer.body) if answer.body else None
     except ValueError as error:
         raise Unknown(f"{instance.replica} answered something that is not JSON") from error
     return ServiceReply(answer.status, document, answer.headers.get("paylab-replica", instance.replica))

@@ -5,13 +5,13 @@ A line costs about 20 microseconds, so there is one per state-changing request a
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from collections.abc import Mapping, MutableMapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import orjson
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from structlog.typing import FilteringBoundLogger
@@ -33,7 +33,7 @@ def _add_context(_logger: object, level: str, line: MutableMapping[str, Any]) ->
 
 
 def _render_json(_logger: object, _level: str, line: MutableMapping[str, Any]) -> str:
-    return json.dumps(line, default=str, separators=(",", ":"))
+    return orjson.dumps(line, default=str).decode()
 
 
 class _LineWriter:

@@ -7,9 +7,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from sqlalchemy import text
+
 from settlement.protocol.crashpoints import COORDINATOR_POINTS
 from settlement.services.gateway.journal import GatewayJournal
-from sqlalchemy import text
 
 from ..money import Shop, arm, crashed
 
@@ -290,10 +291,8 @@ STORIES: dict[str, Callable[[Shop], Awaitable[None]]] = {
 
 @pytest.mark.parametrize("point", COORDINATOR_POINTS)
 async def test_a_crash_anywhere_is_survived(cluster: Any, point: str) -> None:
-    settings: dict[str, object] = {"gateway.prepare_timeout_ms": 300, "gateway.lease_ms": 400}
-    if point.startswith("coordinator.exhausted"):
-        settings["gateway.retry_attempts_max"] = 3
-    shop = await Shop(cluster, settings).open()
+    impatient = {"gateway.retry_attempts_max": 3} if point.startswith("coordinator.exhausted") else {}
+    shop = await Shop(cluster, impatient).open()
     dying = cluster.replica("gateway-0")
     arm(dying, point)
     story = next((told for prefix, told in STORIES.items() if point.startswith(prefix)), a_payment)

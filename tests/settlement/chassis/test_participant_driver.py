@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+
 from settlement.protocol.crashpoints import PARTICIPANT_POINTS
 
 from ..money import Shop, arm, crashed
@@ -28,7 +29,14 @@ async def test_an_orphan_asks_and_learns_of_the_commit(cluster: Any) -> None:
 
 async def test_an_orphan_of_an_unknown_transaction_aborts(cluster: Any) -> None:
     shop = await Shop(cluster).open()
-    payload = {"user_id": 7, "order_no": "o", "amount_minor": 5, "currency": "CNY", "method": "card", "out_trade_no": "x"}
+    payload = {
+        "user_id": 7,
+        "order_no": "o",
+        "amount_minor": 5,
+        "currency": "CNY",
+        "method": "card",
+        "out_trade_no": "x",
+    }
     body = {"gid": "nobodys", "kind": "payment", "payload": payload}
     reply = await cluster.call("payment", "POST", "/participant/prepare", json=body)
     assert reply.json["vote"] == "yes"
@@ -85,12 +93,20 @@ async def an_untold_payment(shop: Shop) -> None:
     await a_payment(shop)
 
 
-STORIES: dict[str, Callable[[Shop], Awaitable[None]]] = {
-    "participant.aborted": a_refused_payment,
-    "participant.initial": an_uncertain_payment,
+Story = Callable[[Shop], Awaitable[None]]
+IN_DOUBT: dict[str, Story] = {
     "participant.prepared.send": an_untold_payment,
     "participant.prepared.settimer": an_untold_payment,
 }
+# Each is aborted by the other one's refusal, so that it has something to release.
+STORIES: dict[str, dict[str, Story]] = {
+    "order": {**IN_DOUBT, "participant.aborted": an_uncertain_payment},
+    "payment": {
+        **IN_DOUBT, "participant.aborted": a_refused_payment, "participant.initial": an_uncertain_payment,
+    },
+}  # fmt: skip
+MOVING = ("participant.reserving", "participant.prepared.persist", "participant.committed")
+MONEY_POINTS = [point for point in PARTICIPANT_POINTS if point.startswith(MOVING)]
 
 
 @pytest.mark.parametrize("point", PARTICIPANT_POINTS)
@@ -98,10 +114,10 @@ STORIES: dict[str, Callable[[Shop], Awaitable[None]]] = {
 async def test_a_crash_anywhere_is_survived(cluster: Any, service: str, point: str) -> None:
     if service == "order" and point.startswith("participant.initial"):
         pytest.skip("an order calls nobody: it is never uncertain")
-    shop = await Shop(cluster, {"gateway.prepare_timeout_ms": 300, "gateway.lease_ms": 400}).open()
+    shop = await Shop(cluster).open()
     dying = cluster.replica(f"{service}-0")
     arm(dying, point)
-    story = next((told for prefix, told in STORIES.items() if point.startswith(prefix)), a_payment)
+    story = next((told for prefix, told in STORIES[service].items() if point.startswith(prefix)), a_payment)
     telling = asyncio.ensure_future(story(shop))
     await cluster.eventually(lambda: crashed(dying), within_s=10)
     cluster.network._losses.clear()
@@ -115,10 +131,10 @@ async def test_a_crash_anywhere_is_survived(cluster: Any, service: str, point: s
     shop.audit()
 
 
-@pytest.mark.parametrize("point", [p for p in PARTICIPANT_POINTS if p.startswith(("participant.reserving", "participant.prepared.persist", "participant.committed"))])  # fmt: skip  # noqa: E501
+@pytest.mark.parametrize("point", MONEY_POINTS)
 @pytest.mark.parametrize("method", ["wallet", "balance"])
 async def test_no_method_loses_money_in_a_crash_of_the_payment_service(cluster: Any, method: str, point: str) -> None:
-    shop = await Shop(cluster, {"gateway.prepare_timeout_ms": 300, "gateway.lease_ms": 400}).open()
+    shop = await Shop(cluster).open()
     dying = cluster.replica("payment-0")
     arm(dying, point)
     paying = asyncio.create_task(shop.pay(await shop.order(method=method), method))
@@ -131,10 +147,10 @@ async def test_no_method_loses_money_in_a_crash_of_the_payment_service(cluster: 
     assert told == ("succeeded" if shop.decisions()[0]["decision"] == "commit" else "failed")
 
 
-@pytest.mark.parametrize("point", [p for p in PARTICIPANT_POINTS if p.startswith(("participant.reserving", "participant.prepared.persist", "participant.committed"))])  # fmt: skip  # noqa: E501
+@pytest.mark.parametrize("point", MONEY_POINTS)
 @pytest.mark.parametrize("service", ["order", "payment"])
 async def test_a_refund_survives_a_crash(cluster: Any, service: str, point: str) -> None:
-    shop = await Shop(cluster, {"gateway.prepare_timeout_ms": 300, "gateway.lease_ms": 400}).open()
+    shop = await Shop(cluster).open()
     order = await shop.order(method="wallet")
     gid = (await shop.pay(order, "wallet")).json()["gid"]
     await shop.settle()

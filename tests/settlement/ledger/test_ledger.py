@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+
 from settlement.ledger import (
     AMOUNT_MAX,
     CHANNEL_CARD,
@@ -150,7 +151,9 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @invariant()
     def no_customer_is_overdrawn(self) -> None:
-        assert all(self.book.available_minor(user, currency) >= 0 for user in (ALICE, BOB) for currency in ("CNY", "EUR"))
+        assert all(
+            self.book.available_minor(user, currency) >= 0 for user in (ALICE, BOB) for currency in ("CNY", "EUR")
+        )
 
     @invariant()
     def balances_follow_from_the_postings(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+
 from settlement.services.gateway.notifications import allowed, signature
 
 from ..money import ALICE, BOB, OPENING_MINOR, Shop, arm, crashed
@@ -195,9 +196,7 @@ async def test_refunds_of_others_of_nothing_and_of_parts_are_refused(shop: Shop)
         ({"surprise": 1}, 422),
     ],
 )
-async def test_bad_payments_are_refused_and_nothing_begins(
-    shop: Shop, changes: dict[str, object], status: int
-) -> None:
+async def test_bad_payments_are_refused_and_nothing_begins(shop: Shop, changes: dict[str, object], status: int) -> None:
     answer = await shop.pay(await shop.order(), **{"method": "balance", **changes})
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+
 from settlement.services.payment.channel import Channel
 
 from ..money import ALICE, BOB, OPENING_MINOR, Shop
@@ -48,7 +49,9 @@ def state_at_channel(shop: Shop, number: str = "p1") -> str | None:
 
 
 def held_by(shop: Shop, account: str) -> int:
-    sql = f"SELECT COALESCE(SUM(amount_minor), 0) AS s FROM audit_postings WHERE layer='pending' AND account='{account}'"
+    sql = (
+        f"SELECT COALESCE(SUM(amount_minor), 0) AS s FROM audit_postings WHERE layer='pending' AND account='{account}'"
+    )
     return int(shop.rows("payment", sql)[0]["s"])
 
 

@@ -28,8 +28,8 @@ def create(chassis: Chassis) -> ServiceApp:
         service.take_out(tx, OrderCreated.model_validate(event.data))
 
     router = APIRouter()
-    router.include_router(_user_router(service))
-    router.include_router(_internal_router(service))
+    router.routes.extend(_user_router(service).routes)
+    router.routes.extend(_internal_router(service).routes)
     return ServiceApp(router=router, consumers={"order.created": order_created})
 
 

@@ -36,9 +36,9 @@ def create(chassis: Chassis) -> ServiceApp:
         return Decliner(seed=settings.integer("channel.seed"), share=settings.number("channel.decline_share"))
 
     router = APIRouter(dependencies=[Depends(signed_service)])
-    router.include_router(_card_router(card, decliner, distance))
-    router.include_router(_wallet_router(wallet, decliner, distance))
-    router.include_router(_statement_router(chassis))
+    router.routes.extend(_card_router(card, decliner, distance).routes)
+    router.routes.extend(_wallet_router(wallet, decliner, distance).routes)
+    router.routes.extend(_statement_router(chassis).routes)
     return ServiceApp(router=router)
 
 

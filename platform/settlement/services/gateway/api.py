@@ -44,9 +44,9 @@ def create(chassis: Chassis) -> ServiceApp:
         chassis.every(FORGET_INTERVAL_MS, journal.forget_old_keys, "forget_keys")
 
     router = APIRouter()
-    router.include_router(_user_router(service))
-    router.include_router(_outcome_router(journal, coordinator))
-    router.include_router(_operator_router(journal, coordinator))
+    router.routes.extend(_user_router(service).routes)
+    router.routes.extend(_outcome_router(journal, coordinator).routes)
+    router.routes.extend(_operator_router(journal, coordinator).routes)
     return ServiceApp(router=router, start=start)
 
 

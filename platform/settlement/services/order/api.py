@@ -44,9 +44,9 @@ def create(chassis: Chassis) -> ServiceApp:
         chassis.every(EXPIRE_INTERVAL_MS, service.expire, "order_expiry")
 
     router = APIRouter()
-    router.include_router(_goods_router(catalogue))
-    router.include_router(_orders_router(OrderCreation(chassis, catalogue), service))
-    router.include_router(driver.router())
+    router.routes.extend(_goods_router(catalogue).routes)
+    router.routes.extend(_orders_router(OrderCreation(chassis, catalogue), service).routes)
+    router.routes.extend(driver.router().routes)
     return ServiceApp(router=router, start=start)
 
 
