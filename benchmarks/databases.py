@@ -13,6 +13,7 @@ import uvloop
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from benchmarks.measure import Figure, Sample, interleaved
+from settlement.chassis.database import Database
 
 ROUNDS = 5
 RUN_S = 0.8
@@ -83,6 +84,21 @@ async def _core(path: Path) -> Sample:
         return await _repeat(insert)
 
 
+async def _grouped(path: Path) -> Sample:
+    database = Database(path)
+    database.create_schema([ENTRY.metadata], {})
+    statement = ENTRY.insert()
+
+    async def insert() -> None:
+        async with database.transaction() as tx:
+            tx.execute(statement, ROW)
+
+    try:
+        return await _repeat(insert)
+    finally:
+        database.close()
+
+
 async def _aiosqlite(path: Path) -> Sample:
     turn = asyncio.Lock()
     async with aiosqlite.connect(path, isolation_level=None) as connection:
@@ -122,6 +138,7 @@ def measure() -> dict[str, list[Figure]]:
     ways: dict[str, Callable[[Path], Awaitable[Sample]]] = {
         "sqlite3 in the loop": _plain,
         "SQLAlchemy Core, synchronous in the loop": _core,
+        "ours: Core in the loop, group commit": _grouped,
         "aiosqlite": _aiosqlite,
         "SQLAlchemy Core, asynchronous": _async_core,
     }

@@ -91,7 +91,7 @@ class ParticipantDriver(Generic[Outside]):
         state, effects = handle(self._stored(subject.gid), PrepareRequested())
         if isinstance(effects[0], Reserve):
             return await self._reserve(subject, state)
-        return await self._finish(state, effects)
+        return await self._repeat(state, effects)
 
     async def decide(self, subject: Subject, decision: Decision) -> Replying:
         """Apply a decision, durably, and acknowledge; a duplicate is only acknowledged.
@@ -104,7 +104,7 @@ class ParticipantDriver(Generic[Outside]):
         state, effects = handle(state_of(subject.gid, known), event)
         if isinstance(effects[0], Confirm | Release):
             return await self._apply(subject, state, effects[0], event)
-        return await self._finish(state, effects)
+        return await self._repeat(state, effects)
 
     # ---- the two steps with business work ---------------------------------------------------------------------------
 
@@ -196,6 +196,12 @@ class ParticipantDriver(Generic[Outside]):
                 await self.passed(state, effect, BEFORE)
             await self.passed(state, effect, AFTER)
         raise ProtocolError(ROLE, state.phase, "finishing", "there is nothing to reply")
+
+    async def _repeat(self, state: ParticipantState, effects: Effects) -> Replying:
+        """Answer from the record. It may have been read a moment before the disk had it; this waits for the disk."""
+        async with self._chassis.database.transaction():
+            pass
+        return await self._finish(state, effects)
 
     async def passed(self, state: ParticipantState, effect: Effect, side: str) -> None:
         """Pass the crash point before or after an effect."""

@@ -59,11 +59,11 @@ def _user_router(service: GatewayService) -> APIRouter:
 
     @router.get("/payments")
     async def find_payment(user_id: UserId, idempotency_key: KeyAsked) -> Response:
-        return JSONResponse(describe(service.find_by_key(user_id, idempotency_key, "payment")))
+        return JSONResponse(describe(await service.find_by_key(user_id, idempotency_key, "payment")))
 
     @router.get("/payments/{gid}")
     async def read_payment(user_id: UserId, gid: Gid) -> Response:
-        return JSONResponse(describe(service.find(user_id, gid, "payment")))
+        return JSONResponse(describe(await service.find(user_id, gid, "payment")))
 
     @router.post("/payments/{gid}/refunds", status_code=201)
     async def refund(
@@ -73,11 +73,11 @@ def _user_router(service: GatewayService) -> APIRouter:
 
     @router.get("/refunds")
     async def find_refund(user_id: UserId, idempotency_key: KeyAsked) -> Response:
-        return JSONResponse(describe(service.find_by_key(user_id, idempotency_key, "refund")))
+        return JSONResponse(describe(await service.find_by_key(user_id, idempotency_key, "refund")))
 
     @router.get("/refunds/{gid}")
     async def read_refund(user_id: UserId, gid: Gid) -> Response:
-        return JSONResponse(describe(service.find(user_id, gid, "refund")))
+        return JSONResponse(describe(await service.find(user_id, gid, "refund")))
 
     return router
 
@@ -88,6 +88,8 @@ def _outcome_router(journal: GatewayJournal, coordinator: Coordinator) -> APIRou
     @router.get("/transactions/{gid}/outcome")
     async def outcome(gid: Gid) -> Response:
         row = journal.find(gid)
+        if row is not None:
+            await journal.certain(row)
         told, after = await coordinator.outcome(gid, None if row is None else record_of(row))
         word = "undecided" if told.decision is None else told.decision.value
         return JSONResponse({"outcome": word}, background=BackgroundTask(after))

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Row, bindparam, delete, insert, select, update
+from sqlalchemy import Row, bindparam, delete, func, insert, select, update
 
 from settlement.chassis.coordinator_driver import Claimed, Errand
 from settlement.chassis.participant import Payload
@@ -57,8 +57,11 @@ _UPDATE = update(transactions).where(
     transactions.c.gid == bindparam("wanted_gid"), transactions.c.epoch == bindparam("held_epoch")
 )
 _ADVANCE = _UPDATE.values({name: bindparam(f"new_{name}") for name in (
-    "state", "decision", "reason", "lease_until_ms", "attempts", "heuristic", "decided_at_ms", "closed_at_ms",
+    "state", "decision", "reason", "lease_until_ms", "attempts", "heuristic",
 )})  # fmt: skip
+# A decision is repeated with every retry, but it happened once.
+_DECIDE = _ADVANCE.values(decided_at_ms=func.coalesce(transactions.c.decided_at_ms, bindparam("event_at_ms")))
+_CLOSE = _ADVANCE.values(closed_at_ms=bindparam("event_at_ms"))
 _CLAIM = _UPDATE.values(
     epoch=bindparam("new_epoch"), owner=bindparam("new_owner"), lease_until_ms=bindparam("new_lease_until_ms")
 )
@@ -128,29 +131,22 @@ class GatewayJournal:
                 "created_at_ms": now_ms,
             },
         )
-        row = {**payload, **asked, **_columns(record), "gid": errand.gid, "kind": errand.kind}
-        tx.execute(_INSERT, {**row, "owner": lease.owner, "lease_until_ms": lease.until_ms, "begun_at_ms": now_ms})
+        row = {**payload, **asked, **_columns(record), "gid": errand.gid, "kind": errand.kind, "begun_at_ms": now_ms}
+        tx.execute(_INSERT, {**row, "owner": lease.owner, "epoch": lease.epoch, "lease_until_ms": lease.until_ms})
 
     def update(self, tx: Transaction, record: TransactionRecord, lease: Lease) -> bool:
         """Store a later record; False if the transaction is somebody else's by now."""
         now_ms = self._clock.now_ms()
-        before = tx.execute(_BY_GID, {"wanted_gid": record.gid}).one_or_none()
-        if before is None or before.epoch != lease.epoch:
+        changes = {f"new_{name}": value for name, value in _columns(record).items()}
+        changes["new_lease_until_ms"] = lease.until_ms
+        changes["event_at_ms"] = now_ms
+        key = {"wanted_gid": record.gid, "held_epoch": lease.epoch}
+        statement = _CLOSE if record.phase is CoordinatorPhase.CLOSED else _DECIDE
+        if tx.execute(statement, {**key, **changes}).rowcount != 1:
             return False
-        decided_at_ms, closed_at_ms = before.decided_at_ms, before.closed_at_ms
-        if record.decision is not None and decided_at_ms is None:
-            decided_at_ms = now_ms
-            enqueue(tx, before, record.decision, record.reason, now_ms)
-        if record.phase is CoordinatorPhase.CLOSED and closed_at_ms is None:
-            closed_at_ms = now_ms
-        values = _columns(record) | {
-            "lease_until_ms": lease.until_ms,
-            "decided_at_ms": decided_at_ms,
-            "closed_at_ms": closed_at_ms,
-        }
-        del values["epoch"]
-        changes = {f"new_{name}": value for name, value in values.items()}
-        return tx.execute(_ADVANCE, {"wanted_gid": record.gid, "held_epoch": lease.epoch, **changes}).rowcount == 1
+        if record.phase is CoordinatorPhase.DECIDED and record.attempts == 0:
+            enqueue(tx, tx.execute(_BY_GID, {"wanted_gid": record.gid}).one(), now_ms)
+        return True
 
     def has_lapsed(self, now_ms: int) -> bool:
         """Whether there may be anything to claim."""
@@ -181,6 +177,16 @@ class GatewayJournal:
     def find(self, gid: str) -> Row[Any] | None:
         """A transaction as last committed."""
         return next(iter(self._database.read(_BY_GID, {"wanted_gid": gid})), None)
+
+    async def certain(self, row: Row[Any]) -> None:
+        """Return when what the row says is durable.
+
+        A decision can be read a moment before the disk has it. Who is told of it must not find it gone after a power
+        cut. Whatever was decided before this empty transaction is covered by its sync; a closed record is long durable.
+        """
+        if row.state == CoordinatorPhase.DECIDED:
+            async with self._database.transaction():
+                pass
 
     def find_key(self, user_id: int, key: str) -> Row[Any] | None:
         """The key row, unless the key is past its time; then `insert` will judge it."""
@@ -248,7 +254,6 @@ def _columns(record: TransactionRecord) -> dict[str, Any]:
         "state": record.phase.value,
         "decision": None if record.decision is None else record.decision.value,
         "reason": record.reason[:64],
-        "epoch": record.epoch,
         "attempts": record.attempts,
         "heuristic": record.heuristic,
     }

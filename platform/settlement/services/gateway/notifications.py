@@ -36,6 +36,7 @@ ANSWER_BYTES_MAX: Final = 64
 DELIVERED: Final = b"success"
 
 _INSERT = insert(notifications)
+_BY_GID = select(notifications.c.gid).where(notifications.c.gid == bindparam("wanted_gid"))
 _DUE = (
     select(notifications)
     .where(notifications.c.state == "due", notifications.c.next_at_ms <= bindparam("now_ms"))
@@ -72,9 +73,9 @@ def signature(secret: str, timestamp_ms: int, body: bytes) -> str:
     return hmac.new(secret.encode(), f"{timestamp_ms}.".encode() + body, hashlib.sha256).hexdigest()
 
 
-def enqueue(tx: Transaction, transaction: Row[Any], decision: Decision, reason: str, now_ms: int) -> None:
-    """Write the notification of a decision, if anybody asked for one."""
-    if not transaction.notify_url:
+def enqueue(tx: Transaction, transaction: Row[Any], now_ms: int) -> None:
+    """Write the notification of a decided transaction, if anybody asked for one; once, however often it is called."""
+    if not transaction.notify_url or tx.execute(_BY_GID, {"wanted_gid": transaction.gid}).one_or_none() is not None:
         return
     body = {
         "gid": transaction.gid,
@@ -84,9 +85,9 @@ def enqueue(tx: Transaction, transaction: Row[Any], decision: Decision, reason: 
         "amount_minor": transaction.amount_minor,
         "currency": transaction.currency,
         "method": transaction.method,
-        "status": "succeeded" if decision is Decision.COMMIT else "failed",
-        "reason": reason,
-        "decided_at_ms": now_ms,
+        "status": "succeeded" if transaction.decision == Decision.COMMIT else "failed",
+        "reason": transaction.reason,
+        "decided_at_ms": transaction.decided_at_ms,
     }
     row = {"gid": transaction.gid, "url": transaction.notify_url, "body": json.dumps(body), "state": "due"}
     tx.execute(_INSERT, {**row, "attempts": 0, "next_at_ms": now_ms})

@@ -48,12 +48,14 @@ class GatewayService:
         notify_host_not_allowed`. A refused payment is not raised but answered, as it will be in every replay.
         """
         fingerprint = _fingerprint("payment", request.model_dump_json())
-        known = self._journal.find_key(user_id, key)
-        if known is not None:
-            return self._replay(known, fingerprint)
-        if request.currency != self._chassis.settings.text("gateway.currency"):
-            raise Problem(422, "currency_not_supported", "Currency not supported", f"{request.currency}")
-        self._require_allowed(request.notify_url)
+        try:
+            self._require_takeable(request)
+        except Problem:
+            # A known key comes first: the settings may have changed since its first request was taken.
+            known = self._journal.find_key(user_id, key)
+            if known is None:
+                raise
+            return await self._replay(known, fingerprint)
         gid = self._new_gid("p")
         payload = Payload(
             user_id=user_id,
@@ -74,8 +76,8 @@ class GatewayService:
         fingerprint = _fingerprint(f"refund of {payment_gid}", request.model_dump_json())
         known = self._journal.find_key(user_id, key)
         if known is not None:
-            return self._replay(known, fingerprint)
-        payment = self.find(user_id, payment_gid, "payment")
+            return await self._replay(known, fingerprint)
+        payment = await self.find(user_id, payment_gid, "payment")
         if payment.decision != Decision.COMMIT:
             raise Problem(409, "payment_not_refundable", "This payment took nothing that could be given back")
         if request.amount_minor != payment.amount_minor:
@@ -95,18 +97,20 @@ class GatewayService:
         asked = Request(key, fingerprint, request.notify_url or payment.notify_url, None, request.reason)
         return await self._run(Errand(gid, "refund", payload), asked)
 
-    def find(self, user_id: int, gid: str, kind: str) -> Row[Any]:
+    async def find(self, user_id: int, gid: str, kind: str) -> Row[Any]:
         """A user's own payment or refund. Raises Problem 404; somebody else's looks like none."""
         row = self._journal.find(gid)
         if row is None or row.user_id != user_id or row.kind != kind:
             raise Problem(404, f"{kind}_not_found", f"No such {kind}")
+        await self._journal.certain(row)
         return row
 
-    def find_by_key(self, user_id: int, key: str, kind: str) -> Row[Any]:
+    async def find_by_key(self, user_id: int, key: str, kind: str) -> Row[Any]:
         """The payment or refund that a user began with a key. Raises Problem 404."""
         row = self._journal.find_by_key(user_id, key)
         if row is None or row.kind != kind:
             raise Problem(404, f"{kind}_not_found", f"No {kind} was begun with this key")
+        await self._journal.certain(row)
         return row
 
     async def _run(self, errand: Errand, request: Request) -> Response:
@@ -115,13 +119,22 @@ class GatewayService:
         try:
             await self._coordinator.begin(errand, participants, insert)
         except KeyTaken as taken:
-            return self._replay(taken.row, request.fingerprint)
+            return await self._replay(taken.row, request.fingerprint)
         except Overtaken:
             await self._watch(errand.gid)
-        row = self._journal.find(errand.gid)
+            return await self._answer(errand.gid, replayed=False)
+        return first_answer(self._record(errand.gid), replayed=False)
+
+    async def _answer(self, gid: str, *, replayed: bool) -> Response:
+        row = self._record(gid)
+        await self._journal.certain(row)
+        return first_answer(row, replayed=replayed)
+
+    def _record(self, gid: str) -> Row[Any]:
+        row = self._journal.find(gid)
         if row is None:
-            raise LookupError(f"{errand.gid} has begun, but there is no record of it")
-        return first_answer(row, replayed=False)
+            raise LookupError(f"{gid} has begun, but there is no record of it")
+        return row
 
     async def _watch(self, gid: str) -> None:
         """Wait until whoever has the transaction now decides it, as long as a take-over may take."""
@@ -134,14 +147,18 @@ class GatewayService:
                 return
             await asyncio.sleep(WATCH_INTERVAL_S)
 
-    def _replay(self, key: Row[Any], fingerprint: str) -> Response:
+    async def _replay(self, key: Row[Any], fingerprint: str) -> Response:
         if key.fingerprint != fingerprint:
             raise Problem(422, "idempotency_key_reused", "This key was used for another request")
-        row = self._journal.find(key.gid)
-        if row is None or row.decision is None:
+        if self._record(key.gid).decision is None:
             detail = "the first request with this key is still being worked on"
             raise Problem(409, "idempotency_key_in_use", "Come back later", detail, headers={"Retry-After": "1"})
-        return first_answer(row, replayed=True)
+        return await self._answer(key.gid, replayed=True)
+
+    def _require_takeable(self, request: PaymentRequest) -> None:
+        if request.currency != self._chassis.settings.text("gateway.currency"):
+            raise Problem(422, "currency_not_supported", "Currency not supported", request.currency)
+        self._require_allowed(request.notify_url)
 
     def _require_allowed(self, notify_url: str | None) -> None:
         if notify_url is not None and not allowed(notify_url, self._chassis.settings.text("gateway.notify_hosts")):
