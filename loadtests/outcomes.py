@@ -53,6 +53,7 @@ class Reply:
 # Refusals that say "not now" or "not you" about this attempt and nothing about an earlier one with the same key.
 _SAYS_NOTHING = frozenset({401, 403, 408, 425, 429})
 _STILL_RUNNING = "idempotency_key_in_use"
+_NOT_YET = "payment_not_settled"
 
 
 def classify(reply: Reply) -> Outcome:
@@ -68,12 +69,17 @@ def classify(reply: Reply) -> Outcome:
     return Outcome.FAIL
 
 
+def _comes_back(reply: Reply) -> bool:
+    """Refused for now, nothing begun, and the client was asked to come back."""
+    return reply.status == 429 or reply.body.get("code") == _NOT_YET
+
+
 def judge(reply: Reply, *, in_doubt: bool) -> Answer:
     """What `reply` means for a money operation; `in_doubt`: an earlier attempt may have been executed."""
     outcome = classify(reply)
     if outcome is Outcome.UNKNOWN or reply.body.get("code") == _STILL_RUNNING:
         return Answer.DOUBTFUL
-    if not reply.sent or (in_doubt and reply.status in _SAYS_NOTHING) or reply.status == 429:
+    if not reply.sent or (in_doubt and reply.status in _SAYS_NOTHING) or _comes_back(reply):
         return Answer.NOT_DONE
     if outcome is Outcome.FAIL or reply.body.get("status") == "failed":
         return Answer.FAILED

@@ -1,4 +1,7 @@
-"""Client-side lookup: which address serves a service now. Keeps the last answer while the registry is down."""
+"""Client-side lookup: which address serves a service now.
+
+Keeps the last answer while the registry is down, and for a while when it knows nobody of a service any more.
+"""
 
 import json
 import time
@@ -7,6 +10,8 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+
+from settlement.policies.lapse import LastKnown
 
 FETCH_TIMEOUT_S = 1.0
 # A replica that refused a connection is passed over for this long, if there is another.
@@ -59,7 +64,8 @@ class Registry:
     ) -> None:
         self._source = source
         self._clock = clock
-        self._services = source()
+        self._last_known: LastKnown[Replica] = LastKnown()
+        self._services = self._last_known.after(source(), clock() * 1_000)
         self._turns: dict[str, int] = {}
         self._suspects: dict[str, float] = {}
         self._refreshed_s = clock()
@@ -67,7 +73,7 @@ class Registry:
 
     def resolve(self, service: str) -> Replica | None:
         """The next replica of `service` in turn, or None if the registry knows none."""
-        replicas = self._services.get(service, [])
+        replicas = self._services.get(service, ())
         if not replicas:
             return None
         now_s = self._clock()
@@ -86,7 +92,7 @@ class Registry:
             return
         self._refreshing = True
         try:
-            self._services = self._source() or self._services
+            self._services = self._last_known.after(self._source(), self._clock() * 1_000)
         except NotARegistry:
             pass
         finally:

@@ -4,7 +4,7 @@
 
 Values are normalised when read: shares to 0..1, durations to seconds, rates to events per second. So a check
 compares plain floats. `METRICS` is the list of what can be asked; a metric that is not in it is an error.
-`for` asks that the threshold hold in every window of that length inside the phase, not only over the whole of it.
+With `for`, the threshold is violated only if the metric, taken second by second, breaches it for that long in a row.
 """
 
 import re

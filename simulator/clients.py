@@ -330,7 +330,7 @@ def _judge(reply: Reply) -> str:
     outcome = outcome_of(reply)
     if outcome == "unknown" or reply.body.get("code") == "idempotency_key_in_use":
         return "doubtful"
-    if reply.status == 0:
+    if reply.status == 0 or reply.body.get("code") == "payment_not_settled":
         return "not done"
     if outcome == "fail" or reply.body.get("status") == "failed":
         return "failed"

@@ -30,7 +30,7 @@ class ActiveFault:
         return struck
 
     def delay_s(self) -> float:
-        """How long a struck call is held up: delay +- jitter."""
+        """How long a struck call is held up: uniform in delay +- jitter, never less than nothing."""
         parameters = self.fault.parameters
         jitter_ms = float(parameters.get("jitter_ms") or 0.0)
         spread_ms = jitter_ms * (2 * self.luck.draw() - 1) if jitter_ms else 0.0

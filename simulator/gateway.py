@@ -83,8 +83,9 @@ class Gateway(Service):
         if paid is None or paid.kind != "payment" or paid.payload.user_id != body["user_id"]:
             return problem(404, "payment_not_found")
         yield from self._await_close(paid)
-        committed = paid.record.phase is CoordinatorPhase.CLOSED and paid.record.decision is Decision.COMMIT
-        if not committed or body["amount_minor"] != paid.payload.amount_minor:
+        if paid.record.phase is not CoordinatorPhase.CLOSED:
+            return problem(409, "payment_not_settled")
+        if paid.record.decision is not Decision.COMMIT or body["amount_minor"] != paid.payload.amount_minor:
             return problem(409, "payment_not_refundable")
         gid = self._store.new_gid("refund")
         payload = Payload(

@@ -15,7 +15,6 @@ from scenarios.plan import Arrival
 PAUSE_FIRST_S = 0.1
 PAUSE_MAX_S = 1.0
 PAGE_SIZE = 20
-REFLECTION_S = 1.0
 CART_EMPTY = "cart_empty"
 
 
@@ -126,8 +125,6 @@ class Journey:
         if (paid := self._pay()) is None:
             return
         order, gid = paid
-        # Nobody changes their mind within milliseconds; and the money is captured only after the payment was answered.
-        self._link.pause(REFLECTION_S)
         self._step_intended_s = self._link.now_s()
         body = {"amount_minor": order.amount_minor, "reason": "changed my mind"}
         self._settle(Purpose("refund", f"/payments/{gid}/refunds", "/refunds", body, order), self._step_intended_s)

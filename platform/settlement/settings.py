@@ -63,7 +63,7 @@ NOTIFY_SCHEDULE_MS: Final = (500, 1_250, 1_250, 7_500, 15_000, 45_000, 112_500)
 _CATALOGUE: Final = (
     _integer("gateway.prepare_timeout_ms", 2_000, 10, 600_000, "ms", "How long the coordinator waits for all votes."),
     _integer("gateway.lease_ms", 3_000, 20, 600_000, "ms", "How long a replica owns a transaction without renewing."),
-    _integer("gateway.retry_base_ms", 100, 1, 60_000, "ms", "First pause before a decision is sent again."),
+    _integer("gateway.retry_base_ms", 300, 1, 60_000, "ms", "First pause before a decision is sent again."),
     _integer("gateway.retry_max_ms", 1_000, 1, 600_000, "ms", "Longest pause before a decision is sent again."),
     _integer("gateway.retry_attempts_max", 60, 1, 100_000, "", "Deliveries of a decision before an operator is asked."),
     _integer("gateway.recovery_interval_ms", 500, 10, 600_000, "ms", "How often orphaned transactions are looked for."),

@@ -1,4 +1,7 @@
-"""`latency`: calls on a link, or requests of a route, take longer."""
+"""`latency`: calls on a link, or requests of a route, take longer.
+
+Each call that is hit waits a time of its own, uniform in `delay` plus or minus `jitter`, never less than nothing.
+"""
 
 from typing import Any, Literal
 
@@ -13,7 +16,7 @@ class Latency(PathFault):
 
     kind: Literal["latency"]
     delay_s: Duration = Field(alias="delay", description="how much longer")
-    jitter_s: Moment = Field(default=0.0, alias="jitter", description="the delay varies by this much, up and down")
+    jitter_s: Moment = Field(default=0.0, alias="jitter", description="by how much the delay varies, up and down")
 
     def parameters(self) -> dict[str, Any]:
         """Where, and `{share, delay_ms, jitter_ms}`."""

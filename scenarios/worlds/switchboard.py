@@ -18,7 +18,7 @@ RETRY_INTERVAL_S = 0.1
 CALLS_AT_ONCE = 4
 
 FaultBody = dict[str, Any]
-HitKey = tuple[str, str, int]  # fault id, replica, which list of that replica (a new list counts from zero)
+HitKey = tuple[str, str, int]  # fault id, replica, which life of that replica (a new life counts from zero)
 
 
 class FaultLine(Protocol):
@@ -39,7 +39,7 @@ class Post:
 
     wanted: dict[str, FaultBody] = field(default_factory=dict)
     told: tuple[str | None, tuple[str, ...]] = (None, ())
-    lists: int = 0
+    lives: int = 0
     call: Future[None] | None = None
     next_tell_s: float = 0.0
     next_ask_s: float = 0.0
@@ -112,8 +112,9 @@ class Switchboard:
         if reply.status >= 300:
             post.problem = f"the fault endpoint answered {reply.status}: {reply.body}"
             return
+        if post.told[0] != address:
+            post.lives += 1
         post.told, post.problem = (address, tuple(fault["id"] for fault in faults)), ""
-        post.lists += 1
 
     def _ask(self, name: str, address: str, post: Post) -> None:
         if post.told[0] != address:
@@ -124,5 +125,5 @@ class Switchboard:
             post.problem = str(error)
             return
         for fault in (body or {}).get("faults", []):
-            key = (str(fault["id"]), name, post.lists)
+            key = (str(fault["id"]), name, post.lives)
             self._hits[key] = max(self._hits.get(key, 0), int(fault["hits"]))

@@ -12,6 +12,7 @@ from loadtests.registry import NotARegistry, Registry, Replica
 from loadtests.registry import parse as parse_registry
 from loadtests.users.accounts import AccountRefused, solve
 from scenarios.plan import Arrival
+from settlement.policies.lapse import KEPT_MS
 
 
 def _arrival(at_s: float) -> Arrival:
@@ -48,6 +49,7 @@ def test_outcome_of_a_request(reply: Reply, outcome: Outcome) -> None:
         (Reply(401, {}), False, Answer.FAILED),
         (Reply(401, {}), True, Answer.NOT_DONE),
         (Reply(429, {}), False, Answer.NOT_DONE),
+        (Reply(409, {"code": "payment_not_settled"}), False, Answer.NOT_DONE),
         (Reply(0, error="refused", sent=False), True, Answer.NOT_DONE),
         (Reply(502, {}), False, Answer.DOUBTFUL),
         (Reply(0, error="timeout"), False, Answer.DOUBTFUL),
@@ -138,6 +140,16 @@ def test_a_refresh_finds_new_replicas_and_survives_a_registry_that_is_down() -> 
     source.down, now_s[0] = True, 2.0
     registry.refresh()
     assert _name(registry) == "c"
+
+
+def test_a_service_that_lapsed_from_the_registry_is_still_tried_for_a_while() -> None:
+    registry, source, now_s = _registry()
+    source.names, now_s[0] = [], 1.0
+    registry.refresh()
+    assert {_name(registry) for _ in range(2)} == {"a", "b"}
+    now_s[0] = 1.0 + KEPT_MS / 1_000
+    registry.refresh()
+    assert registry.resolve("gateway") is None
 
 
 def _name(registry: Registry) -> str:

@@ -103,6 +103,10 @@ class FakeNetwork:
         """The next calls are not sent: the caller learns `NotSent`."""
         self._losses.append(Loss(service, path, times, executed=False))
 
+    def heal(self) -> None:
+        """From here on nothing is lost any more."""
+        self._losses.clear()
+
     async def send(
         self, address: str, method: str, path: str, body: bytes, headers: Mapping[str, str], timeout_s: float
     ) -> Answer:

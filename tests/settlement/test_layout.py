@@ -18,9 +18,8 @@ def test_no_test_folder_is_called_platform() -> None:
 
 
 def test_the_import_contracts_hold() -> None:
-    result = subprocess.run(
-        [Path(sys.executable).parent / "lint-imports", "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    command = [Path(sys.executable).parent / "lint-imports", "--no-cache"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout
 
 
@@ -28,4 +27,5 @@ def test_pins_are_names_and_versions_only() -> None:
     for line in (ROOT / "constraints.txt").read_text().splitlines():
         name, _, version = line.partition("==")
         assert name, line
-        assert version and "/" not in line and "@" not in line, line
+        assert version, line
+        assert not set("/@ ") & set(line), line

@@ -1,6 +1,9 @@
 """Each kind of fault does what it says, is undone at its end, and costs no money."""
 
+from simulator.faults import LinkFaults
+from simulator.inputs import Fault
 from simulator.model import simulate
+from simulator.randomness import Streams
 
 
 def _latency_s(tables, step, start_s, end_s):
@@ -40,6 +43,20 @@ def test_latency_on_a_link_slows_only_that_link(platform, fault, assert_at_rest)
     assert took_s[payments.method == "balance"].max() < 0.2
     assert _latency_s(tables, "goods", 2, 6).max() < 0.1
     assert _latency_s(tables, "pay", 6.5, 8).max() < 0.2
+
+
+def test_the_delay_is_uniform_around_its_middle_and_never_negative():
+    def delays_ms(delay_ms, jitter_ms):
+        slow = Fault("f1", "latency", 0, 1, {"delay_ms": delay_ms, "jitter_ms": jitter_ms})
+        active = LinkFaults(Streams(7)).add(slow)
+        return [1000 * active.delay_s() for _ in range(1000)]
+
+    wide = delays_ms(200, 100)
+    assert 100 <= min(wide) < 105
+    assert 295 < max(wide) <= 300
+    assert 195 < sum(wide) / len(wide) < 205
+    assert set(delays_ms(200, 0)) == {200}
+    assert min(delays_ms(50, 100)) == 0
 
 
 def test_error_on_a_route_is_answered_and_not_executed(platform, fault, assert_at_rest):

@@ -76,12 +76,20 @@ class Database:
                 # Also true after a COMMIT that failed (a full disk): leave no transaction open behind us.
                 if self._raw.in_transaction:
                     self._raw.execute("ROLLBACK")
-        if self._log_sync is not None:
-            await self._log_sync.durable()
+        await self.durable()
 
     def read(self, statement: sa.Executable, parameters: Parameters = None) -> Sequence[sa.Row[Any]]:
         """All rows of a query, from the last committed state (never from an open transaction)."""
         return self._reader.execute(statement, parameters).fetchall()
+
+    async def durable(self) -> None:
+        """Return when everything read or committed so far is on the disk, by whichever replica it was written.
+
+        For answers that follow from a record alone: what was read may have been committed a moment before the disk
+        had it, and who is told of it must not find it gone after a power cut.
+        """
+        if self._log_sync is not None:
+            await self._log_sync.durable()
 
     def create_schema(self, metadatas: Iterable[sa.MetaData], views: Mapping[str, str]) -> None:
         """Create the tables and views that are missing; a view whose text changed is replaced.

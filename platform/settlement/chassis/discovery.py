@@ -1,7 +1,8 @@
 """Who is where: registration with a lease at the config center, and a cached copy of its registry.
 
-The cache keeps its last content when the registry is down: known peers stay reachable. Settings come from the same
-place and are followed by long poll.
+The cache keeps its last content when the registry is down, and for a while when the registry knows nobody of a service
+any more (see `policies.lapse`): known peers stay reachable. Settings come from the same place and are followed by long
+poll.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from settlement.chassis.clock import Clock
 from settlement.chassis.live_settings import LiveSettings
 from settlement.chassis.signature import signed_headers
 from settlement.chassis.transport import NotSent, Transport, Unknown
+from settlement.policies.lapse import LastKnown
 
 CALL_TIMEOUT_S: Final = 2.0
 WATCH_WAIT_MS: Final = 10_000
@@ -129,6 +131,7 @@ class RegistryCache:
         self._clock = clock
         self._log = log
         self._services: dict[str, tuple[Instance, ...]] = {}
+        self._last_known: LastKnown[Instance] = LastKnown()
         self._reachable = True
         self._refreshed_at_ms = -1e9
         self._refreshing: asyncio.Task[None] | None = None
@@ -139,8 +142,8 @@ class RegistryCache:
         return self._services.get(service, ())
 
     def put(self, services: Mapping[str, Sequence[Instance]]) -> None:
-        """Replace the content (what `refresh` does with the registry's answer)."""
-        known = {service: tuple(instances) for service, instances in services.items()}
+        """Take in what the registry says (what `refresh` does with its answer)."""
+        known = self._last_known.after(services, self._clock.monotonic_ms())
         if known == self._services:
             return
         self._services = known

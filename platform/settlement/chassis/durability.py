@@ -6,8 +6,8 @@ the operating system has it), and the transaction's author waits until one `fdat
 covered it. Transactions that commit while a sync is under way share the next one. The log is append-only between
 checkpoints and SQLite's checksums ignore a torn tail, so a synced prefix is exactly what FULL would have kept.
 
-Others see a commit before it is durable, but nobody is *told* anything before it is: whoever read it and writes or
-answers on that ground commits later in the same log, and waits for a later sync.
+Others see a commit before it is durable. Whoever writes on that ground commits later in the same log and waits for a
+later sync; whoever only answers on that ground calls `Database.durable()` first.
 """
 
 from __future__ import annotations

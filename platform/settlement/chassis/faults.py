@@ -1,8 +1,9 @@
 """Faults injected into a running replica: latency, errors and lost replies on links or routes, and crash points.
 
 With `to` a fault works in this replica's HTTP client, on calls to that service (and `path` prefix); with `route` in
-its server. The list is replaced as a whole. Each fault draws from its own generator, seeded by its id, so that the
-same calls in the same order meet the same fate. Crash points kill the process the way a power cut would: SIGKILL.
+its server. The list is replaced as a whole; a fault that is in the new list as it was in the old one goes on where it
+was, with its hits and its luck. Each fault draws from its own generator, seeded by its id, so that the same calls in
+the same order meet the same fate. Crash points kill the process the way a power cut would: SIGKILL.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ import os
 import random
 import re
 import signal
-from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Final, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -47,7 +48,7 @@ class _Placed(_Strict):
 
 
 class Latency(_Placed):
-    """Delays a call by `delay_ms` plus up to `jitter_ms` (uniform)."""
+    """Delays a call by `delay_ms` plus or minus up to `jitter_ms` (uniform), never by less than nothing."""
 
     kind: Literal["latency"]
     delay_ms: Milliseconds
@@ -68,7 +69,7 @@ class DropReply(_Placed):
 
 
 class CrashAt(_Strict):
-    """SIGKILLs the process at the `nth` hit of a crash point, counted from now."""
+    """SIGKILLs the process at the `nth` hit of a crash point, counted from when this fault was put in force."""
 
     id: Identifier
     kind: Literal["crash_at"]
@@ -98,31 +99,34 @@ def kill_process() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+class ArmedCrash:
+    """A crash that waits for its moment, and how often its point was passed meanwhile."""
+
+    def __init__(self, fault: CrashAt) -> None:
+        self.fault = fault
+        self.hits = 0
+
+
 class CrashPoints:
     """The crash points of one replica; costs nothing while none is armed."""
 
     def __init__(self, crash: Callable[[], None] = kill_process) -> None:
         self._crash = crash
-        self._armed: dict[str, CrashAt] = {}
-        self._hits: dict[str, int] = {}
+        self.armed: list[ArmedCrash] = []
 
     def arm(self, faults: Sequence[CrashAt]) -> None:
-        """Replace what is armed; counting starts from now."""
-        self._armed = {fault.point: fault for fault in faults}
-        self._hits = {}
-
-    def hits(self, fault: CrashAt) -> int:
-        """How often the point of this fault was passed since it was armed."""
-        return self._hits.get(fault.point, 0)
+        """Replace what is armed; what was armed already goes on counting, everything else counts from now."""
+        before = {crash.fault.id: crash for crash in self.armed}
+        self.armed = [_unchanged(before, fault) or ArmedCrash(fault) for fault in faults]
 
     async def passed(self, point: str) -> None:
         """Execution has come to this point; the process may end here."""
-        fault = self._armed.get(point)
-        if fault is None:
-            return
-        self._hits[point] = self._hits.get(point, 0) + 1
-        if self._hits[point] == fault.nth:
-            self._crash()
+        for crash in self.armed:
+            if crash.fault.point != point:
+                continue
+            crash.hits += 1
+            if crash.hits == crash.fault.nth:
+                self._crash()
 
 
 class ActiveFault:
@@ -144,9 +148,10 @@ class ActiveFault:
         return self._route is not None and self._route.fullmatch(f"{method} {path}") is not None and self._lucky()
 
     def delay_s(self) -> float:
-        """The delay of this hit of a latency fault, in seconds."""
+        """The delay of this hit of a latency fault, in seconds: delay +- jitter."""
         assert isinstance(self.fault, Latency)  # noqa: S101 - callers look at the kind first
-        return (self.fault.delay_ms + self.fault.jitter_ms * self._random.random()) / 1_000
+        spread_ms = self.fault.jitter_ms * (2 * self._random.random() - 1)
+        return max(0.0, self.fault.delay_ms + spread_ms) / 1_000
 
     def _lucky(self) -> bool:
         if self.fault.share < 1.0 and self._random.random() >= self.fault.share:
@@ -161,20 +166,28 @@ def _route_pattern(route: str) -> re.Pattern[str]:
     return re.compile("[^/]+".join(re.escape(piece) for piece in pieces))
 
 
+Kept = TypeVar("Kept", ArmedCrash, ActiveFault)
+
+
+def _unchanged(before: Mapping[str, Kept], fault: Fault) -> Kept | None:
+    """What is in force for this very fault already: same id and same content."""
+    found = before.get(fault.id)
+    return found if found is not None and found.fault == fault else None
+
+
 class FaultTable:
     """The faults in force in one replica."""
 
     def __init__(self, crash_points: CrashPoints) -> None:
         self._crash_points = crash_points
-        self._crashes: list[CrashAt] = []
         self.links: list[ActiveFault] = []
         self.routes: list[ActiveFault] = []
 
     def replace(self, faults: Sequence[Fault]) -> None:
-        """Put these faults in force, and no others; counts start at zero."""
-        self._crashes = [fault for fault in faults if isinstance(fault, CrashAt)]
-        self._crash_points.arm(self._crashes)
-        placed = [ActiveFault(fault) for fault in faults if not isinstance(fault, CrashAt)]
+        """Put these faults in force, and no others. Unchanged ones go on as they were, the rest count from zero."""
+        self._crash_points.arm([fault for fault in faults if isinstance(fault, CrashAt)])
+        before = {active.fault.id: active for active in self.links + self.routes}
+        placed = [_unchanged(before, fault) or ActiveFault(fault) for fault in faults if not isinstance(fault, CrashAt)]
         self.links = [active for active in placed if active.fault.to is not None]
         self.routes = [active for active in placed if active.fault.route is not None]
 
@@ -188,6 +201,5 @@ class FaultTable:
 
     def report(self) -> list[dict[str, Any]]:
         """Every fault in force with its hits."""
-        placed = [(active.fault, active.hits) for active in self.links + self.routes]
-        crashes = [(fault, self._crash_points.hits(fault)) for fault in self._crashes]
-        return [{**fault.model_dump(exclude_none=True), "hits": hits} for fault, hits in placed + crashes]
+        in_force: list[ActiveFault | ArmedCrash] = [*self.links, *self.routes, *self._crash_points.armed]
+        return [{**each.fault.model_dump(exclude_none=True), "hits": each.hits} for each in in_force]

@@ -199,8 +199,7 @@ class ParticipantDriver(Generic[Outside]):
 
     async def _repeat(self, state: ParticipantState, effects: Effects) -> Replying:
         """Answer from the record. It may have been read a moment before the disk had it; this waits for the disk."""
-        async with self._chassis.database.transaction():
-            pass
+        await self._chassis.database.durable()
         return await self._finish(state, effects)
 
     async def passed(self, state: ParticipantState, effect: Effect, side: str) -> None:

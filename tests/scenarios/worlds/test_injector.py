@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isnan
 from pathlib import Path
 from typing import Any, cast
@@ -208,6 +208,18 @@ def test_a_restarted_replica_gets_its_faults_back_and_keeps_its_hits(
     until(injector, 4.0, lambda: platform.ids("payment-0") == ["slow"])
     until(injector, 6.0, lambda: platform.ids("payment-0") == [])
     assert injector.close()[0]["hits"] == 15  # two lives of payment-0, one of payment-1
+
+
+def test_hits_are_counted_once_although_other_faults_come_and_go(
+    platform: FakePlatform, inject: Callable[..., Injector]
+) -> None:
+    platform.hits = 5
+    injector = inject(LATENCY, replace(LATENCY, id="slower", at_s=2.0, until_s=3.0))
+    until(injector, 1.0, lambda: platform.ids("payment-0") == platform.ids("payment-1") == ["slow"])
+    until(injector, 2.0, lambda: platform.ids("payment-0") == platform.ids("payment-1") == ["slow", "slower"])
+    until(injector, 3.0, lambda: platform.ids("payment-0") == platform.ids("payment-1") == ["slow"])
+    until(injector, 6.0, lambda: platform.ids("payment-0") == platform.ids("payment-1") == [])
+    assert [row["hits"] for row in injector.close()] == [10, 10]  # two replicas
 
 
 def die(platform: FakePlatform, replica: str, status: int) -> Death:

@@ -198,8 +198,10 @@ async def test_a_write_that_fails_is_not_taken_for_a_decision(cluster: Any, monk
 @pytest.mark.parametrize("service", ["order", "payment"])
 @pytest.mark.parametrize("method", ["card", "wallet", "balance"])
 async def test_lost_acknowledgements_are_asked_for_again(cluster: Any, service: str, method: str) -> None:
-    shop = await Shop(cluster, {"http.timeout_ms": 100}).open()
-    cluster.network.lose_reply(service, DECISION, times=3)
+    nobody_else_helps = {"http.retry_budget_share": 0.0, "order.orphan_interval_ms": 60_000}
+    nobody_else_helps |= {"http.timeout_ms": 300, "payment.orphan_interval_ms": 60_000}
+    shop = await Shop(cluster, nobody_else_helps).open()
+    cluster.network.lose_reply(service, DECISION, times=15)
     paying = await pay_in_background(shop, method)
     assert (await paying).json()["status"] == "succeeded"
     await shop.settle()

@@ -17,6 +17,7 @@ from settlement.chassis.http_client import NotSent, ServiceClient
 from settlement.chassis.live_settings import LiveSettings
 from settlement.chassis.telemetry import Metrics, get_logger
 from settlement.chassis.transport import Answer
+from settlement.policies.lapse import KEPT_MS
 
 LOG = get_logger("test", "test-0")
 ORDER = {"services": {"order": [{"replica": "order-0", "address": "http://order-0/", "version": "1"}]}}
@@ -45,6 +46,19 @@ class Registry:
     async def close(self) -> None: ...
 
 
+class StoppedClock:
+    """A clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.at_ms = 1_000.0
+
+    def now_ms(self) -> int:
+        return int(self.at_ms)
+
+    def monotonic_ms(self) -> float:
+        return self.at_ms
+
+
 @pytest.fixture
 def registry() -> Registry:
     return Registry()
@@ -65,6 +79,21 @@ async def test_what_was_known_stays_known_when_the_registry_is_down(registry: Re
     await cache.refresh()
     assert cache.replicas("order") == (Instance("order-0", "http://order-0"),)
     assert cache.replicas("nobody") == ()
+
+
+async def test_a_service_whose_leases_all_lapsed_is_still_called_for_a_while(registry: Registry) -> None:
+    clock = StoppedClock()
+    cache = RegistryCache(_client(registry), clock, LOG)
+    await cache.refresh()
+    registry.document = {"services": {}}
+    await cache.refresh()
+    assert [instance.replica for instance in cache.replicas("order")] == ["order-0"]
+    clock.at_ms += KEPT_MS
+    await cache.refresh()
+    assert cache.replicas("order") == ()
+    registry.document = ORDER
+    await cache.refresh()
+    assert [instance.replica for instance in cache.replicas("order")] == ["order-0"]
 
 
 @pytest.mark.parametrize("document", [None, [], {}, {"services": 1}, {"services": {"order": [{}]}}, "text"])

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from settlement.chassis.faults import ActiveFault, CrashAt, CrashPoints, Error, FaultTable
+from settlement.chassis.faults import ActiveFault, CrashAt, CrashPoints, Error, FaultTable, Latency
 from settlement.chassis.http_client import Unknown
 
 POINT = "coordinator.decided.persist.after"
@@ -135,19 +135,87 @@ def test_a_share_of_the_calls_is_the_same_share_every_time() -> None:
     assert 250 < sum(struck()) < 350
 
 
-async def test_arming_again_counts_from_zero() -> None:
-    died: list[int] = []
-    points = CrashPoints(lambda: died.append(1))
-    table = FaultTable(points)
-    fault = CrashAt(id="f", kind="crash_at", point=POINT, nth=2)
-    table.replace([fault])
+@pytest.fixture
+def died() -> list[int]:
+    """Grows when a crash point of `table` is reached for the nth time."""
+    return []
+
+
+@pytest.fixture
+def points(died: list[int]) -> CrashPoints:
+    return CrashPoints(lambda: died.append(1))
+
+
+@pytest.fixture
+def table(points: CrashPoints) -> FaultTable:
+    return FaultTable(points)
+
+
+SECOND_HIT = CrashAt(id="f", kind="crash_at", point=POINT, nth=2)
+HALF = Error(id="half", kind="error", to="order", share=0.5)
+OTHER = Error(id="other", kind="error", route="GET /x")
+
+
+async def test_another_fault_that_comes_or_goes_does_not_set_a_crash_point_back(
+    table: FaultTable, points: CrashPoints, died: list[int]
+) -> None:
+    table.replace([SECOND_HIT])
     await points.passed(POINT)
-    table.replace([fault])
-    await points.passed(POINT)
-    assert died == []
+    table.replace([OTHER, SECOND_HIT])
+    assert [row["hits"] for row in table.report() if row["id"] == "f"] == [1]
+    table.replace([SECOND_HIT])
     await points.passed("coordinator.decided.persist.before")
+    assert died == []
     await points.passed(POINT)
     assert died == [1]
+
+
+@pytest.mark.parametrize("change", [{"nth": 3}, {"id": "g"}])
+async def test_a_crash_point_that_is_changed_or_taken_back_counts_from_zero(
+    table: FaultTable, points: CrashPoints, died: list[int], change: dict[str, Any]
+) -> None:
+    table.replace([SECOND_HIT])
+    await points.passed(POINT)
+    table.replace([SECOND_HIT.model_copy(update=change)])
+    assert table.report()[0]["hits"] == 0
+    table.replace([])
+    table.replace([SECOND_HIT])
+    await points.passed(POINT)
+    assert died == []
+
+
+async def test_two_crashes_may_wait_at_the_same_point(table: FaultTable, points: CrashPoints, died: list[int]) -> None:
+    table.replace([SECOND_HIT, CrashAt(id="late", kind="crash_at", point=POINT, nth=3)])
+    for deaths in (0, 1, 2):
+        await points.passed(POINT)
+        assert len(died) == deaths
+
+
+def test_another_fault_that_comes_or_goes_does_not_change_the_luck_of_a_fault(table: FaultTable) -> None:
+    def fates(calls: int) -> list[bool]:
+        return [bool(table.of_call("order", "/x")) for _ in range(calls)]
+
+    table.replace([HALF])
+    undisturbed = fates(40)
+    table.replace([])
+    table.replace([HALF])
+    disturbed = fates(20)
+    table.replace([HALF, OTHER])
+    assert disturbed + fates(20) == undisturbed
+    assert [row["hits"] for row in table.report() if row["id"] == "half"] == [sum(undisturbed)]
+
+
+def test_the_delay_is_uniform_around_its_middle_and_never_negative() -> None:
+    def delays(delay_ms: float, jitter_ms: float) -> list[float]:
+        active = ActiveFault(Latency(id="f1", kind="latency", to="order", delay_ms=delay_ms, jitter_ms=jitter_ms))
+        return [1_000 * active.delay_s() for _ in range(1_000)]
+
+    wide = delays(200, 100)
+    assert 100 <= min(wide) < 105
+    assert 295 < max(wide) <= 300
+    assert sum(wide) / len(wide) == pytest.approx(200, abs=5)
+    assert set(delays(200, 0)) == {200}
+    assert min(delays(50, 100)) == 0
 
 
 def test_a_crash_is_a_sigkill_with_no_cleanup() -> None:

@@ -50,9 +50,9 @@ async def test_an_orphan_waits_while_the_coordinator_is_undecided_or_gone(cluste
     arm(dying, "coordinator.decided.persist.before")
     paying = asyncio.create_task(shop.pay(await shop.order()))
     await cluster.eventually(lambda: crashed(dying))
-    asked = len(cluster.network.carried)
+    earlier = len(cluster.network.carried)
     await shop.start("gateway", "gateway-1")
-    await cluster.eventually(lambda: any("outcome" in path for _, _, path in cluster.network.carried[asked:]))
+    await cluster.eventually(lambda: inquiries(cluster, earlier) >= 6)
     assert shop.votes("payment").popitem()[1]["outcome"] is None, "nobody has decided, so nobody may abort alone"
     await cluster.kill("gateway-0")
     paying.cancel()
@@ -60,6 +60,10 @@ async def test_an_orphan_waits_while_the_coordinator_is_undecided_or_gone(cluste
     await shop.start("gateway")
     await shop.settle()
     shop.audit()
+
+
+def inquiries(cluster: Any, earlier: int) -> int:
+    return sum("outcome" in path for _, _, path in cluster.network.carried[earlier:])
 
 
 async def test_in_doubt_survives_a_restart(cluster: Any) -> None:

@@ -195,7 +195,7 @@ async def test_card_and_wallet_numbers_do_not_meet(cluster: Any) -> None:
 
 
 @BOTH
-@pytest.mark.parametrize("amount_minor", [0, -1, 10**12 + 1, 2**63, 2**200, 1.0, "5", True, None])
+@pytest.mark.parametrize("amount_minor", [0, -1, 10**12 + 1, 2**63, 2**64 - 1, 1.0, "5", True, None])
 async def test_an_amount_that_is_none_is_refused(cluster: Any, path: str, amount_minor: object) -> None:
     await cluster.start("channel")
     assert (await charge(cluster, path, amount_minor=amount_minor)).status in {400, 422}

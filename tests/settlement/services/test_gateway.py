@@ -154,6 +154,30 @@ async def test_a_refund_happens_once_however_many_try(shop: Shop) -> None:
     assert shop.charges()[gid]["refunded_minor"] == order["total_minor"]
 
 
+async def test_a_refund_right_after_the_answer_waits_until_the_payment_is_settled(shop: Shop) -> None:
+    order = await shop.order()
+    gid = (await shop.pay(order)).json()["gid"]
+    assert not shop.settled(), "the answer follows the decision, not its completion"
+    assert (await shop.refund(gid, order["total_minor"])).status_code == 201
+    await shop.settle()
+    shop.audit()
+
+
+async def test_a_refund_of_a_payment_that_does_not_settle_begins_nothing(cluster: Any) -> None:
+    quick = {"gateway.prepare_timeout_ms": 100, "gateway.retry_base_ms": 400, "gateway.retry_max_ms": 400}
+    shop = await Shop(cluster, quick).open()
+    order = await shop.order()
+    cluster.network.refuse("payment", "/participant/decision", times=10_000)
+    gid = (await shop.pay(order)).json()["gid"]
+    refused = await shop.refund(gid, order["total_minor"], key="key-r")
+    assert (refused.status_code, refused.json()["code"]) == (409, "payment_not_settled")
+    assert refused.headers["retry-after"] == "1"
+    cluster.network.heal()
+    await shop.settle()
+    again = await shop.refund(gid, order["total_minor"], key="key-r")
+    assert again.status_code == 201, "nothing was begun with this key, so it is free"
+
+
 async def test_refunds_of_others_of_nothing_and_of_parts_are_refused(shop: Shop) -> None:
     order = await shop.order()
     total = order["total_minor"]

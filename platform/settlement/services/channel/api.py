@@ -35,7 +35,7 @@ def create(chassis: Chassis) -> ServiceApp:
         settings = chassis.settings
         return Decliner(seed=settings.integer("channel.seed"), share=settings.number("channel.decline_share"))
 
-    router = APIRouter(dependencies=[Depends(signed_service)])
+    router = APIRouter()
     router.routes.extend(_card_router(card, decliner, distance).routes)
     router.routes.extend(_wallet_router(wallet, decliner, distance).routes)
     router.routes.extend(_statement_router(chassis).routes)
@@ -45,7 +45,7 @@ def create(chassis: Chassis) -> ServiceApp:
 def _card_router(
     card: ChannelService, decliner: Callable[[], Decliner], distance: Callable[[], Awaitable[None]]
 ) -> APIRouter:
-    router = APIRouter(prefix="/card/authorizations", dependencies=[Depends(distance)])
+    router = APIRouter(prefix="/card/authorizations", dependencies=[Depends(signed_service), Depends(distance)])
 
     @router.post("", status_code=201)
     async def authorize(request: ChargeRequest) -> Response:
@@ -73,7 +73,7 @@ def _card_router(
 def _wallet_router(
     wallet: ChannelService, decliner: Callable[[], Decliner], distance: Callable[[], Awaitable[None]]
 ) -> APIRouter:
-    router = APIRouter(prefix="/wallet/payments", dependencies=[Depends(distance)])
+    router = APIRouter(prefix="/wallet/payments", dependencies=[Depends(signed_service), Depends(distance)])
 
     @router.post("", status_code=201)
     async def pay(request: ChargeRequest) -> Response:
@@ -95,7 +95,7 @@ def _wallet_router(
 
 
 def _statement_router(chassis: Chassis) -> APIRouter:
-    router = APIRouter()
+    router = APIRouter(dependencies=[Depends(signed_service)])
 
     @router.get("/statements/{day}")
     async def read_statement(

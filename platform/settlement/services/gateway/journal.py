@@ -179,14 +179,9 @@ class GatewayJournal:
         return next(iter(self._database.read(_BY_GID, {"wanted_gid": gid})), None)
 
     async def certain(self, row: Row[Any]) -> None:
-        """Return when what the row says is durable.
-
-        A decision can be read a moment before the disk has it. Who is told of it must not find it gone after a power
-        cut. Whatever was decided before this empty transaction is covered by its sync; a closed record is long durable.
-        """
+        """Return when what the row says is durable; a closed record is long durable."""
         if row.state == CoordinatorPhase.DECIDED:
-            async with self._database.transaction():
-                pass
+            await self._database.durable()
 
     def find_key(self, user_id: int, key: str) -> Row[Any] | None:
         """The key row, unless the key is past its time; then `insert` will judge it."""

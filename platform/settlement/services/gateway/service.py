@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from starlette.responses import Response
 from settlement.chassis.coordinator_driver import Coordinator, Errand, Overtaken
 from settlement.chassis.participant import Payload
 from settlement.chassis.problems import Problem
-from settlement.protocol.messages import Decision
+from settlement.protocol.messages import CoordinatorPhase, Decision
 from settlement.services.gateway.answers import first_answer
 from settlement.services.gateway.journal import GatewayJournal, KeyTaken, Request, participants_of
 from settlement.services.gateway.notifications import allowed
@@ -71,7 +72,8 @@ class GatewayService:
     async def refund(self, user_id: int, payment_gid: str, request: RefundRequest, key: str) -> Response:
         """Give back what a payment took.
 
-        Raises like `pay`, and Problem 404 `payment_not_found`, 409 `payment_not_refundable`, 422 `amount_mismatch`.
+        Raises like `pay`, and Problem 404 `payment_not_found`, 409 `payment_not_refundable | payment_not_settled`, 422
+        `amount_mismatch`.
         """
         fingerprint = _fingerprint(f"refund of {payment_gid}", request.model_dump_json())
         known = self._journal.find_key(user_id, key)
@@ -80,6 +82,7 @@ class GatewayService:
         payment = await self.find(user_id, payment_gid, "payment")
         if payment.decision != Decision.COMMIT:
             raise Problem(409, "payment_not_refundable", "This payment took nothing that could be given back")
+        await self._settled(payment)
         if request.amount_minor != payment.amount_minor:
             raise Problem(422, "amount_mismatch", "Only the whole amount can be refunded", f"{payment.amount_minor}")
         self._require_allowed(request.notify_url)
@@ -121,7 +124,7 @@ class GatewayService:
         except KeyTaken as taken:
             return await self._replay(taken.row, request.fingerprint)
         except Overtaken:
-            await self._watch(errand.gid)
+            await self._decided(errand.gid)
             return await self._answer(errand.gid, replayed=False)
         return first_answer(self._record(errand.gid), replayed=False)
 
@@ -136,16 +139,32 @@ class GatewayService:
             raise LookupError(f"{gid} has begun, but there is no record of it")
         return row
 
-    async def _watch(self, gid: str) -> None:
+    async def _decided(self, gid: str) -> None:
         """Wait until whoever has the transaction now decides it, as long as a take-over may take."""
         read = self._chassis.settings.integer
         patience_ms = read("gateway.lease_ms") + 2 * read("gateway.recovery_interval_ms") + TAKE_OVER_MS
+        await self._watch(gid, patience_ms, lambda row: row.decision is not None)
+
+    async def _settled(self, payment: Row[Any]) -> None:
+        """Wait until the participants have applied a commit: who was just told of it may ask for a refund at once.
+
+        Raises Problem 409 `payment_not_settled`, with nothing begun.
+        """
+        patience_ms = self._chassis.settings.integer("gateway.prepare_timeout_ms")
+        if not await self._watch(payment.gid, patience_ms, lambda row: row.state == CoordinatorPhase.CLOSED):
+            detail = "it is committed, but not everybody has applied it yet"
+            raise Problem(409, "payment_not_settled", "Come back later", detail, headers={"Retry-After": "1"})
+
+    async def _watch(self, gid: str, patience_ms: int, reached: Callable[[Row[Any]], bool]) -> bool:
         deadline_ms = self._chassis.clock.monotonic_ms() + patience_ms
-        while self._chassis.clock.monotonic_ms() < deadline_ms and not self._chassis.stopping.is_set():
+        while not self._chassis.stopping.is_set():
             row = self._journal.find(gid)
-            if row is not None and row.decision is not None:
-                return
+            if row is not None and reached(row):
+                return True
+            if self._chassis.clock.monotonic_ms() >= deadline_ms:
+                return False
             await asyncio.sleep(WATCH_INTERVAL_S)
+        return False
 
     async def _replay(self, key: Row[Any], fingerprint: str) -> Response:
         if key.fingerprint != fingerprint:

@@ -1,0 +1,28 @@
+"""Playing a scenario on real services, as the tests here do it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from scenarios.checks import NAMED
+from scenarios.history import History
+from scenarios.plan import plan
+from scenarios.runfolder import create
+from scenarios.spec import load_scenario
+from scenarios.worlds.base import SilentProgress
+from scenarios.worlds.processes import ProcessesWorld
+
+
+def played(
+    folder: Path, scenario: str | Path, overrides: Sequence[str] = (), seed: int = 11, world: ProcessesWorld | None = None
+) -> History:
+    """What happened when the scenario was played in the world `processes`; logs and databases are left in `folder`."""
+    made, run_folder = plan(load_scenario(scenario, overrides), seed), create(folder / "runs", "run")
+    run_folder.plan.write_text(made.to_json(), encoding="utf-8")
+    return (world or ProcessesWorld()).play(made, run_folder, SilentProgress())
+
+
+def verdicts(history: History) -> dict[str, str]:
+    """What `atomic`, `money_conserved` and `client_truth` say: pass, fail or unknown."""
+    return {name: str(judge(history).verdict) for name, judge in NAMED.items()}
