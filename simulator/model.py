@@ -29,6 +29,8 @@ from simulator.service import Platform, Service
 from simulator.timeline import FaultRecord, LifeCycle, Timeline
 
 SAMPLE_INTERVAL_S = 1.0
+SETTLE_S_MAX = 20.0
+SETTLE_POLL_S = 0.25
 Watch = Callable[[float], None]
 
 
@@ -72,11 +74,18 @@ class Simulation:
         self._sample({process.name: 0.0 for process in self._processes}, watch)
         self.kernel.run(self.plan.duration_s)
         self.timeline.finish()
+        self._settle()
         self.clients.finish()
         for process in self._processes[:-1]:
             self._note(process, "stopped")
         faults = [_fault_row(record) for record in self.timeline.records]
         return tables(self.recorder, self.databases, faults, self._generator_row())
+
+    def _settle(self) -> None:
+        """As the real worlds do: go on until no transaction is unfinished, at most SETTLE_S_MAX more."""
+        until_s = self.plan.duration_s + SETTLE_S_MAX
+        while self.databases.gateway.unfinished and self.kernel.now_s < until_s:
+            self.kernel.run(self.kernel.now_s + SETTLE_POLL_S)
 
     # -- building ---------------------------------------------------------------------------------------------------
 

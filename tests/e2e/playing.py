@@ -13,12 +13,18 @@ from scenarios.spec import load_scenario
 from scenarios.worlds.base import SilentProgress
 from scenarios.worlds.processes import ProcessesWorld
 
+SEED = 11
+
 
 def played(
-    folder: Path, scenario: str | Path, overrides: Sequence[str] = (), seed: int = 11, world: ProcessesWorld | None = None
+    folder: Path,
+    scenario: str | Path,
+    overrides: Sequence[str] = (),
+    seed: int = 11,
+    world: ProcessesWorld | None = None,
 ) -> History:
     """What happened when the scenario was played in the world `processes`; logs and databases are left in `folder`."""
-    made, run_folder = plan(load_scenario(scenario, overrides), seed), create(folder / "runs", "run")
+    made, run_folder = plan(load_scenario(scenario, overrides), SEED), create(folder / "runs", "run")
     run_folder.plan.write_text(made.to_json(), encoding="utf-8")
     return (world or ProcessesWorld()).play(made, run_folder, SilentProgress())
 

@@ -24,6 +24,7 @@ class Stub:
     stall_s: float = 0.0  # ... for this long
     lose_replies: int = 0  # so many answers to each payment key are executed and never sent
     reset: bool = False  # lost answers: close the connection instead of keeping silent
+    torn: bool = False  # lost answers: close it between the headers, of a refusal, and the body
     processing_polls: int = 0  # so many times a payment is still processing
     decline: bool = False
     break_orders: bool = False
@@ -97,6 +98,9 @@ class Stub:
         return web.json_response({"gid": gid, "status": status}, status=201)
 
     async def _lose(self, request: web.Request) -> None:
+        if self.torn and request.transport is not None:
+            request.transport.write(b"HTTP/1.1 409 Conflict\r\nContent-Length: 30\r\n\r\n")
+            request.transport.close()
         if self.reset and request.transport is not None:
             request.transport.abort()
         await asyncio.Event().wait()

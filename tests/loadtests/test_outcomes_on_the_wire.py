@@ -23,6 +23,14 @@ def test_a_lost_answer_is_unknown_and_repeated_with_the_same_key(tmp_path: Path,
     }
 
 
+def test_an_answer_that_breaks_off_before_its_body_says_nothing(tmp_path: Path) -> None:
+    with serving(Stub(lose_replies=1, torn=True)) as stub:
+        played = play(plan_of(rate_per_s=3), stub, tmp_path)
+    attempts = [(row["status"], row["outcome"]) for row in played.step("pay")]
+    assert sorted(attempts) == [(201, "ok")] * 3 + [(409, "unknown")] * 3
+    assert [row["outcome"] for row in played.operations] == ["ok"] * 3
+
+
 def test_an_operation_that_never_gets_an_answer_ends_unknown_at_its_deadline(tmp_path: Path) -> None:
     with serving(Stub(lose_replies=1000)) as stub:
         played = play(plan_of(rate_per_s=3, timeout_s=0.2, deadline_s=1.0), stub, tmp_path)

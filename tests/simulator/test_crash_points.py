@@ -34,6 +34,7 @@ def test_everything_ends_well_after_a_crash_at(service, point, platform, fault, 
     settings = {
         "channel__decline_share": 0.15,
         "payment__channel_timeout_ms": 400,
+        "gateway__retry_base_ms": 100,
         "payment__orphan_interval_ms": 500,
         "order__orphan_interval_ms": 500,
     }

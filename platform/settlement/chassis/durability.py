@@ -19,7 +19,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
+import structlog
+
 CHECKPOINT_AFTER_PAGES: Final = 1_000
+
+_log = structlog.get_logger()
 
 
 class LogSync:
@@ -51,7 +55,7 @@ class LogSync:
                 batch, self._next = self._next, None
                 try:
                     await loop.run_in_executor(self._thread, self._sync)
-                except OSError as error:
+                except Exception as error:  # noqa: BLE001 - passed on; whatever it is, nobody may wait for ever
                     batch.set_exception(error)
                     batch.exception()  # its waiters may have been cancelled: mark it as seen
                 else:
@@ -63,7 +67,14 @@ class LogSync:
         os.fdatasync(self._log)
         self.syncs += 1
         if os.fstat(self._log).st_size > CHECKPOINT_AFTER_PAGES * 4_096 and self.syncs % 64 == 0:
+            self._try_checkpoint()
+
+    def _try_checkpoint(self) -> None:
+        try:
             self._checkpoint()
+        except sqlite3.Error as error:
+            # The log itself is on the disk, so nobody is lied to; it only grows until a later attempt succeeds.
+            _log.error("checkpoint_failed", database=self._path.name, error=str(error))
 
     def _checkpoint(self) -> None:
         """Copy the log into the file here, where waiting for the disk blocks nobody. Passive: waits for no reader."""
