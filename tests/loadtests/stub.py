@@ -24,7 +24,7 @@ class Stub:
     stall_s: float = 0.0  # ... for this long
     lose_replies: int = 0  # so many answers to each payment key are executed and never sent
     reset: bool = False  # lost answers: close the connection instead of keeping silent
-    torn: bool = False  # lost answers: close it between the headers, of a refusal, and the body
+    torn: bool = False  # lost answers: close it between the headers and the body
     processing_polls: int = 0  # so many times a payment is still processing
     decline: bool = False
     break_orders: bool = False
@@ -99,7 +99,7 @@ class Stub:
 
     async def _lose(self, request: web.Request) -> None:
         if self.torn and request.transport is not None:
-            request.transport.write(b"HTTP/1.1 409 Conflict\r\nContent-Length: 30\r\n\r\n")
+            request.transport.write(b"HTTP/1.1 201 Created\r\nContent-Length: 30\r\n\r\n")
             request.transport.close()
         if self.reset and request.transport is not None:
             request.transport.abort()
