@@ -10,7 +10,7 @@ from typing import Any
 
 import gevent
 from geventhttpclient.client import HTTPClientPool
-from locust.contrib.fasthttp import FastHttpSession, ResponseContextManager
+from locust.contrib.fasthttp import FastHttpSession, LocustBadStatusCode, ResponseContextManager
 
 from loadtests.outcomes import Reply, classify
 from loadtests.recorder import Records, RequestRow
@@ -113,7 +113,8 @@ def _read(response: ResponseContextManager, replica: Replica) -> Reply:
     answered_by = str(response.headers.get("Paylab-Replica") or replica.name) if response.headers else replica.name
     # Locust reads the body before we do. If the connection broke within it, nobody knows what it would have said, and
     # reading again gives an empty one without complaint.
-    body, error = ({}, _name(failure)) if failure is not None else _decode(response)
+    broken = failure is not None and not isinstance(failure, LocustBadStatusCode)
+    body, error = ({}, _name(failure)) if broken else _decode(response)
     return Reply(status, body, error, replica=answered_by)
 
 

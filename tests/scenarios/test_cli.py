@@ -78,7 +78,7 @@ def test_a_run_that_passes_leaves_a_complete_folder(play: Callable[..., Result],
     expected = {"scenario.yaml", "plan.json", "requests.parquet", "verdict.json", "report.html", "junit.xml", "logs"}
     assert expected <= {path.name for path in folder.iterdir()}
     assert json.loads((folder / "verdict.json").read_text())["question"] == "Does it work?"
-    assert str(folder) in result.stderr
+    assert f"report: {folder}/report.html" in result.stderr.splitlines()
 
 
 def test_a_run_that_fails_says_1_and_names_the_expectation(play: Callable[..., Result], tmp_path: Path) -> None:
@@ -112,6 +112,8 @@ def test_a_world_that_breaks_names_the_service_and_the_log(play: Callable[..., R
     assert result.exit_code == 3
     assert "gateway-0 is not ready after 30 s" in result.stderr
     assert "logs/gateway-0.log" in result.stderr
+    assert f"run: {only_folder(tmp_path)}" in result.stderr.splitlines()
+    assert "report:" not in result.stderr  # there is none
     assert json.loads(result.stdout)["verdict"] == "unknown"
     assert status(only_folder(tmp_path))["state"] == "error"
 
@@ -140,6 +142,17 @@ def test_bad_input_lists_everything_and_starts_nothing(
     assert f"{path}:5: load.stages.0.rate" in result.stderr
     assert f"{path}:8: faults.0.kind: unknown fault 'explode'" in result.stderr
     assert "--set: load.pool" in result.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("command", ["run", "validate"])
+def test_a_platform_that_cannot_be_started_is_bad_input(
+    paylab: Callable[..., Result], write: Write, tmp_path: Path, command: str
+) -> None:
+    path = write(("faults:", "platform:\n  replicas: {configcenter: 2}\nfaults:"))
+    result = paylab(command, path, *(("--out", tmp_path / "runs") if command == "run" else ()))
+    assert result.exit_code == 2
+    assert f"{path}:8: platform.replicas.configcenter: 2 registries are one too many" in result.stderr
     assert not (tmp_path / "runs").exists()
 
 

@@ -34,6 +34,11 @@ def test_the_guide_names_it(word: str) -> None:
     assert f"`{word}`" in GUIDE
 
 
+def test_no_document_waits_to_be_filled_in() -> None:
+    for document in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+        assert "@@" not in document.read_text(), document.name
+
+
 def test_links_in_the_documents_lead_somewhere() -> None:
     for document in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", document.read_text()):

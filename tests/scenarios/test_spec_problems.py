@@ -64,6 +64,7 @@ EXPECTED = {
     23: ["expect.1: unknown metric 'latency.pay.p42'; did you mean latency.pay.p"],
     24: ["expect.2: '10 parsecs' does not fit in_doubt.max; expected a duration"],
 }
+TIMES_UNCHECKED = "times were not checked against the run's length: fix load.stages first"
 
 
 def problems_of(path: Path, overrides: tuple[str, ...] = ()) -> list[str]:
@@ -79,7 +80,8 @@ def only_problem(path: Path, *overrides: str) -> str:
 
 def test_all_problems_come_at_once_each_at_its_line(write: Write) -> None:
     path = write(text=MANY_MISTAKES)
-    found = problems_of(path)
+    *found, last = problems_of(path)
+    assert last == f"{path}: {TIMES_UNCHECKED}"
     for line, texts in EXPECTED.items():
         at_line = [problem for problem in found if problem.startswith(f"{path}:{line}: ")]
         for text in texts:
@@ -104,7 +106,6 @@ def test_all_problems_come_at_once_each_at_its_line(write: Write) -> None:
         ("{rate: 20, for: 5s}", "{for: 5s}", 5, "rate is missing"),
         ("{browse: 1}", "{browse: 0}", 4, "load.mix: has no weight above zero"),
         ("recovery: 5s", "warmup: 5s", 6, "phases.warmup: 5s leaves nothing of the load"),
-        ("stages: [{rate: 20, for: 5s}]", "stages: []", 5, "expected at least 1"),
         ("latency.browse.p99 < 1s", "latency.browse.p99 < 1s during lunch", 9, "no phase 'lunch' in this run"),
         ("latency.browse.p99 < 1s", "latency.browse.p99 < 1s for 50s", 9, "longer than the phase load"),
         ("latency.browse.p99 < 1s", "latency.pay.p99 < 1s", 9, "nobody does 'pay' in this load"),
@@ -120,6 +121,40 @@ def test_one_mistake_is_one_problem(write: Write, old: str, new: str, line: int,
     problem = only_problem(path)
     assert problem.startswith(f"{path}:{line}: ")
     assert text in problem
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("stages: [{rate: 20, for: 5s}]", "stages: []", "expected at least 1"),
+        ("for: 5s", "for: 5 parsecs", "unknown unit 'parsecs'"),
+    ],
+)
+def test_without_a_length_of_the_run_times_are_not_checked_which_is_said_last(
+    write: Write, old: str, new: str, problem: str
+) -> None:
+    path = write((old, new), ("at: 2s", "at: 60s"))
+    first, last = problems_of(path)
+    assert problem in first
+    assert last == f"{path}: {TIMES_UNCHECKED}"
+
+
+@pytest.mark.parametrize(
+    ("lines", "text"),
+    [
+        ("atomic, atomic", "expect.1: asks the same as expect.0; expected once"),
+        ("in_doubt.max < 1s, atomic, in_doubt.max  <  1000ms", "expect.2: asks the same as expect.0; expected once"),
+    ],
+)
+def test_the_same_expectation_twice_is_a_problem(write: Write, lines: str, text: str) -> None:
+    path = write(("[latency.browse.p99 < 1s]", f"\n  - {lines}".replace(", ", "\n  - ")))
+    line = 10 + lines.count(",")
+    assert only_problem(path) == f"{path}:{line}: {text}"
+
+
+def test_thresholds_that_differ_in_their_phase_are_not_the_same(write: Write) -> None:
+    twice = "[latency.browse.p99 < 1s, latency.browse.p99 < 1s during stage1]"
+    assert load_scenario(write(("[latency.browse.p99 < 1s]", twice)))
 
 
 def test_a_replica_that_is_down_cannot_be_hit_again(write: Write) -> None:

@@ -97,6 +97,13 @@ def test_bad_options_are_all_listed(paylab: Callable[..., Result]) -> None:
     assert "--topology: unknown topology 'round'; expected one of split, merged" in result.stderr
 
 
+def test_a_platform_with_two_registries_is_not_even_tried(paylab: Callable[..., Result]) -> None:
+    result = paylab("up", "--replicas", "configcenter=2")
+    assert result.exit_code == 2
+    assert "--replicas: configcenter: 2 registries are one too many" in result.stderr
+    assert "starting the platform" not in result.stderr
+
+
 def test_a_world_without_platform_is_refused(paylab: Callable[..., Result]) -> None:
     assert "no platform can be started in the world 'simulated'" in paylab("up", "--world", "simulated").stderr
     assert "the world compose is not here yet" in paylab("down", "--world", "compose").stderr

@@ -1,6 +1,7 @@
 """A service with nothing in it: registers, says that it is ready, keeps a list of faults. Only the standard library.
 
-The environment says how it misbehaves: FAILS=<service> ends it at once, NEVER_READY=<service> keeps it unready.
+The environment says how it misbehaves: FAILS=<service> ends it at once, NEVER_READY=<service> keeps it unready,
+STOPS_AFTER=<file> keeps it from stopping until the file exists.
 """
 
 import argparse
@@ -74,10 +75,18 @@ def register(address: str) -> None:
             time.sleep(0.02)
 
 
+def stop(*_: object) -> None:
+    os.write(1, b"stopping\n")  # no print: it may have been interrupted in the middle of one
+    while not os.path.exists(os.environ.get("STOPS_AFTER", "/")):
+        time.sleep(0.02)
+    os.write(1, b"stopped in order\n")
+    os._exit(0)
+
+
 if os.environ.get("FAILS") == SERVICE:
     sys.exit(f"{SERVICE}: cannot open the ledger")
 server = ThreadingHTTPServer(("127.0.0.1", int(arguments.port[0])), Handler)
-signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+signal.signal(signal.SIGTERM, stop)
 threading.Thread(target=register, args=(f"http://127.0.0.1:{server.server_port}",), daemon=True).start()
 print(f"{REPLICA} config={os.environ.get('PAYLAB_CONFIG')} extra={os.environ.get('EXTRA')}", flush=True)
 server.serve_forever(poll_interval=0.05)

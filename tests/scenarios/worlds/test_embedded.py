@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
+import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -128,6 +132,42 @@ def test_interrupting_a_platform_leaves_nothing_behind(make: Callable[..., Platf
         platform.pause("payment-0")
         raise KeyboardInterrupt
     assert not any(psutil.pid_exists(pid) for pid in pids(platform))
+
+
+LEAVES_A_LOG = """
+import os, sqlite3, sys
+connection = sqlite3.connect(sys.argv[1])
+connection.execute("PRAGMA journal_mode=WAL")
+connection.execute("CREATE TABLE payments (id INTEGER)")
+os._exit(0)  # as if killed: nothing is closed
+"""
+
+
+@pytest.mark.parametrize("interrupted_before", [False, True])
+def test_an_interrupt_while_stopping_waits_until_all_is_stopped_in_order(
+    make: Callable[..., Platform], tmp_path: Path, interrupted_before: bool
+) -> None:
+    database, may_stop = tmp_path / "order.sqlite", tmp_path / "may-stop"
+    log = tmp_path / "logs" / "order-0.log"
+    subprocess.run([sys.executable, "-c", LEAVES_A_LOG, str(database)], check=True)
+    left = database.with_name("order.sqlite-wal")
+    assert left.stat().st_size > 0
+
+    def interrupt_twice() -> None:
+        assert wait_until(lambda: log.exists() and "stopping" in log.read_text(), DEADLINE_S)
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        may_stop.touch()
+
+    user = threading.Thread(target=interrupt_twice)
+    with pytest.raises(KeyboardInterrupt), make(extra_environment={"STOPS_AFTER": str(may_stop)}):
+        user.start()
+        if interrupted_before:
+            raise KeyboardInterrupt
+    user.join(DEADLINE_S)
+    for path in (tmp_path / "logs").iterdir():
+        assert path.read_text().endswith("stopped in order\n"), path.name
+    assert not left.exists() or left.stat().st_size == 0
 
 
 def test_services_of_a_merged_topology_share_their_process(make: Callable[..., Platform]) -> None:
