@@ -19,7 +19,7 @@ from benchmarks.saturation import Climb, steps_plan
 from benchmarks.systems import climb_floor, climb_platform, start_up
 from benchmarks.verdicts import Budget, budgets, climb_table, profile_table, recorder_budget, summary_table
 
-ROUNDS = 2
+ROUNDS = 3
 SEED = 1
 
 

@@ -41,7 +41,6 @@ def test_budgets_compare_medians_of_the_same_run() -> None:
     assert kept == {
         "settled payments/s at the knee": (60, True),
         "the same as a share of the floor's": (pytest.approx(0.4), True),
-        "CPU of a payment, floor / platform": (pytest.approx((2.5 + 5.0) / 2 / (500 / 60)), True),
         "seconds until all services are ready": (6.5, False),
         "MiB resident, all services, idle": (512, True),
     }

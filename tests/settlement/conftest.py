@@ -187,6 +187,7 @@ class Cluster:
                 transport=self.network,
                 clock=self.clock,
                 crash_points=CrashPoints(lambda: self._die(name)),
+                end_process=lambda: self._leave(name),
                 **plan,
             )
         )

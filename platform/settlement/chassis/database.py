@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -49,7 +49,10 @@ class Transaction:
 class Database:
     """One SQLite file, as one replica sees it."""
 
-    def __init__(self, path: Path, synchronous: str = "FULL") -> None:
+    def __init__(
+        self, path: Path, synchronous: str = "FULL", at_disk_failure: Callable[[OSError], object] = lambda _: None
+    ) -> None:
+        """After a failed sync `at_disk_failure` is called once, and no transaction succeeds any more."""
         self.path = path
         shares_syncs = synchronous == "FULL"
         pragma = "NORMAL" if shares_syncs else synchronous
@@ -59,7 +62,7 @@ class Database:
         self._reader = self._reader_engine.connect()
         self._raw = _raw(self._writer)
         self._lock = asyncio.Lock()
-        self._log_sync = _log_sync(path, self._raw) if shares_syncs else None
+        self._log_sync = _log_sync(path, self._raw, at_disk_failure) if shares_syncs else None
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
@@ -164,11 +167,11 @@ def _engine(path: Path, synchronous: str) -> sa.Engine:
     return engine
 
 
-def _log_sync(path: Path, raw: sqlite3.Connection) -> LogSync:
+def _log_sync(path: Path, raw: sqlite3.Connection, at_failure: Callable[[OSError], object]) -> LogSync:
     # The log exists from the first write on, and until the last connection closes. Checkpoints are LogSync's.
     raw.execute(f"PRAGMA user_version = {raw.execute('PRAGMA user_version').fetchone()[0]}")
     raw.execute("PRAGMA wal_autocheckpoint = 0")
-    return LogSync(path)
+    return LogSync(path, at_failure)
 
 
 def _raw(connection: sa.Connection) -> sqlite3.Connection:

@@ -8,6 +8,9 @@ checkpoints and SQLite's checksums ignore a torn tail, so a synced prefix is exa
 
 Others see a commit before it is durable. Whoever writes on that ground commits later in the same log and waits for a
 later sync; whoever only answers on that ground calls `Database.durable()` first.
+
+A failed sync is final. The kernel reports it once and may drop the pages that it could not write; the next sync would
+succeed without them. So every later one fails here too, and whoever made the `LogSync` is told, to end the process.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -29,8 +33,11 @@ _log = structlog.get_logger()
 class LogSync:
     """Makes what was committed to one database's write-ahead log durable, several transactions at a time."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, at_failure: Callable[[OSError], object]) -> None:
+        """`at_failure` is called once, on the event loop, before anybody has learnt of the failed sync."""
         self._path = path
+        self._at_failure = at_failure
+        self._failure: OSError | None = None
         self._log = os.open(f"{path}-wal", os.O_RDWR)
         # One thread: a sync and a checkpoint never compete, and order is kept.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="log-sync")
@@ -40,7 +47,7 @@ class LogSync:
         self.syncs = 0
 
     async def durable(self) -> None:
-        """Return when everything committed so far is on the disk. Raises OSError if the disk refuses."""
+        """Return when everything committed so far is on the disk. Raises OSError if the disk refuses, or ever has."""
         if self._next is None:
             self._next = asyncio.get_running_loop().create_future()
         waiting = self._next
@@ -58,12 +65,20 @@ class LogSync:
                 except Exception as error:  # noqa: BLE001 - passed on; whatever it is, nobody may wait for ever
                     batch.set_exception(error)
                     batch.exception()  # its waiters may have been cancelled: mark it as seen
+                    self._remember(error)
                 else:
                     batch.set_result(None)
         finally:
             self._running = None
 
+    def _remember(self, error: Exception) -> None:
+        if self._failure is None and isinstance(error, OSError):
+            self._failure = error
+            self._at_failure(error)
+
     def _sync(self) -> None:
+        if self._failure is not None:
+            raise OSError(*self._failure.args) from self._failure
         os.fdatasync(self._log)
         self.syncs += 1
         if os.fstat(self._log).st_size > CHECKPOINT_AFTER_PAGES * 4_096 and self.syncs % 64 == 0:

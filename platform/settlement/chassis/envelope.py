@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from settlement.chassis.app import Chassis
 
 READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+KNOWN_METHODS: Final = READING | {"POST", "PUT", "PATCH", "DELETE"}
+# For the whole body: a client that stops in the middle of it must not hold its connection for ever.
+BODY_S_MAX: Final = 10.0
 # Renewed every second by every replica: a line each would drown the log.
 QUIET_ROUTES: Final = frozenset({"/registry/{service}/{replica}/lease"})
 # Faults must stay removable and death must stay visible, whatever has been injected.
@@ -59,11 +62,24 @@ class _Exchange:
             await self._send(message)
 
     async def read_body(self, declared: bytes, bytes_max: int) -> None:
-        """Read the whole body. Raises Problem 413 as soon as it is certain to be too long, 400 for refused JSON."""
+        """Read the whole body, within BODY_S_MAX.
+
+        Raises Problem 413 as soon as it is certain to be too long, 408 if it does not end, 400 for refused JSON.
+        """
         if declared and (len(declared) > 18 or not declared.isdigit() or int(declared) > bytes_max):
             raise _too_large(bytes_max)
-        chunks, length = [], 0
-        more = True
+        try:
+            # Around the first message too: after the headers alone, the server waits for it just as long.
+            async with asyncio.timeout(BODY_S_MAX):
+                self._body = await self._whole_body(bytes_max)
+        except TimeoutError:
+            raise _too_slow() from None
+        if self._body:
+            _refuse_bad_json(self._body)
+
+    async def _whole_body(self, bytes_max: int) -> bytes:
+        chunks: list[bytes] = []
+        length, more = 0, True
         while more:
             message = await self._receive()
             if message["type"] != "http.request":
@@ -73,9 +89,7 @@ class _Exchange:
             if length > bytes_max:
                 raise _too_large(bytes_max)
             more = message.get("more_body", False)
-        self._body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        if self._body:
-            _refuse_bad_json(self._body)
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     async def hold_until_gone(self) -> None:
         """Keep the client waiting until it gives up."""
@@ -90,6 +104,11 @@ class _Exchange:
 def _too_large(bytes_max: int) -> Problem:
     detail = f"at most {bytes_max} bytes are taken"
     return Problem(413, "body_too_large", "The body is too large", detail, headers={"connection": "close"})
+
+
+def _too_slow() -> Problem:
+    detail = f"the body did not end within {BODY_S_MAX:g} s"
+    return Problem(408, "request_timeout", "The body is incomplete", detail, headers={"connection": "close"})
 
 
 def _refuse_bad_json(body: bytes) -> None:
@@ -178,6 +197,3 @@ class Envelope:
         self._chassis.log.info(
             "request", method=method, route=route, status=exchange.status, duration_ms=round(duration_s * 1_000, 2)
         )
-
-
-KNOWN_METHODS: Final = READING | {"POST", "PUT", "PATCH", "DELETE"}

@@ -87,11 +87,17 @@ class ParticipantDriver(Generic[Outside]):
     # ---- what the coordinator may ask -------------------------------------------------------------------------------
 
     async def prepare(self, subject: Subject) -> Replying:
-        """Hold what the transaction needs and vote, durably; a duplicate gets the first answer again."""
-        state, effects = handle(self._stored(subject.gid), PrepareRequested())
+        """Hold what the transaction needs and vote, durably; a duplicate gets the first answer again.
+
+        Raises Problem 409 if the gid is known as that of another transaction; its record is as it was.
+        """
+        known = self._barrier.read(self._chassis.database, subject.gid)
+        state, effects = handle(state_of(subject.gid, known), PrepareRequested())
         if isinstance(effects[0], Reserve):
             return await self._reserve(subject, state)
-        return await self._repeat(state, effects)
+        replying = await self._repeat(state, effects)
+        _refuse_another(known, subject)
+        return replying
 
     async def decide(self, subject: Subject, decision: Decision) -> Replying:
         """Apply a decision, durably, and acknowledge; a duplicate is only acknowledged.
@@ -126,15 +132,16 @@ class ParticipantDriver(Generic[Outside]):
             await self.passed(reserving, Reserve(), AFTER)
             state, effects = handle(found, event)
             await self._persist(tx, subject, row, state, effects)
-        return await self._finish_late(subject, state, effects)
+        return await self._finish_late(subject, row, state, effects)
 
     async def _refuse_uncertain(self, subject: Subject, reason: str) -> Replying:
-        found = self._stored(subject.gid)
+        row = self._barrier.read(self._chassis.database, subject.gid)
+        found = state_of(subject.gid, row)
         if found.phase is ParticipantPhase.INITIAL:
             found = replace(found, phase=ParticipantPhase.RESERVING)
         state, effects = handle(found, Reserved(Vote.NO, reason, uncertain=True))
         self._chassis.log.warning("reservation_uncertain", gid=subject.gid, reason=reason)
-        return await self._finish_late(subject, state, effects)
+        return await self._finish_late(subject, row, state, effects)
 
     async def _apply(
         self, subject: Subject, planned: ParticipantState, work: Effect, event: DecisionReceived
@@ -172,7 +179,9 @@ class ParticipantDriver(Generic[Outside]):
                     raise TypeError(f"a participant persists barrier records, not {record!r}")
                 self._barrier.write(tx, record, subject.kind, subject.payload, row, self._chassis.clock.now_ms())
 
-    async def _finish_late(self, subject: Subject, state: ParticipantState, effects: Effects) -> Replying:
+    async def _finish_late(
+        self, subject: Subject, row: Row[Any] | None, state: ParticipantState, effects: Effects
+    ) -> Replying:
         """Finish a reservation; one that came home after the abort is released first, outside and here."""
         if effects and isinstance(effects[0], Release):
             await self.passed(state, effects[0], BEFORE)
@@ -184,7 +193,9 @@ class ParticipantDriver(Generic[Outside]):
                 self._business.release(tx, subject.gid, subject.kind, subject.payload, outside)
             await self.passed(state, effects[0], AFTER)
             effects = effects[1:]
-        return await self._finish(state, effects)
+        replying = await self._finish(state, effects)
+        _refuse_another(row, subject)
+        return replying
 
     async def _finish(self, state: ParticipantState, effects: Effects) -> Replying:
         """Run what is left once everything is durable; the reply itself is sent by the caller."""
@@ -206,5 +217,8 @@ class ParticipantDriver(Generic[Outside]):
         """Pass the crash point before or after an effect."""
         await self._chassis.crash_points.passed(name_of(ROLE, state.phase, effect, side))
 
-    def _stored(self, gid: str) -> ParticipantState:
-        return state_of(gid, self._barrier.read(self._chassis.database, gid))
+
+def _refuse_another(known: Row[Any] | None, subject: Subject) -> None:
+    """A vote says yes or no to what was asked: that of the record would be about something else."""
+    if known is not None and subject_of(known) != subject:
+        raise Problem(409, "payload_mismatch", "This gid belongs to another transaction")

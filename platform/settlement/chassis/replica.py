@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -19,7 +19,7 @@ from settlement.chassis.app import Chassis, ServiceApp, asgi_app
 from settlement.chassis.clock import Clock, SystemClock
 from settlement.chassis.database import Database
 from settlement.chassis.discovery import RegistryCache
-from settlement.chassis.faults import CrashPoints, FaultTable
+from settlement.chassis.faults import CrashPoints, FaultTable, kill_process
 from settlement.chassis.http_client import ServiceClient
 from settlement.chassis.live_settings import LiveSettings
 from settlement.chassis.outbox import Inbox, Outbox
@@ -46,6 +46,7 @@ class ReplicaPlan:
     transport: Transport
     clock: Clock = field(default_factory=SystemClock)
     crash_points: CrashPoints = field(default_factory=CrashPoints)
+    end_process: Callable[[], None] = kill_process
     profile: str = "dev"
     initial_settings: Mapping[str, object] = field(default_factory=dict)
 
@@ -95,7 +96,14 @@ def _chassis(plan: ReplicaPlan) -> Chassis:
         metrics,
         plan.clock,
     )
-    database = Database(plan.data / f"{plan.service}.sqlite", plan.settings.text("database.synchronous"))
+
+    def end_without_disk(error: OSError) -> None:
+        log.critical("disk_failed", error=str(error))
+        # At once, not in order: an orderly end would answer what is open, and fold a log with holes into the file.
+        plan.end_process()
+
+    path = plan.data / f"{plan.service}.sqlite"
+    database = Database(path, plan.settings.text("database.synchronous"), end_without_disk)
     return Chassis(
         service=plan.service,
         replica=plan.replica,

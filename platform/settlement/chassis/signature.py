@@ -1,6 +1,9 @@
-"""Signed calls between services: HMAC-SHA256 over method, path, time, nonce and body; nothing can be replayed.
+"""Signed calls between services: HMAC-SHA256 over method, path, time, nonce and body.
 
-The timestamp bounds how long a nonce has to be remembered; the nonce makes each signature good for one call.
+The nonce makes a signature good for one call *at one replica*; the timestamp bounds how long it has to be remembered.
+Replicas share no memory and the target is not signed, so a call that was overheard can be replayed, within WINDOW_MS,
+at another replica or at one that has restarted since. There it is a duplicate like any retry: what it can do is bounded
+by the endpoint's own idempotence. Nor is the caller's name signed: every service holds the same secret.
 """
 
 from __future__ import annotations

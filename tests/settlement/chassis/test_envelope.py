@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
+import uvicorn
+
+from settlement.chassis import envelope
 
 JSON = {"content-type": "application/json"}
 
@@ -75,6 +80,35 @@ async def test_a_long_body_is_refused_while_it_comes_even_if_its_length_was_not_
     reply = await asyncio.wait_for(http.post("/notes", content=endless(), headers=JSON), 5)
     assert (reply.status_code, reply.json()["code"]) == (413, "body_too_large")
     assert sent < 20
+
+
+@pytest.fixture
+async def port(cluster: Any, http: httpx.AsyncClient) -> AsyncIterator[int]:
+    """The probe behind a real server, where it listens."""
+    bound = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(cluster.replica("probe-0").app, lifespan="off", log_config=None))
+    serving = asyncio.create_task(server._serve([bound]))
+    await cluster.eventually(lambda: server.started)
+    yield bound.getsockname()[1]
+    server.should_exit = True
+    await serving
+
+
+@pytest.mark.parametrize(
+    "unfinished",
+    [b"content-length: 100\r\n\r\n{", b"content-length: 100\r\n\r\n", b"transfer-encoding: chunked\r\n\r\n1\r\n{\r\n"],
+)
+async def test_a_body_that_does_not_end_is_not_waited_for_for_ever(
+    port: int, unfinished: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(envelope, "BODY_S_MAX", 0.05)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"POST /notes HTTP/1.1\r\nhost: probe\r\n" + unfinished)
+    head, _, body = (await asyncio.wait_for(reader.read(-1), 5)).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 408 ")
+    assert b"\r\nconnection: close" in head.lower()
+    assert json.loads(body)["code"] == "request_timeout"
+    writer.close()
 
 
 async def test_all_wrong_fields_are_listed_and_not_echoed(cluster: Any, http: httpx.AsyncClient) -> None:

@@ -75,6 +75,56 @@ async def test_in_doubt_survives_a_restart(cluster: Any) -> None:
     await cluster.eventually(lambda: all(v["outcome"] == "committed" for v in shop.votes("payment").values()))
 
 
+# ---- one transaction, two payloads ----------------------------------------------------------------------------------
+
+PAYLOAD = {
+    "user_id": 7, "order_no": "o", "amount_minor": 5, "currency": "CNY", "method": "balance", "out_trade_no": "x",
+}  # fmt: skip
+
+
+async def send(cluster: Any, step: str, kind: str = "payment", decision: str | None = None, **changes: Any) -> Any:
+    body = {"gid": "g", "kind": kind, "payload": {**PAYLOAD, **changes}}
+    if decision is not None:
+        body["decision"] = decision
+    reply = await cluster.call("payment", "POST", f"/participant/{step}", json=body)
+    return reply.status, reply.json.get("code", reply.json.get("vote"))
+
+
+@pytest.fixture
+async def shop(cluster: Any) -> Shop:
+    return await Shop(cluster, {"payment.orphan_interval_ms": 60_000}).open("channel", "payment")
+
+
+@pytest.mark.parametrize("before", [[], ["commit"], ["abort"]])
+@pytest.mark.parametrize("other", [{"amount_minor": 6}, {"user_id": 8}, {"refund_no": "r"}, {"kind": "refund"}])
+async def test_a_repeated_prepare_about_something_else_is_refused_and_changes_nothing(
+    shop: Shop, before: list[str], other: dict[str, Any]
+) -> None:
+    first = await send(shop.cluster, "prepare")
+    for decision in before:
+        await send(shop.cluster, "decision", decision=decision)
+    tables = ("participant_barrier", "audit_postings")
+    earlier = [shop.rows("payment", f"SELECT * FROM {table}") for table in tables]
+    assert await send(shop.cluster, "prepare", **other) == (409, "payload_mismatch")
+    assert [shop.rows("payment", f"SELECT * FROM {table}") for table in tables] == earlier
+    assert await send(shop.cluster, "prepare") == (200, "no" if before == ["abort"] else "yes")
+    assert first == (200, "yes")
+
+
+async def test_a_prepare_after_its_abort_is_refused_by_a_vote_unless_it_is_about_something_else(shop: Shop) -> None:
+    await send(shop.cluster, "decision", decision="abort")
+    assert await send(shop.cluster, "prepare") == (200, "no")
+    assert await send(shop.cluster, "prepare", amount_minor=6) == (409, "payload_mismatch")
+
+
+async def test_of_two_prepares_at_once_one_payload_is_taken(shop: Shop) -> None:
+    amounts = (5, 6)
+    answers = await asyncio.gather(
+        *(send(shop.cluster, "prepare", method="card", amount_minor=a, out_trade_no=f"x{a}") for a in amounts)
+    )
+    assert sorted(answers) == [(200, "yes"), (409, "payload_mismatch")]
+
+
 # ---- a crash at every point -----------------------------------------------------------------------------------------
 
 

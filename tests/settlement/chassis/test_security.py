@@ -1,4 +1,4 @@
-"""Signatures cannot be forged, changed, moved in time or replayed; tokens open what they are for and no more."""
+"""Signatures cannot be forged, changed, moved in time or seen twice by a replica; tokens open what they are for."""
 
 from __future__ import annotations
 
@@ -27,6 +27,11 @@ def test_a_genuine_call_passes_once() -> None:
     verifier, headers = SignatureVerifier(SECRET), signed_headers(SECRET, "gateway", **_signed())
     assert _refusal(verifier, headers) is None
     assert _refusal(verifier, headers) == "the call was seen before"
+
+
+def test_another_replica_has_not_seen_the_call() -> None:
+    headers = signed_headers(SECRET, "gateway", **_signed())
+    assert [_refusal(SignatureVerifier(SECRET), headers) for _replica in range(2)] == [None, None]
 
 
 @pytest.mark.parametrize(

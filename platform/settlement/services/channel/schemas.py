@@ -6,9 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from settlement.chassis.fields import AmountMinor, Currency
+
 ChannelName = Literal["card", "wallet"]
 ChargeState = Literal["authorized", "captured", "voided", "refunded", "declined", "cancelled"]
-AmountMinor = Annotated[int, Field(strict=True, ge=1, le=10**12)]
 Number = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_:.-]+$")]
 
 
@@ -19,7 +20,7 @@ class ChargeRequest(BaseModel):
 
     out_trade_no: Number
     amount_minor: AmountMinor
-    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
+    currency: Currency
 
 
 class RefundRequest(BaseModel):

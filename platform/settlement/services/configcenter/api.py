@@ -1,4 +1,9 @@
-"""The config center's endpoints."""
+"""The config center's endpoints.
+
+Settings and their history are read without credentials, by decision: no setting is a secret (those come through the
+environment alone) and everything binds to loopback. Changing a setting needs the operator's token, changing the
+registry a signature.
+"""
 
 from __future__ import annotations
 

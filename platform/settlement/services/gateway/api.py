@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from settlement.chassis.app import Chassis, ServiceApp
 from settlement.chassis.coordinator_driver import Coordinator
+from settlement.chassis.fields import IdempotencyKey
 from settlement.chassis.problems import Problem
 from settlement.chassis.security import current_user, operator, signed_service
 from settlement.protocol.messages import Forgotten, Resumed
@@ -18,7 +19,7 @@ from settlement.protocol.transitions import ProtocolError
 from settlement.services.gateway.answers import describe, describe_to_operator
 from settlement.services.gateway.journal import GatewayJournal, record_of
 from settlement.services.gateway.notifications import POLL_INTERVAL_MS, Notifier
-from settlement.services.gateway.schemas import Gid, IdempotencyKey, PaymentRequest, RefundRequest
+from settlement.services.gateway.schemas import Gid, PaymentRequest, RefundRequest
 from settlement.services.gateway.service import GatewayService
 
 FORGET_INTERVAL_MS = 60_000

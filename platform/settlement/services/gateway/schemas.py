@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
-from fastapi import Header, Path
+from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field
 
-AmountMinor = Annotated[int, Field(strict=True, ge=1, le=10**12)]
-Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
-Method = Literal["card", "wallet", "balance"]
-# Printable ASCII without spaces: what a URL consists of.
-Url = Annotated[str, Field(max_length=200, pattern=r"^https?://[!-~]+$")]
-IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=255, pattern=r"^[!-~]+$")]
+from settlement.chassis.fields import AmountMinor, Currency, PayMethod, Url
+
 Gid = Annotated[str, Path(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
 
 
@@ -24,7 +20,7 @@ class PaymentRequest(BaseModel):
     order_no: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[!-~]+$")]
     amount_minor: AmountMinor
     currency: Currency
-    method: Method
+    method: PayMethod
     notify_url: Url | None = None
     return_url: Url | None = None
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from fastapi import APIRouter, Depends, Header, Path, Query, Response
+from fastapi import APIRouter, Depends, Path, Query, Response
 
 from settlement.chassis.app import Chassis, ServiceApp
+from settlement.chassis.fields import IdempotencyKey
 from settlement.chassis.participant_driver import ParticipantDriver
 from settlement.chassis.problems import Problem
 from settlement.chassis.security import current_user
@@ -25,7 +26,6 @@ EXPIRE_INTERVAL_MS = 1_000
 UserId = Annotated[int, Depends(current_user)]
 Limit = Annotated[int, Query(ge=1, le=100)]
 OrderNo = Annotated[str, Path(max_length=64)]
-IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=255, pattern=r"^[!-~]+$")]
 
 
 def create(chassis: Chassis) -> ServiceApp:

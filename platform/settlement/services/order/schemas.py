@@ -6,12 +6,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-PayMethod = Literal["card", "wallet", "balance"]
+from settlement.chassis.fields import PayMethod, Url
+
 OrderWord = Literal["pending", "paying", "paid", "refunding", "refunded", "cancelled"]
 GoodsId = Annotated[int, Field(strict=True, ge=1, le=2**53 - 1)]
 Count = Annotated[int, Field(strict=True, ge=1, le=9_999)]
-# Printable ASCII without spaces: what a URL consists of. The length is that of the article's columns.
-Url = Annotated[str, Field(max_length=200, pattern=r"^https?://[!-~]+$")]
 
 LINES_MAX = 100
 TOTAL_MINOR_MAX = 10**12
