@@ -239,7 +239,9 @@ def _show_results(results: Sequence[Any], as_json: bool) -> None:
     for result in results:
         if result.error is not None:
             say(f"paylab: {result.world}: {result.error}")
-        say(f"run: {result.folder.path}")
+            say(f"run: {result.folder.path}")
+        else:
+            say(f"report: {result.folder.report}")
     judged = [result.folder.path for result in results if result.verdict is not None]
     if len(judged) > 1:
         say(f"side by side: {rewrite_report(judged)}")

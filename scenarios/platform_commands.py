@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from scenarios import keeper
 from scenarios.console import output, say
 from scenarios.plan import PlatformPlan
-from scenarios.spec.crosschecks import setting_problems
+from scenarios.spec.crosschecks import replica_problems, setting_problems
 from scenarios.spec.model import Platform
 from scenarios.spec.overrides import UnusableOverride, yaml_value
 from scenarios.spec.problems import InvalidScenario, Problem, dotted, model_problems
@@ -33,6 +33,8 @@ def platform_plan(world: str, topology: str, replicas: Sequence[str], settings: 
         for place, text in model_problems(Platform, error):
             rest = [str(key) for key in place[1:] if key != "[key]"]
             problems.append(Problem(options[str(place[0])], None, ": ".join([*rest, text])))
+    for place, text in replica_problems(counts):
+        problems.append(Problem("--replicas", None, f"{dotted(place[2:])}: {text}"))
     for place, text in setting_problems(changed):
         problems.append(Problem("--set", None, f"{dotted(place[2:])}: {text}"))
     if problems:

@@ -1,6 +1,7 @@
 """Problems between the parts of a scenario: times that cannot be, phases that do not exist, loads that are none."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import pairwise
 
 from scenarios.faults import FAULTS
@@ -13,7 +14,7 @@ from scenarios.spec.salvage import Salvage, Values
 from scenarios.thresholds import JOURNEY_STEPS, Threshold
 from scenarios.units import format_duration
 from settlement import settings
-from settlement.topology import replica_name
+from settlement.topology import REGISTRY_SERVICE, replica_name
 
 Found = Iterator[tuple[Place, str]]
 ARRIVALS_MAX = 2_000_000
@@ -27,6 +28,7 @@ def cross_problems(good: Salvage) -> Found:
     yield from _time_problems(good)
     yield from _fault_problems(good)
     yield from _downtime_problems(good)
+    yield from replica_problems(good.platform.get("replicas", {}))
     yield from setting_problems(good.platform.get("settings", {}))
     yield from _expectation_problems(good)
 
@@ -127,6 +129,14 @@ def _downtime_problems(good: Salvage) -> Found:
             )
 
 
+def replica_problems(counts: Mapping[str, object]) -> Found:
+    """Numbers of replicas that are good as numbers but that no platform can have."""
+    count = counts.get(REGISTRY_SERVICE, 1)
+    if isinstance(count, int) and count > 1:
+        place: Place = ("platform", "replicas", REGISTRY_SERVICE)
+        yield place, "there is one, by which everybody finds everybody; expected 1"
+
+
 def setting_problems(values: Values) -> Found:
     """Unknown settings, values out of bounds, values that do not fit together."""
     sound = settings.defaults()
@@ -152,11 +162,24 @@ def _settings_like(name: str) -> str:
 
 
 def _expectation_problems(good: Salvage) -> Found:
+    yield from _repeated_expectations(good.expect)
     windows = _windows(good)
     for index, expectation in enumerate(good.expect):
         if isinstance(expectation, Threshold):
             place: Place = ("expect", index)
             yield from ((place, text) for text in _threshold_problems(expectation, good, windows) if text)
+
+
+def _repeated_expectations(expect: list[Threshold | str | None]) -> Found:
+    first: dict[Threshold | str, int] = {}
+    for index, expectation in enumerate(expect):
+        if expectation is None:
+            continue
+        # However it is written: `< 1s` and `<1000ms` are one threshold.
+        meant = replace(expectation, text="") if isinstance(expectation, Threshold) else expectation
+        earlier = first.setdefault(meant, index)
+        if earlier != index:
+            yield ("expect", index), f"asks the same as expect.{earlier}; expected once"
 
 
 def _windows(good: Salvage) -> list[PhaseWindow] | None:

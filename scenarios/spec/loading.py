@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from scenarios.faults import FAULTS
 from scenarios.fields import nearest
 from scenarios.spec.catalogue import catalogue_names, catalogue_path
-from scenarios.spec.crosschecks import cross_problems
+from scenarios.spec.crosschecks import cross_problems, load_length_s
 from scenarios.spec.document import Document, UnreadableDocument, read_document
 from scenarios.spec.model import Scenario
 from scenarios.spec.overrides import UnusableOverride, apply_override
@@ -38,7 +38,7 @@ def load_scenario(path_or_name: str | Path, overrides: Sequence[str] = ()) -> Sc
     for place, message in _problems(document.data):
         problems.append(_located(place, message, path, document, overridden))
     if problems:
-        raise InvalidScenario(sorted(dict.fromkeys(problems), key=_order))
+        raise InvalidScenario([*sorted(dict.fromkeys(problems), key=_order), *_unchecked(path, document.data)])
     return Scenario.model_validate(document.data)
 
 
@@ -86,6 +86,13 @@ def _problems(data: Any) -> list[tuple[Place, str]]:
         return [((), f"{shown(data)} is no scenario; expected keys: {', '.join(keys_of(Scenario))}")]
     found = [*_field_problems(data), *_fault_problems(data.get("faults"))]
     return [*found, *cross_problems(salvage(data))]
+
+
+def _unchecked(path: Path, data: Any) -> list[Problem]:
+    """What could not be looked at because of the problems, so that nobody believes they were all."""
+    if not isinstance(data, dict) or load_length_s(salvage(data)) is not None:
+        return []
+    return [Problem(str(path), None, "times were not checked against the run's length: fix load.stages first")]
 
 
 def _field_problems(data: dict[Any, Any]) -> list[tuple[Place, str]]:

@@ -14,11 +14,13 @@ import sqlite3
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from scenarios.interrupts import interrupts_held
 from scenarios.worlds.base import Addresses, WorldError
 from scenarios.worlds.supervisor import Child, ChildSpec, Death, Replica, Supervisor, last_lines, now_ms
 from scenarios.worlds.wire import Reply, Unreachable, call
@@ -238,17 +240,22 @@ class Platform:
         return WorldError(f"{child.spec.name} {what}; the end of its log:\n{last_lines(log)}", log)
 
     def _leave_nothing(self) -> None:
-        """Orderly first: the registry goes last, since the others say goodbye to it. Then by force. Then the files."""
-        try:
-            last = {self.child_of(name).spec.name for name in self.names_of(topologies.REGISTRY_SERVICE)}
-            others = [name for name in reversed(self.supervisor.children) if name not in last]
-            self.supervisor.stop(others, STOP_DEADLINE_S)
-            self.supervisor.stop(last, STOP_DEADLINE_S)
-        finally:
-            self.supervisor.kill_all()
+        """Orderly first: the registry goes last, since the others say goodbye to it. Then by force. Then the files.
+
+        An interrupt waits until this is done, which its deadlines bound: a hurried stop would leave databases open.
+        """
+        with interrupts_held(), ExitStack() as at_last:  # callbacks run from the last to the first, whatever fails
+            at_last.callback(checkpoint, self.databases)
             if self._reservation is not None:
-                self._reservation.close()
-        checkpoint(self.databases)
+                at_last.callback(self._reservation.close)
+            at_last.callback(self.supervisor.kill_all)
+            self._stop_in_order()
+
+    def _stop_in_order(self) -> None:
+        last = {self.child_of(name).spec.name for name in self.names_of(topologies.REGISTRY_SERVICE)}
+        others = [name for name in reversed(self.supervisor.children) if name not in last]
+        self.supervisor.stop(others, STOP_DEADLINE_S)
+        self.supervisor.stop(last, STOP_DEADLINE_S)
 
 
 def _why_it_ended(death: Death) -> str:

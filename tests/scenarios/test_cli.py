@@ -152,7 +152,10 @@ def test_a_platform_that_cannot_be_started_is_bad_input(
     path = write(("faults:", "platform:\n  replicas: {configcenter: 2}\nfaults:"))
     result = paylab(command, path, *(("--out", tmp_path / "runs") if command == "run" else ()))
     assert result.exit_code == 2
-    assert f"{path}:8: platform.replicas.configcenter: 2 registries are one too many" in result.stderr
+    assert (
+        f"{path}:8: platform.replicas.configcenter: there is one, by which everybody finds everybody; expected 1"
+        in result.stderr
+    )
     assert not (tmp_path / "runs").exists()
 
 

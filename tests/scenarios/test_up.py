@@ -100,7 +100,7 @@ def test_bad_options_are_all_listed(paylab: Callable[..., Result]) -> None:
 def test_a_platform_with_two_registries_is_not_even_tried(paylab: Callable[..., Result]) -> None:
     result = paylab("up", "--replicas", "configcenter=2")
     assert result.exit_code == 2
-    assert "--replicas: configcenter: 2 registries are one too many" in result.stderr
+    assert "--replicas: configcenter: there is one, by which everybody finds everybody; expected 1" in result.stderr
     assert "starting the platform" not in result.stderr
 
 
