@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.measure import Figure, Sample, free_port, interleaved, python_process, wait_until_answers
 
-ROUNDS = 3
+ROUNDS = 5
 RUN_S = 1.5
 TITLE = "load generator"
 
