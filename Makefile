@@ -20,10 +20,10 @@ help: ## this list
 	@$(PIP) --editable '.[services,lab]'
 	@touch $@
 
-.venv/.dev: .venv/.lab
-	@echo "installing the test and notebook tools into .venv ..."
+.venv/.dev: .venv/bin/python pyproject.toml constraints.txt
+	@echo "installing paylab, its pinned dependencies and the test tools into .venv (about a minute) ..."
 	@$(PIP) --editable '.[services,lab,notebooks,dev]'
-	@touch $@
+	@touch .venv/.lab $@
 
 run: .venv/.lab ## a failure scenario, real and simulated side by side; ends with the verdict and the report's path
 	@$(BIN)/paylab run $(SCENARIO) --world processes --world simulated --seed $(SEED)
