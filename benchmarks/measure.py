@@ -124,7 +124,7 @@ def wait_until_answers(url: str, process: subprocess.Popen[bytes]) -> None:
                 return
         except OSError:
             pass
-        time.sleep(0.02)
+        time.sleep(0.02)  # between two looks, within the deadline above
     raise RuntimeError(f"{url} did not answer within {READY_TIMEOUT_S:.0f} s")
 
 

@@ -118,7 +118,7 @@ def _watch(pids: Mapping[str, int], loader: Loader, start_s: float) -> Usage:
         except psutil.NoSuchProcess:
             break  # the generator has just ended; a service that died shows in the operations
         usage.append((at_s, {**used, OTHERS: _machine_cpu_s() - sum(used.values())}))
-        time.sleep(SAMPLE_INTERVAL_S)
+        time.sleep(SAMPLE_INTERVAL_S)  # a sampling period, not a wait for a condition
     return usage
 
 

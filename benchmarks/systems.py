@@ -48,6 +48,6 @@ def climb_floor(folder: Path, steps: Plan) -> Climb:
 def start_up(folder: Path) -> tuple[float, int]:
     """Seconds from the start to all services ready, and their resident bytes when nothing goes on."""
     with platform_in(folder) as platform:
-        time.sleep(QUIET_S)
+        time.sleep(QUIET_S)  # idle memory is what is measured
         resident = sum(psutil.Process(pid).memory_info().rss for pid in pids_of(platform).values())
         return platform.ready_after_s, int(resident)

@@ -69,5 +69,5 @@ class Client(ClosedUser):
     connection_timeout = TIMEOUT_S
 
 
-events.init_command_line_parser.add_listener(_options)  # type: ignore[no-untyped-call]
-events.test_start.add_listener(_prepare)  # type: ignore[no-untyped-call]
+events.init_command_line_parser.add_listener(_options)  # type: ignore[no-untyped-call] # Locust is untyped
+events.test_start.add_listener(_prepare)  # type: ignore[no-untyped-call] # Locust is untyped

@@ -54,7 +54,7 @@ class Player(ABC):
 
     def _runner(self, users: type[User], **settings: Any) -> LocalRunner:
         environment = Environment(user_classes=[users], catch_exceptions=True, **settings)
-        environment.events.user_error.add_listener(self._note)  # type: ignore[no-untyped-call]
+        environment.events.user_error.add_listener(self._note)  # type: ignore[no-untyped-call] # Locust is untyped
         return environment.create_local_runner()
 
     def _note(self, user_instance: User, exception: Exception, tb: object, **_: object) -> None:

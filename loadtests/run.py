@@ -9,26 +9,26 @@ import gevent.monkey
 
 gevent.monkey.patch_all()
 
-import argparse  # noqa: E402 - nothing may be imported before the patch
-import json  # noqa: E402
-import os  # noqa: E402
-import resource  # noqa: E402
-import signal  # noqa: E402
-import stat  # noqa: E402
-import sys  # noqa: E402
-import time  # noqa: E402
-from dataclasses import asdict, dataclass  # noqa: E402
-from pathlib import Path  # noqa: E402
+import argparse
+import json
+import os
+import resource
+import signal
+import stat
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
-import gevent  # noqa: E402
-import gevent.socket  # noqa: E402
+import gevent
+import gevent.socket
 
-from loadtests.players import ClosedPlayer, OpenPlayer, Player  # noqa: E402
-from loadtests.recorder import Recorder, RunClock  # noqa: E402
-from loadtests.registry import NotARegistry, Registry, fetch  # noqa: E402
-from loadtests.users.accounts import AccountRefused  # noqa: E402
-from loadtests.users.opening import open_accounts  # noqa: E402
-from scenarios.plan import Plan  # noqa: E402
+from loadtests.players import ClosedPlayer, OpenPlayer, Player
+from loadtests.recorder import Recorder, RunClock
+from loadtests.registry import NotARegistry, Registry, fetch
+from loadtests.users.accounts import AccountRefused
+from loadtests.users.opening import open_accounts
+from scenarios.plan import Plan
 
 EXIT_OK, EXIT_ERROR, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 130
 REGISTRY_REFRESH_S = 0.5
