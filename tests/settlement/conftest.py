@@ -29,9 +29,10 @@ from settlement.chassis.discovery import Instance, RegistryCache
 from settlement.chassis.faults import CrashPoints, FaultTable
 from settlement.chassis.http_client import ServiceClient, ServiceReply
 from settlement.chassis.live_settings import LiveSettings
+from settlement.chassis.metrics import Metrics
 from settlement.chassis.replica import Replica, ReplicaPlan
 from settlement.chassis.secrets import Secrets
-from settlement.chassis.telemetry import Metrics, configure_logging, get_logger
+from settlement.chassis.telemetry import configure_logging, get_logger
 from settlement.chassis.transport import Answer, NotSent, Unknown
 
 SECRETS = Secrets(

@@ -21,6 +21,7 @@ from settlement.chassis.envelope import Envelope
 from settlement.chassis.faults import CrashPoints, FaultTable
 from settlement.chassis.http_client import ServiceClient
 from settlement.chassis.live_settings import LiveSettings
+from settlement.chassis.metrics import Metrics
 from settlement.chassis.outbox import Consumer, Inbox, Outbox
 from settlement.chassis.problems import (
     Problem,
@@ -34,7 +35,6 @@ from settlement.chassis.secrets import Secrets
 from settlement.chassis.security import Tokens
 from settlement.chassis.signature import SignatureVerifier
 from settlement.chassis.standard_routes import standard_routes
-from settlement.chassis.telemetry import Metrics
 from settlement.chassis.workers import Workers
 
 

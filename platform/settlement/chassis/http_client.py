@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Coroutine, Mapping, Set
 from dataclasses import dataclass
 from typing import Any, Final
@@ -21,8 +22,8 @@ from settlement.chassis.clock import Clock
 from settlement.chassis.discovery import Instance, RegistryCache
 from settlement.chassis.faults import ActiveFault, DropReply, Error, FaultTable, Latency
 from settlement.chassis.live_settings import LiveSettings
+from settlement.chassis.metrics import Metrics
 from settlement.chassis.signature import signed_headers
-from settlement.chassis.telemetry import Metrics
 from settlement.chassis.trace import current_trace
 from settlement.chassis.transport import Answer, CallFailed, NotSent, Transport, Unknown
 from settlement.policies.balancer import LeastLoaded
@@ -139,14 +140,20 @@ class ServiceClient:
     async def _attempt(
         self, service: str, method: str, path: str, body: bytes, headers: Mapping[str, str], deadline_ms: float
     ) -> ServiceReply:
-        instance = await self._choose(service, deadline_ms)
+        started_s = time.perf_counter()
+        try:
+            instance = await self._choose(service, deadline_ms)
+        except NotSent:
+            self._metrics.call_made(service, "not_sent", time.perf_counter() - started_s)
+            raise
         self._balancer.started(instance.address)
         try:
             answer = await self._through_faults(service, instance, method, path, body, headers, deadline_ms)
             reply = _reply(answer, instance)
         except CallFailed as error:
             self._outliers.failed(instance.address, self._clock.monotonic_ms())
-            self._metrics.call_made(service, "not_sent" if isinstance(error, NotSent) else "unknown")
+            outcome = "not_sent" if isinstance(error, NotSent) else "unknown"
+            self._metrics.call_made(service, outcome, time.perf_counter() - started_s)
             if isinstance(error, NotSent):
                 self._registry.refresh_soon()
             raise
@@ -156,7 +163,7 @@ class ServiceClient:
             self._outliers.failed(instance.address, self._clock.monotonic_ms())
         else:
             self._outliers.succeeded(instance.address)
-        self._metrics.call_made(service, f"{answer.status // 100}xx")
+        self._metrics.call_made(service, f"{answer.status // 100}xx", time.perf_counter() - started_s)
         return reply
 
     async def _choose(self, service: str, deadline_ms: float) -> Instance:

@@ -22,11 +22,12 @@ from settlement.chassis.discovery import RegistryCache
 from settlement.chassis.faults import CrashPoints, FaultTable, kill_process
 from settlement.chassis.http_client import ServiceClient
 from settlement.chassis.live_settings import LiveSettings
+from settlement.chassis.metrics import Metrics
 from settlement.chassis.outbox import Inbox, Outbox
 from settlement.chassis.secrets import Secrets
 from settlement.chassis.security import Tokens
 from settlement.chassis.signature import SignatureVerifier
-from settlement.chassis.telemetry import Metrics, get_logger
+from settlement.chassis.telemetry import get_logger
 from settlement.chassis.transport import Transport
 from settlement.chassis.workers import Workers
 

@@ -64,7 +64,7 @@ def _add_health(router: APIRouter, chassis: Chassis) -> None:
 
     @router.get("/metrics")
     async def metrics() -> Response:
-        return Response(chassis.metrics.exposition(), media_type=EXPOSITION_TYPE)
+        return Response(await chassis.metrics.exposition(chassis.log), media_type=EXPOSITION_TYPE)
 
 
 def _add_faults(router: APIRouter, chassis: Chassis) -> None:

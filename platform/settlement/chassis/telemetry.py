@@ -1,4 +1,4 @@
-"""Logs as JSON lines on stdout, and RED metrics (rate, errors, duration) per route for Prometheus.
+"""Logs as JSON lines on stdout.
 
 A line costs about 20 microseconds, so there is one per state-changing request and none per read.
 """
@@ -9,16 +9,13 @@ import logging
 import sys
 from collections.abc import Mapping, MutableMapping
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
 import orjson
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from structlog.typing import FilteringBoundLogger
 
 from settlement.chassis.trace import current_trace
-
-LATENCY_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
 def _add_context(_logger: object, level: str, line: MutableMapping[str, Any]) -> Mapping[str, Any]:
@@ -78,49 +75,3 @@ def get_logger(service: str, replica: str) -> FilteringBoundLogger:
     """
     logger: FilteringBoundLogger = structlog.get_logger(service=service, replica=replica)
     return logger
-
-
-class Metrics:
-    """The metrics of one replica; children are cached so that counting a request costs a few microseconds."""
-
-    def __init__(self, service: str, replica: str) -> None:
-        self.registry = CollectorRegistry()
-        Gauge("paylab_replica_info", "Which replica this is", ["service", "replica"], registry=self.registry).labels(
-            service, replica
-        ).set(1)
-        self._requests = Counter(
-            "http_requests", "Requests answered", ["method", "route", "status"], registry=self.registry
-        )
-        self._durations = Histogram(
-            "http_request_duration_seconds", "Time to answer", ["method", "route"],
-            registry=self.registry, buckets=LATENCY_BUCKETS_S,
-        )  # fmt: skip
-        self.in_flight = Gauge("http_requests_in_flight", "Requests being answered", registry=self.registry)
-        self._calls = Counter(
-            "http_client_calls", "Calls to other services", ["service", "outcome"], registry=self.registry
-        )
-        self._count_children: dict[tuple[str, str, int], Counter] = {}
-        self._duration_children: dict[tuple[str, str], Histogram] = {}
-        self._call_children: dict[tuple[str, str], Counter] = {}
-
-    def request_answered(self, method: str, route: str, status: int, duration_s: float) -> None:
-        """Count one answered request."""
-        count = self._count_children.get((method, route, status))
-        if count is None:
-            count = self._count_children[method, route, status] = self._requests.labels(method, route, status)
-        count.inc()
-        duration = self._duration_children.get((method, route))
-        if duration is None:
-            duration = self._duration_children[method, route] = self._durations.labels(method, route)
-        duration.observe(duration_s)
-
-    def call_made(self, service: str, outcome: str) -> None:
-        """Count one call to another service; outcome is a status class, `not_sent` or `unknown`."""
-        child = self._call_children.get((service, outcome))
-        if child is None:
-            child = self._call_children[service, outcome] = self._calls.labels(service, outcome)
-        child.inc()
-
-    def exposition(self) -> bytes:
-        """All metrics in Prometheus' text format."""
-        return generate_latest(self.registry)

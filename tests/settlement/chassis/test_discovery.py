@@ -15,7 +15,8 @@ from settlement.chassis.discovery import Instance, RegistryCache, RegistryClient
 from settlement.chassis.faults import CrashPoints, FaultTable
 from settlement.chassis.http_client import NotSent, ServiceClient
 from settlement.chassis.live_settings import LiveSettings
-from settlement.chassis.telemetry import Metrics, get_logger
+from settlement.chassis.metrics import Metrics
+from settlement.chassis.telemetry import get_logger
 from settlement.chassis.transport import Answer
 from settlement.policies.lapse import KEPT_MS
 

@@ -141,10 +141,10 @@ async def test_metrics_count_by_route_and_not_by_address(http: httpx.AsyncClient
     await http.get("/bug")
     await http.get("/no/such/address")
     text = (await http.get("/metrics")).text
-    assert 'http_requests_total{method="GET",route="/notes/{number}",status="200"} 5.0' in text
-    assert 'http_requests_total{method="GET",route="/bug",status="500"} 1.0' in text
-    assert 'http_requests_total{method="GET",route="unmatched",status="404"} 1.0' in text
-    assert 'http_request_duration_seconds_count{method="GET",route="/notes/{number}"} 5.0' in text
+    assert 'paylab_http_requests_total{method="GET",route="/notes/{number}",status="200"} 5.0' in text
+    assert 'paylab_http_requests_total{method="GET",route="/bug",status="500"} 1.0' in text
+    assert 'paylab_http_requests_total{method="GET",route="unmatched",status="404"} 1.0' in text
+    assert 'paylab_http_request_duration_seconds_count{method="GET",route="/notes/{number}"} 5.0' in text
 
 
 async def test_a_replica_that_is_stopping_is_alive_and_not_ready(cluster: Any, http: httpx.AsyncClient) -> None:

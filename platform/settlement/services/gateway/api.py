@@ -35,7 +35,7 @@ def create(chassis: Chassis) -> ServiceApp:
     journal = GatewayJournal(chassis.database, chassis.clock, chassis.settings)
     coordinator = Coordinator(chassis, journal)
     service = GatewayService(chassis, journal, coordinator)
-    driven = Gauge("gateway_transactions_driven", "Transactions on their way here", registry=chassis.metrics.registry)
+    driven = Gauge("paylab_2pc_driven", "Transactions on their way in this replica", registry=chassis.metrics.registry)
     driven.set_function(lambda: coordinator.driven)
 
     async def start() -> None:
