@@ -71,12 +71,11 @@ def _watch(platform: Any, say: Callable[[str], None]) -> None:
     restarts: Counter[str] = Counter()
     while True:
         for death in platform.deaths():
-            child = death.child.spec
-            restarts[child.name] += 1
-            if restarts[child.name] > RESTARTS_MAX:
-                raise WorldError(f"{child.name} died more than {RESTARTS_MAX} times; stopping", child.log)
-            say(f"{child.name} died (status {death.status}) and is started again; its log: {child.log}")
-            platform.restart(child.replicas[0].name)
+            restarts[death.name] += 1
+            if restarts[death.name] > RESTARTS_MAX:
+                raise WorldError(f"{death.name} died more than {RESTARTS_MAX} times; stopping", death.log)
+            say(f"{death.name} died (status {death.status}) and is started again; its log: {death.log}")
+            platform.restart(death.replicas[0])
         platform.refresh()
         time.sleep(POLL_INTERVAL_S)
 

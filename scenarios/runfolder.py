@@ -41,6 +41,11 @@ class RunFolder:
         return self.path / "databases"
 
     @property
+    def load(self) -> Path:
+        """What the load generator wrote."""
+        return self.path / "load"
+
+    @property
     def plan(self) -> Path:
         """The plan that the world plays."""
         return self.path / "plan.json"

@@ -7,7 +7,6 @@ are epoch milliseconds; here they become seconds from the run's start.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -154,11 +153,10 @@ def _read(databases: Path, service: str, query: str) -> Iterator[Row]:
 
 
 class ResourceSampler:
-    """CPU seconds per second and resident bytes of every process, the lab's own included, about twice a second."""
+    """CPU seconds per second and resident bytes of every process it is given, about twice a second."""
 
     def __init__(self) -> None:
         self.rows: list[Row] = []
-        self._lab = os.getpid()
         self._processes: dict[int, psutil.Process] = {}
         self._seen: dict[int, tuple[float, float]] = {}  # pid: (monotonic seconds, CPU seconds)
         self._next_s = float("-inf")
@@ -168,7 +166,7 @@ class ResourceSampler:
         if at_s < self._next_s:
             return
         self._next_s = at_s + SAMPLE_INTERVAL_S
-        for name, pid in [*pids, ("lab", self._lab)]:
+        for name, pid in pids:
             self._sample(at_s, name, pid)
 
     def _sample(self, at_s: float, name: str, pid: int) -> None:

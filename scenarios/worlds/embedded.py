@@ -22,7 +22,9 @@ from typing import Any, Self
 
 from scenarios.interrupts import interrupts_held
 from scenarios.worlds.base import Addresses, WorldError
-from scenarios.worlds.supervisor import Child, ChildSpec, Death, Replica, Supervisor, last_lines, now_ms
+from scenarios.worlds.collector import ResourceSampler, unresolved
+from scenarios.worlds.real import Death, ServiceEvent, now_ms
+from scenarios.worlds.supervisor import Child, ChildSpec, Replica, Supervisor, last_lines
 from scenarios.worlds.wire import Reply, Unreachable, call
 from settlement import topology as topologies
 
@@ -77,6 +79,7 @@ class Platform:
     ready_after_s: float = field(default=0.0, init=False)
     _addresses: dict[str, str] = field(default_factory=dict, init=False)
     _next_look_s: float = field(default=0.0, init=False)
+    _sampler: ResourceSampler = field(default_factory=ResourceSampler, init=False)
     _reservation: socket.socket | None = field(default=None, init=False)
 
     def __enter__(self) -> Self:
@@ -143,19 +146,49 @@ class Platform:
         """Start a dead replica's process again; `refresh` notices when it is ready."""
         self.supervisor.restart(self.child_of(replica).spec.name)
 
-    def pause(self, replica: str) -> None:
-        """SIGSTOP."""
-        self.supervisor.pause(self.child_of(replica).spec.name)
+    def impair(self, name: str, kind: str, parameters: Mapping[str, Any]) -> None:
+        """SIGSTOP: a pause is all that a process can suffer and live."""
+        self.supervisor.pause(self.child_of(name).spec.name)
 
-    def resume(self, replica: str) -> None:
+    def relieve(self, name: str, kind: str) -> None:
         """SIGCONT."""
-        self.supervisor.resume(self.child_of(replica).spec.name)
+        self.supervisor.resume(self.child_of(name).spec.name)
+
+    def is_dead(self, name: str) -> bool:
+        """Whether the replica's process does not run now."""
+        return self.child_of(name).state == "dead"
+
+    def whereabouts(self, name: str) -> str:
+        """The replica's process, for people."""
+        return f"process {self.child_of(name).pid}"
+
+    @property
+    def events(self) -> list[ServiceEvent]:
+        """What the replicas went through so far."""
+        return self.supervisor.events
+
+    def sample(self, at_s: float) -> None:
+        """Note what every process uses, twice a second."""
+        alive = (child for child in self.supervisor.children.values() if child.state != "dead")
+        self._sampler.step(at_s, [(child.spec.name, child.pid) for child in alive])
+
+    def resources(self) -> list[dict[str, Any]]:
+        """The rows of the `resources` table."""
+        return self._sampler.rows
+
+    def unresolved(self) -> dict[str, int]:
+        """How many transactions each service still has to finish."""
+        return unresolved(self.databases)
+
+    def real_name(self, replica: str) -> str:
+        """Processes are called what the lab called them."""
+        return replica
 
     def deaths(self) -> list[Death]:
         """Processes that died by themselves since the last call; their replicas have no address any more."""
         found = self.supervisor.deaths()
         for death in found:
-            self._forget(death.child)
+            self._forget(self.supervisor.children[death.name])
         return found
 
     def refresh(self) -> None:
@@ -231,7 +264,7 @@ class Platform:
     def _await_ready(self) -> None:
         while any(self._missing(child) for child in self.supervisor.children.values()):
             for death in self.supervisor.deaths():
-                raise self._failed(death.child, _why_it_ended(death))
+                raise self._failed(self.supervisor.children[death.name], _why_it_ended(death))
             self.refresh()
             time.sleep(READY_POLL_S)
 

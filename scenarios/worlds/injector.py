@@ -16,50 +16,25 @@ import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
-from scenarios.worlds.supervisor import Child, Death, now_ms
-from scenarios.worlds.switchboard import FaultLine, Switchboard
+from scenarios.worlds.real import Death, Hurtable, now_ms
+from scenarios.worlds.switchboard import Switchboard
 from settlement.topology import replica_name
 
 if TYPE_CHECKING:
     from scenarios.plan import PlannedFault
     from scenarios.worlds.base import Progress
 
+# What signals and the replicas' own fault endpoints can make; containers can do more (see `compose`).
 FAULT_KINDS = frozenset({"kill", "pause", "crash_at", "latency", "error", "drop_reply"})
+DEADLY = ("kill", "outage")
+IMPAIRING = ("pause", "throttle", "partition")
 UNDO_FILE = "faults.undo.jsonl"
 NAN = float("nan")
 DISARM_S = 3.0
 
 State = Literal["waiting", "active", "down", "over"]
-
-
-class Target(FaultLine, Protocol):
-    """What a fault can be done to: the platform, or a stand-in."""
-
-    def names_of(self, service: str) -> list[str]:
-        """Every replica of a service."""
-        ...
-
-    def child_of(self, replica: str) -> Child:
-        """The process a replica lives in."""
-        ...
-
-    def kill(self, replica: str) -> int:
-        """SIGKILL; returns the time of death in epoch ms."""
-        ...
-
-    def restart(self, replica: str) -> None:
-        """Start a dead replica again."""
-        ...
-
-    def pause(self, replica: str) -> None:
-        """SIGSTOP."""
-        ...
-
-    def resume(self, replica: str) -> None:
-        """SIGCONT."""
-        ...
 
 
 @dataclass
@@ -94,13 +69,14 @@ class Course:
 
     @property
     def replica(self) -> str:
-        """The replica that a fault of a process hits."""
-        return replica_name(self.plan.parameters["service"], self.plan.parameters.get("replica", 0))
+        """The replica, or the backing service, that a fault of a process hits."""
+        where = self.plan.parameters
+        return str(where["of"]) if self.plan.kind == "outage" else replica_name(where["service"], where["replica"])
 
     @property
     def on_process(self) -> bool:
         """A fault of one process, not of a link or a route."""
-        return self.plan.kind in ("kill", "pause", "crash_at")
+        return self.plan.kind in (*DEADLY, *IMPAIRING, "crash_at")
 
     @property
     def target(self) -> str:
@@ -129,7 +105,7 @@ class Injector:
     """Makes the planned faults. `step` is called often; all times are seconds from the run's start."""
 
     def __init__(
-        self, faults: Sequence[PlannedFault], target: Target, folder: Path, load_s: float, progress: Progress
+        self, faults: Sequence[PlannedFault], target: Hurtable, folder: Path, load_s: float, progress: Progress
     ) -> None:
         self.courses = [Course(fault) for fault in faults]
         self._target = target
@@ -149,9 +125,8 @@ class Injector:
 
     def explains(self, death: Death, at_s: float) -> bool:
         """Whether a fault asked for this death: a crash point was armed there. Notes the hit and plans the restart."""
-        mine = {replica.name for replica in death.child.spec.replicas}
         for course in self.courses:
-            if death.status == -signal.SIGKILL and course.is_armed(at_s) and course.replica in mine:
+            if death.status == -signal.SIGKILL and course.is_armed(at_s) and course.replica in death.replicas:
                 self._note_hit(course, at_s)
                 return True
         return False
@@ -181,17 +156,17 @@ class Injector:
         self._progress.fault(course.plan.id, "hit", at_s)
 
     def _due_end_s(self, course: Course) -> float:
-        if course.plan.kind == "kill" or course.state == "down":
+        if course.plan.kind in DEADLY or course.state == "down":
             return course.started_s + float(course.plan.parameters["restart_after_s"])
         return self._load_s if course.plan.kind == "crash_at" else course.plan.until_s
 
     def _start(self, course: Course, at_s: float) -> None:
         self._undo.write(course.plan.id, "intended", self._how_to_undo(course))
         course.state, course.armed_s, course.started_s = "active", at_s, at_s
-        if course.plan.kind == "kill":
+        if course.plan.kind in DEADLY:
             self._kill(course)
-        elif course.plan.kind == "pause":
-            self._target.pause(course.replica)
+        elif course.plan.kind in IMPAIRING:
+            self._target.impair(course.replica, course.plan.kind, course.plan.parameters)
             course.hits = 1
         else:
             for replica in self._carriers(course):
@@ -200,7 +175,7 @@ class Injector:
 
     def _kill(self, course: Course) -> None:
         course.state = "down"
-        if self._target.child_of(course.replica).state == "dead":
+        if self._target.is_dead(course.replica):
             course.detail = f"{course.replica} was dead already"
             return
         self._target.kill(course.replica)
@@ -210,10 +185,10 @@ class Injector:
         event = "ended"
         if course.state == "down":
             event = "restarted"
-            if self._target.child_of(course.replica).state == "dead":
+            if self._target.is_dead(course.replica):
                 self._target.restart(course.replica)
-        elif course.plan.kind == "pause":
-            self._target.resume(course.replica)
+        elif course.plan.kind in IMPAIRING:
+            self._target.relieve(course.replica, course.plan.kind)
         else:
             self._board.unwant(course.plan.id)
         if course.plan.kind == "crash_at" and course.hits == 0:
@@ -228,9 +203,9 @@ class Injector:
         return [course.replica] if course.on_process else self._target.names_of(where.get("from") or where["service"])
 
     def _how_to_undo(self, course: Course) -> str:
-        if course.plan.kind == "pause":
-            return f"resume {course.replica}, process {self._target.child_of(course.replica).pid}"
-        if course.plan.kind == "kill":
+        if course.plan.kind in IMPAIRING:
+            return f"end the {course.plan.kind} of {course.replica}, {self._target.whereabouts(course.replica)}"
+        if course.plan.kind in DEADLY:
             return f"restart {course.replica}"
         return f"clear the faults of {', '.join(self._carriers(course))}"
 

@@ -1,24 +1,16 @@
-"""The world `processes`: the real services, one process a replica, under a real load, on this machine.
-
-One loop on one thread plays the plan: it makes faults, notices deaths and restarts, samples resources, and sleeps a few
-milliseconds. After the load and its recovery phase it waits until no transaction is in doubt (bounded), then stops
-everything and reads the databases.
-"""
+"""The world `processes`: the real services, one process a replica, under a real load, on this machine."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from scenarios.worlds.base import UnsupportedPlan, WorldError, refuse_unsupported
-from scenarios.worlds.collector import ResourceSampler, audit_tables, unresolved
+from scenarios.worlds.base import UnsupportedPlan, refuse_unsupported
 from scenarios.worlds.embedded import Platform
-from scenarios.worlds.injector import FAULT_KINDS, Injector
-from scenarios.worlds.loader import Loader, read_document, read_lines
-from scenarios.worlds.supervisor import Death, ServiceEvent, last_lines, now_ms
+from scenarios.worlds.injector import FAULT_KINDS
+from scenarios.worlds.loader import Loader
+from scenarios.worlds.running import Run
 from settlement.topology import REGISTRY_SERVICE
 
 if TYPE_CHECKING:
@@ -28,14 +20,6 @@ if TYPE_CHECKING:
     from scenarios.worlds.base import Progress
 
 __all__ = ["Platform", "ProcessesWorld", "create"]
-
-TICK_S = 0.01
-LEAD_MS = 1_000  # from "start" to the first possible arrival: the load generator has its users waiting by then
-SETTLE_S_MAX = 20.0
-SETTLE_POLL_S = 0.25
-UNDO_DEADLINE_S = 5.0
-LOAD_GRACE_S = 5.0
-LOAD_FOLDER = "load"
 
 
 @dataclass
@@ -62,12 +46,12 @@ class ProcessesWorld:
         )
         with platform:
             progress.stage(f"platform ready after {platform.ready_after_s:.1f} s; making accounts")
-            with Loader(folder.plan, platform.registry, folder.path / LOAD_FOLDER, folder.logs) as loader:
+            with Loader(folder.plan, platform.registry, folder.load, folder.logs) as loader:
                 run = Run(plan, platform, loader, folder, progress)
                 run.play()
             progress.stage("stopping the platform")
         progress.stage("reading the databases")
-        return run.history()
+        return run.history(self.name)
 
 
 def create() -> ProcessesWorld:
@@ -84,118 +68,3 @@ def refuse_impossible(plan: Plan) -> None:
         problems.append(f"the services speak two_phase only, not {plan.platform.protocol}")
     if problems:
         raise UnsupportedPlan("the world processes cannot play this: " + "; ".join(problems))
-
-
-class Run:
-    """One run on a platform that is ready: the loop, and what it leaves."""
-
-    def __init__(self, plan: Plan, platform: Platform, loader: Loader, folder: RunFolder, progress: Progress) -> None:
-        self._plan = plan
-        self._platform = platform
-        self._loader = loader
-        self._folder = folder
-        self._progress = progress
-        self._injector = Injector(plan.faults, platform, folder.path, plan.load_s, progress)
-        self._resources = ResourceSampler()
-        self._start_ms = 0
-        self._told_s = -1
-        self._meta: dict[str, Any] = {"ready_after_s": round(platform.ready_after_s, 3)}
-        self._faults: list[dict[str, Any]] = []
-
-    def play(self) -> None:
-        """Accounts, load with faults, recovery, then until nothing is in doubt."""
-        try:
-            self._play()
-        finally:
-            self._faults = self._injector.close()
-
-    def _play(self) -> None:
-        self._loader.await_ready(self._watch)
-        self._start_ms = now_ms() + LEAD_MS
-        self._loader.start(self._start_ms)
-        recovery_s = self._plan.duration_s - self._plan.load_s
-        self._progress.stage(f"load for {self._plan.load_s:g} s, then {recovery_s:g} s of recovery")
-        while self._now_s() < self._plan.duration_s:
-            self._tick()
-        self._injector.finish(self._now_s())
-        self._undo()
-        self._settle()
-        self._loader.finish(self._last_journey_s() - self._now_s())
-
-    def history(self) -> History:
-        """The tables, once the platform was stopped."""
-        from scenarios.history import History, frame  # late, because it is heavy and `paylab up` never needs it
-
-        out = self._folder.path / LOAD_FOLDER
-        rows = {
-            **audit_tables(self._folder.databases, self._start_ms),
-            "requests": read_lines(out / "requests.jsonl"),
-            "payments": read_lines(out / "operations.jsonl"),
-            "generator": [read_document(out / "generator.json")],
-            "faults": self._faults,
-            "resources": self._resources.rows,
-            "services": [self._service_row(event) for event in self._platform.supervisor.events],
-        }
-        started_at = datetime.fromtimestamp(self._start_ms / 1000, UTC).isoformat()
-        tables = {name: frame(name, records) for name, records in rows.items()}
-        return History(tables, self._plan, "processes", {"started_at": started_at, **self._meta})
-
-    def _tick(self) -> None:
-        at_s = self._now_s()
-        self._watch()
-        self._loader.check()
-        if at_s >= 0:
-            self._injector.step(at_s)
-        self._resources.step(at_s, self._pids())
-        if at_s >= self._told_s + 1:
-            self._told_s = int(at_s)
-            self._progress.clock(at_s)
-        time.sleep(TICK_S)
-
-    def _watch(self) -> None:
-        """Deaths first: what a fault asked for is its hit, anything else ends the run."""
-        for death in self._platform.deaths():
-            if not self._injector.explains(death, (death.at_ms - self._start_ms) / 1000):
-                raise _unplanned(death)
-        self._platform.refresh()
-
-    def _undo(self) -> None:
-        """Until every fault is out of every replica; what stays behind cannot matter, the services end soon."""
-        deadline = time.monotonic() + UNDO_DEADLINE_S
-        while self._injector.pending() and time.monotonic() < deadline:
-            self._tick()
-        for problem in self._injector.pending():
-            self._progress.warning(f"a fault could not be undone: {problem}")
-
-    def _settle(self) -> None:
-        """Wait until no transaction is in doubt, at most SETTLE_S_MAX more; note how long it took and what is left."""
-        begun, left, next_look_s = time.monotonic(), unresolved(self._folder.databases), 0.0
-        while left and (waited_s := time.monotonic() - begun) < SETTLE_S_MAX:
-            self._tick()
-            if waited_s >= next_look_s:
-                next_look_s = waited_s + SETTLE_POLL_S
-                left = unresolved(self._folder.databases)
-        self._meta |= {"settled_after_s": round(time.monotonic() - begun, 3), "unresolved": left}
-        if left:
-            self._progress.warning(f"still unresolved {SETTLE_S_MAX:g} s after the run: {left}")
-
-    def _last_journey_s(self) -> float:
-        """When the load generator has ended at the latest: a journey is a few operations, each with its deadline."""
-        return self._plan.load_s + 3 * (self._plan.load.timeout_s + self._plan.load.deadline_s) + LOAD_GRACE_S
-
-    def _pids(self) -> list[tuple[str, int]]:
-        alive = [child for child in self._platform.supervisor.children.values() if child.state != "dead"]
-        services = [(child.spec.name, child.pid) for child in alive]
-        return services if self._loader.has_ended() else [*services, ("loadtests", self._loader.process.pid)]
-
-    def _service_row(self, event: ServiceEvent) -> dict[str, Any]:
-        at_s = (event.at_ms - self._start_ms) / 1000
-        return {"service": event.service, "replica": event.replica, "event": event.event, "at_s": at_s}
-
-    def _now_s(self) -> float:
-        return time.time() - self._start_ms / 1000
-
-
-def _unplanned(death: Death) -> WorldError:
-    log = death.child.spec.log
-    return WorldError(f"{death.describe()}; no fault asked for it. The end of its log:\n{last_lines(log)}", log)

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Literal
 
 from scenarios.worlds.base import WorldError
+from scenarios.worlds.real import Death, ServiceEvent, now_ms
 
 LOG_LINES_SHOWN = 12
 POLL_INTERVAL_S = 0.02
@@ -54,6 +55,11 @@ class ChildSpec:
     environment: Mapping[str, str] = field(repr=False)  # has secrets in it
     log: Path
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the replicas inside."""
+        return tuple(replica.name for replica in self.replicas)
+
 
 @dataclass
 class Child:
@@ -68,35 +74,6 @@ class Child:
     def pid(self) -> int:
         """Operating-system id of the present life."""
         return self.process.pid
-
-
-@dataclass(frozen=True)
-class Death:
-    """A process that ended without being stopped: negative exit status means killed by that signal."""
-
-    child: Child
-    status: int
-    at_ms: int
-
-    def describe(self) -> str:
-        """One line for people, naming the log."""
-        how = f"was killed by signal {-self.status}" if self.status < 0 else f"ended with status {self.status}"
-        return f"{self.child.spec.name} {how}; see {self.child.spec.log}"
-
-
-@dataclass(frozen=True)
-class ServiceEvent:
-    """A row of the `services` table on the wall clock: started, ready, died, restarted or stopped."""
-
-    service: str
-    replica: str
-    event: str
-    at_ms: int
-
-
-def now_ms() -> int:
-    """Wall clock in epoch milliseconds, the clock that the services stamp their records with."""
-    return time.time_ns() // 1_000_000
 
 
 def last_lines(log: Path, count: int = LOG_LINES_SHOWN) -> str:
@@ -149,7 +126,9 @@ class Supervisor:
         """Processes that ended since the last call without being killed or stopped by this supervisor."""
         alive = [child for child in self.children.values() if child.state != "dead"]
         return [
-            Death(child, status, self._bury(child)) for child in alive if (status := child.process.poll()) is not None
+            Death(child.spec.name, child.spec.names, status, self._bury(child), child.spec.log)
+            for child in alive
+            if (status := child.process.poll()) is not None
         ]
 
     def mark_ready(self, name: str, at_ms: int) -> None:

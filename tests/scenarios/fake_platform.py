@@ -2,12 +2,12 @@
 
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from scenarios import keeper
 from scenarios.worlds import processes
 from scenarios.worlds.base import Addresses, WorldError
+from scenarios.worlds.real import Death
 
 REGISTRY = "http://127.0.0.1:8761"
 BUSY_PORT = 1
@@ -35,14 +35,11 @@ class FakePlatform:
     def addresses(self) -> Addresses:
         return Addresses(REGISTRY, {"gateway-0": "http://127.0.0.1:1234"})
 
-    def deaths(self) -> list[Any]:
+    def deaths(self) -> list[Death]:
         if not self.deaths_left:
             return []
         self.deaths_left -= 1
-        spec = SimpleNamespace(
-            name="gateway-0", log=self.folder / "gateway-0.log", replicas=[SimpleNamespace(name="gateway-0")]
-        )
-        return [SimpleNamespace(child=SimpleNamespace(spec=spec), status=-9)]
+        return [Death("gateway-0", ("gateway-0",), -9, 0, self.folder / "gateway-0.log")]
 
     def restart(self, replica: str) -> None:
         self.restarted.append(replica)

@@ -129,7 +129,7 @@ def test_a_reserved_port_goes_to_nobody_else_and_to_the_registry(make: Callable[
 def test_interrupting_a_platform_leaves_nothing_behind(make: Callable[..., Platform]) -> None:
     platform = make()
     with pytest.raises(KeyboardInterrupt), platform:
-        platform.pause("payment-0")
+        platform.impair("payment-0", "pause", {})
         raise KeyboardInterrupt
     assert not any(psutil.pid_exists(pid) for pid in pids(platform))
 

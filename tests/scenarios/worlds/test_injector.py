@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from math import isnan
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -16,7 +16,8 @@ from scenarios.history import frame
 from scenarios.plan import PlannedFault
 from scenarios.worlds.base import SilentProgress
 from scenarios.worlds.injector import UNDO_FILE, Injector
-from scenarios.worlds.supervisor import Child, ChildSpec, Death, Replica, wait_until
+from scenarios.worlds.real import Death
+from scenarios.worlds.supervisor import wait_until
 from scenarios.worlds.wire import Reply, Unreachable
 
 LOAD_S = 30.0
@@ -27,7 +28,6 @@ POINT = "coordinator.decided.persist.after"
 class FakeChild:
     """One replica: its state, and the list of faults that its present life keeps."""
 
-    spec: ChildSpec
     state: str = "running"
     pid: int = 4242
     lives: int = 1
@@ -38,7 +38,7 @@ class FakePlatform:
     """Replicas in memory. A dead one has no address; `silent` ones do not answer; every fault is hit `hits` times."""
 
     def __init__(self, *replicas: str) -> None:
-        self.children = {name: FakeChild(spec_of(name)) for name in replicas}
+        self.children = {name: FakeChild() for name in replicas}
         self.done: list[str] = []
         self.silent: set[str] = set()
         self.hits = 0
@@ -46,8 +46,11 @@ class FakePlatform:
     def names_of(self, service: str) -> list[str]:
         return [name for name in self.children if name.rsplit("-", 1)[0] == service]
 
-    def child_of(self, replica: str) -> Child:
-        return cast("Child", self.children[replica])
+    def is_dead(self, name: str) -> bool:
+        return self.children[name].state == "dead"
+
+    def whereabouts(self, name: str) -> str:
+        return f"process {self.children[name].pid}"
 
     def address(self, replica: str) -> str | None:
         child = self.children[replica]
@@ -63,11 +66,11 @@ class FakePlatform:
         child = self.children[replica]
         child.state, child.lives, child.faults = "running", child.lives + 1, []
 
-    def pause(self, replica: str) -> None:
-        self.done.append(f"pause {replica}")
+    def impair(self, name: str, kind: str, parameters: Mapping[str, Any]) -> None:
+        self.done.append(f"{kind} {name}")
 
-    def resume(self, replica: str) -> None:
-        self.done.append(f"resume {replica}")
+    def relieve(self, name: str, kind: str) -> None:
+        self.done.append(f"end {kind} of {name}")
 
     def set_faults(self, replica: str, address: str, faults: list[dict[str, Any]] | None) -> Reply:
         if replica in self.silent or address != self.address(replica):
@@ -78,10 +81,6 @@ class FakePlatform:
 
     def ids(self, replica: str) -> list[str]:
         return [fault["id"] for fault in self.children[replica].faults]
-
-
-def spec_of(name: str) -> ChildSpec:
-    return ChildSpec(name, (Replica(name.rsplit("-", 1)[0], name),), (), {}, Path(f"{name}.log"))
 
 
 def fault(kind: str, at_s: float, until_s: float, **parameters: Any) -> PlannedFault:
@@ -161,16 +160,16 @@ def test_the_undo_is_on_the_disk_before_the_fault_is_made(
     platform: FakePlatform, inject: Callable[..., Injector], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[list[tuple[str, str]]] = []
-    monkeypatch.setattr(platform, "pause", lambda _: seen.append(undo_lines(tmp_path)))
+    monkeypatch.setattr(platform, "impair", lambda *_: seen.append(undo_lines(tmp_path)))
     inject(PAUSE).step(1.0)
-    assert seen == [[("intended", "resume payment-0, process 4242")]]
+    assert seen == [[("intended", "end the pause of payment-0, process 4242")]]
 
 
 def test_pause_ends_with_resume(platform: FakePlatform, inject: Callable[..., Injector]) -> None:
     injector = inject(PAUSE)
     for at_s in (1.0, 3.9, 4.0):
         injector.step(at_s)
-    assert platform.done == ["pause payment-0", "resume payment-0"]
+    assert platform.done == ["pause payment-0", "end pause of payment-0"]
 
 
 def test_a_link_fault_reaches_every_caller_and_is_taken_back(
@@ -224,7 +223,7 @@ def test_hits_are_counted_once_although_other_faults_come_and_go(
 
 def die(platform: FakePlatform, replica: str, status: int) -> Death:
     platform.children[replica].state = "dead"
-    return Death(platform.child_of(replica), status, 0)
+    return Death(replica, (replica,), status, 0, Path(f"{replica}.log"))
 
 
 def test_a_crash_is_armed_then_recorded_when_it_hits_then_restarted(
@@ -274,7 +273,7 @@ def test_finish_ends_everything_at_once(platform: FakePlatform, inject: Callable
     until(injector, 1.0, lambda: platform.ids("payment-1") == ["slow"])
     injector.finish(1.5)
     until(injector, 1.5, lambda: platform.ids("payment-1") == [] and injector.pending() == [])
-    assert set(platform.done) == {"kill order-1", "restart order-1", "pause payment-0", "resume payment-0"}
+    assert set(platform.done) == {"kill order-1", "restart order-1", "pause payment-0", "end pause of payment-0"}
     table = frame("faults", injector.close())
     assert table.ended_s.tolist() == [1.5, 1.5, 1.5]
 
