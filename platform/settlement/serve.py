@@ -3,8 +3,9 @@
     python -m settlement.serve --service gateway --replica gateway-0 --registry http://127.0.0.1:8761 --data DIR
 
 `--service` may repeat: several services, each with its own port, then share the process (the merged topology).
+Secrets, PAYLAB_DATABASE_URL and PAYLAB_REDIS_URL come from the environment, or from files (`PAYLAB_..._FILE`).
 Exit codes: 0 after an orderly stop (SIGTERM, SIGINT, or the end of standard input when it is a pipe), 2 for wrong
-arguments or missing secrets, 3 when a port is busy or the data folder cannot be used.
+arguments or environment, 3 when a port is busy or the data folder cannot be used.
 """
 
 from __future__ import annotations
@@ -12,19 +13,23 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import socket
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from settlement.chassis.process import Process, ReplicaArguments, StartFailed
+from settlement.chassis.environment import DATABASE_URL, REDIS_URL, BadEnvironment, with_files
+from settlement.chassis.process import LOOPBACK, Backends, Listening, Process, ReplicaArguments, StartFailed
 from settlement.chassis.secrets import MissingSecrets, Secrets, secrets_from
 from settlement.settings import validate
 from settlement.topology import REGISTRY_SERVICE, SERVICES, replica_name
 
 BAD_INPUT: Final = 2
 CANNOT_START: Final = 3
+EVERY_ADDRESS: Final = "0.0.0.0"  # noqa: S104 - compared with, never a default
+HOST_NAME_LENGTH_MAX: Final = 24
 
 
 @dataclass(frozen=True)
@@ -36,14 +41,22 @@ class Arguments:
     data: Path
     profile: str
     die_with_parent: bool
+    listening: Listening
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m settlement.serve", description=__doc__.splitlines()[0])
     parser.add_argument("--service", action="append", required=True, choices=sorted(SERVICES), help="may repeat")
-    parser.add_argument("--replica", action="append", default=[], help="default: SERVICE-0; in the order of --service")
+    parser.add_argument(
+        "--replica",
+        action="append",
+        default=[],
+        help="default: SERVICE-0 on loopback, else SERVICE-HOSTNAME; in the order of --service",
+    )
     parser.add_argument("--port", action="append", default=[], type=int, help="default: 0, any free port")
     parser.add_argument("--registry", help="URL of the config center; may be left out when it runs in this process")
+    parser.add_argument("--host", default=LOOPBACK, help="address to listen on; 0.0.0.0: every one (default: loopback)")
+    parser.add_argument("--advertise", help="name or address by which others reach this process (default: --host)")
     parser.add_argument("--data", required=True, type=Path, help="folder of the databases")
     parser.add_argument("--profile", default="dev", help="which profile of the settings to follow")
     parser.add_argument("--die-with-parent", action="store_true", help="be killed when the parent process dies (Linux)")
@@ -61,19 +74,60 @@ def parse(arguments: Sequence[str] | None = None) -> Arguments:
         parser.error("more --replica or --port than --service")
     if found.registry is None and REGISTRY_SERVICE not in services:
         parser.error(f"--registry is needed unless {REGISTRY_SERVICE} runs in this process")
-    names = found.replica + [replica_name(service, 0) for service in services[len(found.replica) :]]
+    listening = _listening(parser, found.host, found.advertise)
+    names = found.replica + [_default_name(service, listening) for service in services[len(found.replica) :]]
     ports = found.port + [0] * (len(services) - len(found.port))
     if any(not 0 <= port <= 65_535 for port in ports):
         parser.error("a port is a number from 0 to 65535")
     replicas = [ReplicaArguments(*entry) for entry in zip(services, names, ports, strict=True)]
     replicas.sort(key=lambda entry: entry.service != REGISTRY_SERVICE)
-    return Arguments(tuple(replicas), found.registry, found.data, found.profile, found.die_with_parent)
+    return Arguments(tuple(replicas), found.registry, found.data, found.profile, found.die_with_parent, listening)
+
+
+def _listening(parser: argparse.ArgumentParser, host: str, advertised: str | None) -> Listening:
+    if advertised is None and host == EVERY_ADDRESS:
+        advertised = _own_address()
+        if advertised is None:
+            parser.error("this machine's name leads to no address that others could use; give one by --advertise")
+    return Listening(host, advertised or host)
+
+
+def _own_address() -> str | None:
+    """What this machine's name resolves to: in a container, its address in the containers' network."""
+    try:
+        address = socket.gethostbyname(socket.gethostname())
+    except OSError:
+        return None
+    return None if address.startswith("127.") else address
+
+
+def _default_name(service: str, listening: Listening) -> str:
+    # Containers of one service are told apart by their host names; on one machine the one who starts them numbers them.
+    if listening.host == LOOPBACK:
+        return replica_name(service, 0)
+    return f"{service}-{socket.gethostname().lower()[:HOST_NAME_LENGTH_MAX]}"
 
 
 def _fail(code: int, *lines: str) -> NoReturn:
     for line in lines:
         sys.stderr.write(f"paylab: {line}\n")
     sys.exit(code)
+
+
+def _environment() -> dict[str, str]:
+    try:
+        return with_files(os.environ)
+    except BadEnvironment as error:
+        _fail(BAD_INPUT, *error.problems)
+
+
+def _backends(environment: Mapping[str, str], services: int) -> Backends:
+    database_url = environment.get(DATABASE_URL) or None
+    if database_url is not None and services > 1:
+        _fail(
+            BAD_INPUT, f"{DATABASE_URL} is one service's own schema; {services} services in a process cannot share it"
+        )
+    return Backends(database_url, environment.get(REDIS_URL) or None)
 
 
 def _secrets(environment: Mapping[str, str]) -> Secrets:
@@ -100,11 +154,22 @@ def _initial_settings(environment: Mapping[str, str]) -> dict[str, Any]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run until told to stop; exits the process."""
     given = parse(arguments)
-    secrets = _secrets(os.environ)
-    settings = _initial_settings(os.environ)
+    environment = _environment()
+    secrets = _secrets(environment)
+    settings = _initial_settings(environment)
+    backends = _backends(environment, len(given.replicas))
     try:
         given.data.mkdir(parents=True, exist_ok=True)
-        process = Process(given.replicas, given.registry, given.data, given.profile, secrets, settings)
+        process = Process(
+            given.replicas,
+            given.registry,
+            given.data,
+            given.profile,
+            secrets,
+            settings,
+            listening=given.listening,
+            backends=backends,
+        )
         process.run(given.die_with_parent)
     except StartFailed as error:
         _fail(CANNOT_START, str(error))

@@ -7,7 +7,7 @@ import gc
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -25,7 +25,7 @@ from settlement.chassis.telemetry import configure_logging, get_logger
 from settlement.chassis.transport import AiohttpTransport
 from settlement.topology import REGISTRY_SERVICE
 
-HOST: Final = "127.0.0.1"
+LOOPBACK: Final = "127.0.0.1"
 VERSION: Final = "0.1.0"
 BACKLOG: Final = 2_048
 # Longer than the clients keep a connection, so that the server never closes one that is about to be used.
@@ -48,6 +48,22 @@ class ReplicaArguments:
     port: int
 
 
+@dataclass(frozen=True)
+class Listening:
+    """The address a process listens on, and the name or address that others reach it by."""
+
+    host: str = LOOPBACK
+    advertised: str = LOOPBACK
+
+
+@dataclass(frozen=True)
+class Backends:
+    """What a process uses instead of its embedded database and cache; None: the embedded one. URLs hold passwords."""
+
+    database_url: str | None = field(default=None, repr=False)
+    redis_url: str | None = field(default=None, repr=False)
+
+
 class _Server(uvicorn.Server):
     """A server that leaves the signals to the process."""
 
@@ -63,8 +79,8 @@ class RunningReplica:
     def __init__(self, given: ReplicaArguments, process: Process) -> None:
         self.given = given
         self._process = process
-        self._socket = _bound_socket(given)
-        self.address = f"http://{HOST}:{self._socket.getsockname()[1]}"
+        self._socket = _bound_socket(given, process.listening.host)
+        self.address = f"http://{process.listening.advertised}:{self._socket.getsockname()[1]}"
         self._log = get_logger(given.service, given.replica)
         self._replica: Replica | None = None
         self._server: _Server | None = None
@@ -99,6 +115,8 @@ class RunningReplica:
                 clock=clock,
                 profile=process.profile,
                 initial_settings=process.initial_settings,
+                database_url=process.backends.database_url,
+                redis_url=process.backends.redis_url,
             )
         )
         if not is_registry:
@@ -177,6 +195,9 @@ class Process:
         profile: str,
         secrets: Secrets,
         initial_settings: Mapping[str, object],
+        *,
+        listening: Listening = Listening(),
+        backends: Backends = Backends(),
     ) -> None:
         self._given = replicas
         self.registry = registry or ""
@@ -184,6 +205,8 @@ class Process:
         self.profile = profile
         self.secrets = secrets
         self.initial_settings = dict(initial_settings)
+        self.listening = listening
+        self.backends = backends
         level = self.initial_settings.get("log.level", "INFO")
         configure_logging(str(level))
 
@@ -229,14 +252,14 @@ class Process:
         gc.set_threshold(GC_ALLOCATIONS)
 
 
-def _bound_socket(given: ReplicaArguments) -> socket.socket:
+def _bound_socket(given: ReplicaArguments, host: str) -> socket.socket:
     bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        bound.bind((HOST, given.port))
+        bound.bind((host, given.port))
     except OSError as error:
         bound.close()
         reason = error.strerror or str(error)
-        raise StartFailed(f"{given.replica} cannot have port {given.port} on {HOST}: {reason.lower()}") from error
+        raise StartFailed(f"{given.replica} cannot have port {given.port} on {host}: {reason.lower()}") from error
     bound.setblocking(False)
     return bound

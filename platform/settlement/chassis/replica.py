@@ -36,7 +36,10 @@ FORGET_INTERVAL_MS: Final = 3_600_000
 
 @dataclass(frozen=True)
 class ReplicaPlan:
-    """What one replica is made from; `initial_settings` is for the config center only."""
+    """What one replica is made from; `initial_settings` is for the config center only.
+
+    `database_url` None: a SQLite file in `data`. `redis_url` None: cache, limiter and event delivery are embedded.
+    """
 
     service: str
     replica: str
@@ -50,6 +53,8 @@ class ReplicaPlan:
     end_process: Callable[[], None] = kill_process
     profile: str = "dev"
     initial_settings: Mapping[str, object] = field(default_factory=dict)
+    database_url: str | None = field(default=None, repr=False)
+    redis_url: str | None = field(default=None, repr=False)
 
 
 class Replica:

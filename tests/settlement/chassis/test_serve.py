@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 DEADLINE_S = 30.0
+SHELL = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
 SECRETS = {
     "PAYLAB_SERVICE_SECRET": "service-secret-for-tests-only-0001",
     "PAYLAB_JWT_SECRET": "jwt-secret-for-tests-only-000000001",
@@ -41,7 +42,7 @@ class Started:
                 stdout=output,
                 stderr=subprocess.PIPE,
                 text=True,
-                env={"PATH": os.environ["PATH"], **(SECRETS if environment is None else environment)},
+                env={**SHELL, **(SECRETS if environment is None else environment)},
             )
 
     def lines(self) -> list[dict[str, Any]]:
@@ -191,6 +192,53 @@ def test_missing_secrets_are_all_named(start: Any) -> None:
     assert "Traceback" not in said
 
 
+def test_secrets_may_come_from_files(start: Any, tmp_path: Path) -> None:
+    environment = {}
+    for name, value in SECRETS.items():
+        (tmp_path / name).write_text(value + "\n")
+        environment[f"{name}_FILE"] = str(tmp_path / name)
+    center = start("--service", "configcenter", environment=environment)
+    address = center.addresses()["configcenter-0"]
+    headers = {"Paylab-Operator-Token": SECRETS["PAYLAB_OPERATOR_TOKEN"], "content-type": "application/json"}
+    request = urllib.request.Request(f"{address}/config/dev", b'{"values":{}}', headers, method="PUT")
+    with urllib.request.urlopen(request, timeout=5) as reply:
+        assert reply.status == 200
+
+
+def test_unusable_secret_files_are_all_named(start: Any, tmp_path: Path) -> None:
+    (tmp_path / "empty").write_text("\n")
+    environment = SECRETS | {
+        "PAYLAB_FAULT_TOKEN_FILE": str(tmp_path / "empty"),
+        "PAYLAB_DATABASE_URL_FILE": str(tmp_path / "missing"),
+        "PAYLAB_REDIS_URL_FILE": str(tmp_path / "empty"),
+    }
+    center = start("--service", "configcenter", environment=environment)
+    assert center.ended() == 2
+    said = center.process.stderr.read().splitlines()
+    assert len(said) == 3
+    assert "both PAYLAB_FAULT_TOKEN and PAYLAB_FAULT_TOKEN_FILE are set" in said[0]
+    assert "PAYLAB_DATABASE_URL_FILE: cannot read" in said[1]
+    assert f"{tmp_path / 'empty'} is empty" in said[2]
+
+
+def test_services_that_share_a_process_cannot_share_a_schema(start: Any) -> None:
+    environment = SECRETS | {"PAYLAB_DATABASE_URL": "mariadb://cart:secret@127.0.0.1/cart"}
+    merged = start("--service", "configcenter", "--service", "cart", environment=environment)
+    assert merged.ended() == 2
+    said = merged.process.stderr.read()
+    assert "PAYLAB_DATABASE_URL is one service's own schema" in said
+    assert "secret" not in said
+
+
+def test_replicas_on_a_network_are_registered_by_their_host(start: Any) -> None:
+    center = start("--service", "configcenter", "--host", "0.0.0.0", "--advertise", "localhost")
+    name = f"configcenter-{socket.gethostname().lower()[:24]}"
+    address = center.addresses()[name]
+    assert address.startswith("http://localhost:")
+    entries = _get(f"{address}/registry")["services"]["configcenter"]
+    assert [(entry["replica"], entry["address"]) for entry in entries] == [(name, address)]
+
+
 @pytest.mark.parametrize(
     ("config", "named"), [("{", "JSON"), ("[]", "object"), ('{"no.such":1,"log.level":2}', "no.such")]
 )
@@ -235,7 +283,7 @@ def test_it_dies_with_its_parent(tmp_path: Path) -> None:
         parent = subprocess.Popen(
             [sys.executable, "-c", code, str(tmp_path / "data")],
             stdout=output,
-            env={"PATH": os.environ["PATH"], **SECRETS},
+            env={**SHELL, **SECRETS},
         )
     eventually(lambda: '"ready"' in log.read_text())
     child = int(log.read_text().splitlines()[0])
