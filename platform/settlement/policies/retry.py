@@ -2,7 +2,7 @@
 
 The budget is a share of the calls made: with 0.1, ten calls pay for one retry, so that an overloaded service sees at
 most 10 % more load. A small reserve lets a quiet client retry at all. Full jitter: Brooker, "Exponential Backoff And
-Jitter" (AWS Architecture Blog, 2015).
+Jitter" (AWS Architecture Blog, 2015). A server that says when to come back (Retry-After) is never asked earlier.
 """
 
 from __future__ import annotations
@@ -46,3 +46,18 @@ def backoff_ms(attempt: int, base_ms: float, max_ms: float, chance: float) -> fl
         raise ValueError(f"attempt {attempt} is not a retry")
     ceiling_ms = min(max_ms, base_ms * 2.0 ** min(attempt - 1, 60))
     return ceiling_ms * chance
+
+
+def pause_ms(attempt: int, base_ms: float, max_ms: float, chance: float, retry_after_ms: float | None = None) -> float:
+    """Pause before retry number `attempt`: the backoff, after what the server asked for, if it did.
+
+    The jitter comes on top: clients that were turned away together must not come back together.
+    """
+    return (retry_after_ms or 0.0) + backoff_ms(attempt, base_ms, max_ms, chance)
+
+
+def retry_after_ms_of(value: str | None) -> float | None:
+    """A Retry-After of whole seconds, in milliseconds; None for anything else (no service of ours sends a date)."""
+    if value is None or not (value.isascii() and value.isdecimal() and len(value) <= 9):
+        return None
+    return int(value) * 1_000.0
