@@ -19,9 +19,10 @@ from structlog.typing import FilteringBoundLogger
 
 from settlement.chassis.clock import Clock
 from settlement.chassis.live_settings import LiveSettings
-from settlement.chassis.signature import signed_headers
+from settlement.chassis.signature import Call, signed_headers
 from settlement.chassis.transport import NotSent, Transport, Unknown
 from settlement.policies.lapse import LastKnown
+from settlement.topology import REGISTRY_SERVICE
 
 CALL_TIMEOUT_S: Final = 2.0
 WATCH_WAIT_MS: Final = 10_000
@@ -100,7 +101,8 @@ class RegistryClient:
     async def _ask(self, method: str, path: str, body: object, timeout_s: float = CALL_TIMEOUT_S) -> tuple[int, Any]:
         content = b"" if body is None else json.dumps(body).encode()
         now_ms = self._clock.now_ms()
-        headers = signed_headers(self._secret, self._service, method, path, content, now_ms)
+        call = Call(self._service, REGISTRY_SERVICE, method, path, content)
+        headers = signed_headers(self._secret, call, now_ms)
         headers["content-type"] = "application/json"
         try:
             answer = await self._transport.send(self._address, method, path, content, headers, timeout_s)

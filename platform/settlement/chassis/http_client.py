@@ -23,7 +23,7 @@ from settlement.chassis.discovery import Instance, RegistryCache
 from settlement.chassis.faults import ActiveFault, DropReply, Error, FaultTable, Latency
 from settlement.chassis.live_settings import LiveSettings
 from settlement.chassis.metrics import Metrics
-from settlement.chassis.signature import signed_headers
+from settlement.chassis.signature import Call, signed_headers, target_of
 from settlement.chassis.trace import current_trace
 from settlement.chassis.transport import Answer, CallFailed, NotSent, Transport, Unknown
 from settlement.policies.balancer import LeastLoaded
@@ -37,6 +37,7 @@ BACKOFF_BASE_MS: Final = 10.0
 BACKOFF_MAX_MS: Final = 250.0
 # The server says that it did not do it, and an idempotent call may as well ask somebody else.
 RETRIED_STATUSES: Final = frozenset({502, 503, 504})
+MISDIRECTED_STATUS: Final = 421
 LATE_CALLS_MAX: Final = 10_000
 
 
@@ -197,22 +198,29 @@ class ServiceClient:
             raise NotSent(f"no time left to call {service}")
         striking = self._faults.of_call(service, path) if self._faults.links else []
         if not striking:
-            return await self._send(instance, method, path, body, headers, timeout_s)
+            return await self._send(service, instance, method, path, body, headers, timeout_s)
         for active in striking:
             if isinstance(active.fault, Error):
                 return Answer(active.fault.status, {}, b'{"code":"fault_injected"}')
         delay_s = sum(active.delay_s() for active in striking if isinstance(active.fault, Latency))
-        late = self._send_late(delay_s, self._send(instance, method, path, body, headers, timeout_s))
+        late = self._send_late(delay_s, self._send(service, instance, method, path, body, headers, timeout_s))
         return await self._await_late(late, timeout_s, striking)
 
     async def _send(
-        self, instance: Instance, method: str, path: str, body: bytes, headers: Mapping[str, str], timeout_s: float
+        self,
+        service: str,
+        instance: Instance,
+        method: str,
+        path: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        timeout_s: float,
     ) -> Answer:
-        now_ms = self._clock.now_ms()
         trace = current_trace()
+        call = Call(self._service, target_of(service, instance.replica), method, path, body)
         sent = {
             "content-type": "application/json",
-            **signed_headers(self._secret, self._service, method, path, body, now_ms),
+            **signed_headers(self._secret, call, self._clock.now_ms()),
             **headers,
         }
         if trace.trace_id:
@@ -263,6 +271,9 @@ class ServiceClient:
 
 
 def _reply(answer: Answer, instance: Instance) -> ServiceReply:
+    if answer.status == MISDIRECTED_STATUS:
+        # Its address belongs to somebody else by now, who does nothing in another's name.
+        raise NotSent(f"{instance.address} is not {instance.replica} any more")
     try:
         document = orjson.loads(answer.body) if answer.body else None
     except ValueError as error:

@@ -21,15 +21,17 @@ from settlement.chassis.database import Database
 from settlement.chassis.discovery import RegistryCache
 from settlement.chassis.faults import CrashPoints, FaultTable, kill_process
 from settlement.chassis.http_client import ServiceClient
+from settlement.chassis.keys import KeyRing
 from settlement.chassis.live_settings import LiveSettings
 from settlement.chassis.metrics import Metrics
 from settlement.chassis.outbox import Inbox, Outbox
 from settlement.chassis.secrets import Secrets
 from settlement.chassis.security import Tokens
-from settlement.chassis.signature import SignatureVerifier
+from settlement.chassis.signature import SignatureVerifier, target_of
 from settlement.chassis.telemetry import get_logger
 from settlement.chassis.transport import Transport
 from settlement.chassis.workers import Workers
+from settlement.topology import REGISTRY_SERVICE
 
 FORGET_INTERVAL_MS: Final = 3_600_000
 
@@ -123,9 +125,15 @@ def _chassis(plan: ReplicaPlan) -> Chassis:
         log=log,
         metrics=metrics,
         faults=faults,
-        tokens=Tokens(plan.secrets.jwt),
-        signatures=SignatureVerifier(plan.secrets.service),
+        tokens=Tokens(KeyRing.parse(plan.secrets.jwt)),
+        signatures=SignatureVerifier(plan.secrets.service, _names(plan)),
         workers=Workers(log),
         profile=plan.profile,
         initial_settings=dict(plan.initial_settings),
     )
+
+
+def _names(plan: ReplicaPlan) -> set[str]:
+    """The targets whose signed calls this replica takes."""
+    own = {target_of(plan.service, plan.replica)}
+    return own | {plan.service} if plan.service == REGISTRY_SERVICE else own

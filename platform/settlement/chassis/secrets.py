@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from settlement.chassis.keys import BadKeys, KeyRing
+
 _REQUIRED: Final = {
     "service": "PAYLAB_SERVICE_SECRET",
     "jwt": "PAYLAB_JWT_SECRET",
@@ -26,7 +28,7 @@ class MissingSecrets(Exception):
 
 @dataclass(frozen=True)
 class Secrets:
-    """`service` signs calls between services, `jwt` session tokens, `notify` the callbacks to merchants.
+    """`service` signs calls between services, `notify` the callbacks to merchants; `jwt` is a ring of keys (`KeyRing`).
 
     `operator` and `fault` are bearer tokens; without `fault` the fault endpoints do not exist.
     """
@@ -46,9 +48,19 @@ def secrets_from(environment: Mapping[str, str]) -> Secrets:
         for variable in _REQUIRED.values()
         if len(environment.get(variable, "")) < SECRET_LENGTH_MIN
     ]
+    if len(environment.get(_REQUIRED["jwt"], "")) >= SECRET_LENGTH_MIN:
+        problems += _key_problems(environment[_REQUIRED["jwt"]])
     fault = environment.get(_FAULT_TOKEN) or None
     if fault is not None and len(fault) < SECRET_LENGTH_MIN:
         problems.append(f"{_FAULT_TOKEN} is too short (at least {SECRET_LENGTH_MIN} characters)")
     if problems:
         raise MissingSecrets(problems)
     return Secrets(**{name: environment[variable] for name, variable in _REQUIRED.items()}, fault=fault)
+
+
+def _key_problems(text: str) -> list[str]:
+    try:
+        KeyRing.parse(text)
+    except BadKeys as error:
+        return [f"{_REQUIRED['jwt']}: {problem}" for problem in error.problems]
+    return []

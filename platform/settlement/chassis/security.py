@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import jwt
 from fastapi import Request
 
+from settlement.chassis.keys import KeyRing
 from settlement.chassis.problems import Problem
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 ALGORITHM: Final = "HS256"
 AUDIENCE: Final = "paylab"
+MISDIRECTED: Final = "misdirected_call"
 TOKENS_CACHED_MAX: Final = 4_096
 OPERATOR_TOKEN: Final = "paylab-operator-token"  # noqa: S105 - the name of a header
 FAULT_TOKEN: Final = "paylab-fault-token"  # noqa: S105 - the name of a header
@@ -32,14 +34,15 @@ def chassis_of(request: Request) -> Chassis:
 class Tokens:
     """Issues and checks session tokens; a token once verified is known until it expires."""
 
-    def __init__(self, secret: str) -> None:
-        self._secret = secret
+    def __init__(self, keys: KeyRing) -> None:
+        self._keys = keys
         self._verified: dict[str, tuple[int, int]] = {}
 
     def issue(self, user_id: int, expires_at_ms: int) -> str:
         """A signed token for this user, good until `expires_at_ms` (rounded down to a second)."""
         claims = {"sub": str(user_id), "exp": expires_at_ms // 1_000, "aud": AUDIENCE}
-        return jwt.encode(claims, self._secret, ALGORITHM)
+        key = self._keys.signing
+        return jwt.encode(claims, key.secret, ALGORITHM, headers={"kid": key.kid})
 
     def user_of(self, token: str, now_ms: int) -> int | None:
         """The user a token was issued to, or None if it is forged, damaged or expired."""
@@ -50,14 +53,19 @@ class Tokens:
                 return None
             self._remember(token, known)
         user_id, expires_s = known
+        # No leeway: the worst that clocks a little apart can do is a log-in a little too early.
         return user_id if now_ms < expires_s * 1_000 else None
 
     def _verify(self, token: str) -> tuple[int, int] | None:
         options: jwt.types.Options = {"require": ["sub", "exp", "aud"], "verify_exp": False}
         try:
-            claims = jwt.decode(token, self._secret, [ALGORITHM], audience=AUDIENCE, options=options)
+            secret = self._keys.secret_of(jwt.get_unverified_header(token).get("kid"))
+            if secret is None:
+                return None
+            # The algorithm is ours, whatever the token says.
+            claims = jwt.decode(token, secret, [ALGORITHM], audience=AUDIENCE, options=options)
             return int(claims["sub"]), int(claims["exp"])
-        except (jwt.InvalidTokenError, ValueError, TypeError, RecursionError):
+        except (jwt.InvalidTokenError, ValueError, TypeError, OverflowError, RecursionError):
             return None
 
     def _remember(self, token: str, known: tuple[int, int]) -> None:
@@ -79,7 +87,7 @@ async def current_user(request: Request) -> int:
 
 
 async def signed_service(request: Request) -> str:
-    """The name of the service that signed this call. Raises 401."""
+    """The name of the service that signed this call. Raises 401, or 421 for a call to another replica."""
     chassis = chassis_of(request)
     # What was signed is the target as it went over the wire, before any decoding.
     target: bytes = request.scope.get("raw_path") or request.url.path.encode()
@@ -88,8 +96,10 @@ async def signed_service(request: Request) -> str:
     refusal = chassis.signatures.verify(
         request.headers, request.method, path_with_query, await request.body(), chassis.clock.now_ms()
     )
+    if refusal is not None and refusal.misdirected:
+        raise Problem(421, MISDIRECTED, "This replica is not the one that was called", refusal.reason)
     if refusal is not None:
-        raise Problem(401, "bad_signature", "This endpoint is for the platform's own services", refusal)
+        raise Problem(401, "bad_signature", "This endpoint is for the platform's own services", refusal.reason)
     return request.headers["paylab-service"]
 
 

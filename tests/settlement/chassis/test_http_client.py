@@ -54,6 +54,15 @@ async def test_a_call_that_was_not_sent_goes_to_another_replica_whatever_it_does
     assert probe.executed == 5
 
 
+async def test_an_address_that_belongs_to_somebody_else_by_now_was_not_called(cluster: Any, probe: Any) -> None:
+    await cluster.start("probe", "probe-0")
+    await cluster.start("probe", "probe-1")
+    cluster.network.attach("http://probe-0", cluster.replica("probe-1").app)
+    replies = [await _post(cluster, idempotent=False) for _ in range(4)]
+    assert [reply.replica for reply in replies] == ["probe-1"] * 4
+    assert probe.executed == 4
+
+
 async def test_a_lost_reply_is_unknown_and_not_tried_again(cluster: Any, probe: Any) -> None:
     await cluster.start("probe")
     cluster.network.lose_reply("probe", "/notes")
