@@ -45,9 +45,13 @@ def fetch(registry_url: str) -> dict[str, list[Replica]]:
 
 
 def parse(document: Any) -> dict[str, list[Replica]]:
-    """The registry's document as replicas by service; KeyError, TypeError or AttributeError if it is none."""
+    """The document's replicas that are up, by service; KeyError, TypeError or AttributeError if it is none."""
     return {
-        service: [Replica(str(entry["replica"]), _with_scheme(str(entry["address"]))) for entry in entries]
+        service: [
+            Replica(str(entry["replica"]), _with_scheme(str(entry["address"])))
+            for entry in entries
+            if entry.get("status", "UP") == "UP"
+        ]
         for service, entries in document["services"].items()
     }
 

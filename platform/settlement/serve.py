@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import socket
 import sys
 from collections.abc import Mapping, Sequence
@@ -23,13 +24,15 @@ from typing import Any, Final, NoReturn
 from settlement.chassis.environment import DATABASE_URL, REDIS_URL, BadEnvironment, with_files
 from settlement.chassis.process import LOOPBACK, Backends, Listening, Process, ReplicaArguments, StartFailed
 from settlement.chassis.secrets import MissingSecrets, Secrets, secrets_from
-from settlement.settings import validate
-from settlement.topology import REGISTRY_SERVICE, SERVICES, replica_name
+from settlement.policies.balancer import WEIGHT, WEIGHT_MAX
+from settlement.settings import PROFILES, validate
+from settlement.topology import REGISTRY_SERVICE, SERVICES, VERSION, replica_name
 
 BAD_INPUT: Final = 2
 CANNOT_START: Final = 3
 EVERY_ADDRESS: Final = "0.0.0.0"  # noqa: S104 - compared with, never a default
 HOST_NAME_LENGTH_MAX: Final = 24
+VERSION_FORM: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,31}")
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,8 @@ class Arguments:
     profile: str
     die_with_parent: bool
     listening: Listening
+    version: str
+    weight: int
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -58,7 +63,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", default=LOOPBACK, help="address to listen on; 0.0.0.0: every one (default: loopback)")
     parser.add_argument("--advertise", help="name or address by which others reach this process (default: --host)")
     parser.add_argument("--data", required=True, type=Path, help="folder of the databases")
-    parser.add_argument("--profile", default="dev", help="which profile of the settings to follow")
+    parser.add_argument("--profile", default="dev", choices=PROFILES, help="which profile of the settings to follow")
+    parser.add_argument("--version", help=f"version to register, for canaries; default: $PAYLAB_VERSION or {VERSION}")
+    parser.add_argument("--weight", help=f"share of the calls; default: $PAYLAB_WEIGHT or {WEIGHT}, 0 for none")
     parser.add_argument("--die-with-parent", action="store_true", help="be killed when the parent process dies (Linux)")
     return parser
 
@@ -81,7 +88,26 @@ def parse(arguments: Sequence[str] | None = None) -> Arguments:
         parser.error("a port is a number from 0 to 65535")
     replicas = [ReplicaArguments(*entry) for entry in zip(services, names, ports, strict=True)]
     replicas.sort(key=lambda entry: entry.service != REGISTRY_SERVICE)
-    return Arguments(tuple(replicas), found.registry, found.data, found.profile, found.die_with_parent, listening)
+    return Arguments(
+        tuple(replicas),
+        found.registry,
+        found.data,
+        found.profile,
+        found.die_with_parent,
+        listening,
+        *_announced(parser, found.version, found.weight),
+    )
+
+
+def _announced(parser: argparse.ArgumentParser, version: str | None, weight: str | None) -> tuple[str, int]:
+    """Version and weight to register; the command line goes before the environment."""
+    version = version or os.environ.get("PAYLAB_VERSION") or VERSION
+    weight = weight or os.environ.get("PAYLAB_WEIGHT") or str(WEIGHT)
+    if not VERSION_FORM.fullmatch(version):
+        parser.error(f"{version!r} is not a version: letters, digits and . _ + -, at most 32")
+    if not (weight.isascii() and weight.isdigit() and len(weight) <= 4 and int(weight) <= WEIGHT_MAX):
+        parser.error(f"a weight is a whole number from 0 to {WEIGHT_MAX}, not {weight!r}")
+    return version, int(weight)
 
 
 def _listening(parser: argparse.ArgumentParser, host: str, advertised: str | None) -> Listening:
@@ -169,6 +195,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             settings,
             listening=given.listening,
             backends=backends,
+            version=given.version,
+            weight=given.weight,
         )
         process.run(given.die_with_parent)
     except StartFailed as error:

@@ -8,12 +8,16 @@ Names are `service.name_unit`. A setting that is not in the table does not exist
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from settlement.policies import canary
+
 SettingValue = int | float | str | tuple[int, ...]
+
+PROFILES: Final = ("dev", "test", "prod")
 
 NAME_LENGTH_MAX: Final = 64
 
@@ -98,6 +102,18 @@ _CATALOGUE: Final = (
     _integer("registry.lease_ms", 3_000, 50, 600_000, "ms", "A registration not renewed for this long is dropped."),
     _integer("registry.renew_interval_ms", 1_000, 10, 600_000, "ms", "How often a replica renews its registration."),
     _integer("registry.refresh_interval_ms", 500, 10, 600_000, "ms", "How often the cached registry is refreshed."),
+    _number("registry.preservation_share", 0.85, 0.0, 1.0, "", "Nobody is dropped when fewer of all are heard."),
+    _integer(
+        "registry.preservation_silent_min", 3, 1, 1_000, "", "Processes that must be silent at once for nobody to drop."
+    ),
+    _number(
+        "registry.preservation_silence_share", 0.66, 0.1, 1.0, "", "Silent this long, as a share of the lease, counts."
+    ),
+    _integer(
+        "registry.preservation_max_ms", 60_000, 0, 86_400_000, "ms", "An ended lease is kept no longer than this."
+    ),
+    _text("registry.eureka_access", "token", ("token", "open"), "Whether Eureka clients need a password to register."),
+    _text("route.canary", "", (), "Share of calls to the replicas of a version, like order:0.2.0=10%."),
     _integer("http.timeout_ms", 3_000, 10, 600_000, "ms", "Default deadline of a call between services."),
     _number("http.retry_budget_share", 0.1, 0.0, 1.0, "", "Retries allowed per call between services."),
     _integer("http.body_bytes_max", 65_536, 256, 16_777_216, "bytes", "A larger request body is refused with 413."),
@@ -111,6 +127,9 @@ _CATALOGUE: Final = (
 )
 
 SETTINGS: Final[dict[str, Setting]] = {setting.name: setting for setting in _CATALOGUE}
+
+# Texts with a grammar of their own: what is wrong with one, sentence by sentence.
+_FORMATS: Final[dict[str, Callable[[str], list[str]]]] = {"route.canary": canary.problems}
 
 # (shorter, longer): a value of the first that is not below the second makes no sense.
 _MUST_BE_LESS: Final = (
@@ -214,7 +233,8 @@ def _text_problems(setting: Setting, value: object) -> list[str]:
         return [f"{setting.name}: expected a text, got {_shown(value)}"]
     if setting.choices and value not in setting.choices:
         return [f"{setting.name}: expected one of {', '.join(setting.choices)}, got {_shown(value)}"]
-    return []
+    wrong_with = _FORMATS.get(setting.name)
+    return [f"{setting.name}: {problem}" for problem in wrong_with(value)] if wrong_with is not None else []
 
 
 def problems_together(values: Mapping[str, object]) -> list[str]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+# What a replica says it is unless it is told otherwise.
+VERSION: Final = "0.1.0"
+
 
 @dataclass(frozen=True)
 class Service:

@@ -11,7 +11,7 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -21,6 +21,7 @@ from settlement.chassis.clock import Clock
 from settlement.chassis.live_settings import LiveSettings
 from settlement.chassis.signature import Call, signed_headers
 from settlement.chassis.transport import NotSent, Transport, Unknown
+from settlement.policies.balancer import WEIGHT
 from settlement.policies.lapse import LastKnown
 from settlement.topology import REGISTRY_SERVICE
 
@@ -29,14 +30,39 @@ WATCH_WAIT_MS: Final = 10_000
 RETRY_PAUSE_S: Final = 0.05
 RETRY_PAUSE_S_MAX: Final = 1.0
 REFRESH_PAUSE_MS_MIN: Final = 50
+UP: Final = "UP"
 
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """A registered replica; `address` is an URL without a trailing slash."""
+    """A registered replica; `address` is an URL without a trailing slash. Only status UP gets calls."""
 
     replica: str
     address: str
+    version: str = ""
+    weight: int = WEIGHT
+    status: str = UP
+
+
+@dataclass(frozen=True)
+class Announcement:
+    """What a replica tells the registry about itself: where, which version, which share of the calls (see `weight`).
+
+    `metadata["process"]` names the process, so that the registry can tell one crash from many.
+    """
+
+    address: str
+    version: str
+    weight: int = WEIGHT
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryView:
+    """What the registry says; while it is warming up, who is missing may just not have been heard yet."""
+
+    services: dict[str, tuple[Instance, ...]]
+    warming: bool = False
 
 
 class RegistryUnavailable(Exception):
@@ -54,9 +80,9 @@ class RegistryClient:
         self._transport = transport
         self._clock = clock
 
-    async def register(self, address: str, version: str, lease_ms: int, metadata: Mapping[str, Any]) -> None:
+    async def register(self, announcement: Announcement, lease_ms: int) -> None:
         """Announce this replica. Raises RegistryUnavailable."""
-        body = {"address": address, "version": version, "lease_ms": lease_ms, "metadata": dict(metadata)}
+        body = {**asdict(announcement), "lease_ms": lease_ms}
         status, _ = await self._ask("PUT", self._path(), body)
         _expect(status, 200, 201)
 
@@ -73,15 +99,16 @@ class RegistryClient:
         status, _ = await self._ask("DELETE", self._path(), None)
         _expect(status, 200, 204, 404)
 
-    async def registry(self) -> dict[str, tuple[Instance, ...]]:
+    async def registry(self) -> RegistryView:
         """Every registered replica by service. Raises RegistryUnavailable."""
         status, document = await self._ask("GET", "/registry", None)
         _expect(status, 200)
         with _as_agreed():
-            return {
-                service: tuple(Instance(entry["replica"], entry["address"].rstrip("/")) for entry in entries)
+            services = {
+                service: tuple(_instance(entry) for entry in entries)
                 for service, entries in document["services"].items()
             }
+            return RegistryView(services, bool(document.get("warming", False)))
 
     async def config(self, profile: str, after: int | None = None) -> tuple[int, dict[str, Any]]:
         """Version and values of a profile; with `after`, waits for a newer one. Raises RegistryUnavailable."""
@@ -111,6 +138,16 @@ class RegistryClient:
             raise RegistryUnavailable(f"the registry at {self._address} does not answer: {error}") from error
 
 
+def _instance(entry: Mapping[str, Any]) -> Instance:
+    return Instance(
+        entry["replica"],
+        entry["address"].rstrip("/"),
+        str(entry.get("version", "")),
+        int(entry.get("weight", WEIGHT)),
+        str(entry.get("status", UP)),
+    )
+
+
 def _expect(status: int, *wanted: int) -> None:
     if status not in wanted:
         raise RegistryUnavailable(f"the registry answered {status}")
@@ -133,6 +170,7 @@ class RegistryCache:
         self._clock = clock
         self._log = log
         self._services: dict[str, tuple[Instance, ...]] = {}
+        self._serving: dict[str, tuple[Instance, ...]] = {}
         self._last_known: LastKnown[Instance] = LastKnown()
         self._reachable = True
         self._refreshed_at_ms = -1e9
@@ -140,15 +178,24 @@ class RegistryCache:
         self._listeners: list[Callable[[Set[str]], None]] = []
 
     def replicas(self, service: str) -> Sequence[Instance]:
-        """The known replicas of a service; empty if there is none."""
-        return self._services.get(service, ())
+        """The known replicas of a service that are up; empty if there is none."""
+        return self._serving.get(service, ())
 
-    def put(self, services: Mapping[str, Sequence[Instance]]) -> None:
-        """Take in what the registry says (what `refresh` does with its answer)."""
-        known = self._last_known.after(services, self._clock.monotonic_ms())
+    def put(self, services: Mapping[str, Sequence[Instance]], warming: bool = False) -> None:
+        """Take in what the registry says (what `refresh` does with its answer).
+
+        A registry that is warming up has lost its list: then nobody is forgotten for not being on it.
+        """
+        heard = _with_unheard(self._services, services) if warming else services
+        known = self._last_known.after(heard, self._clock.monotonic_ms())
         if known == self._services:
             return
         self._services = known
+        # After the patience with empty lists, which is for accidents: a status is somebody's intention.
+        self._serving = {
+            service: tuple(instance for instance in instances if instance.status == UP)
+            for service, instances in known.items()
+        }
         addresses = {instance.address for instances in known.values() for instance in instances}
         for listener in self._listeners:
             listener(addresses)
@@ -163,7 +210,8 @@ class RegistryCache:
             return
         self._refreshed_at_ms = self._clock.monotonic_ms()
         try:
-            self.put(await self._client.registry())
+            view = await self._client.registry()
+            self.put(view.services, view.warming)
         except RegistryUnavailable as error:
             if self._reachable:
                 self._log.warning("registry_unreachable", error=str(error))
@@ -186,15 +234,26 @@ class RegistryCache:
         return self._refreshing
 
 
+def _with_unheard(
+    known: Mapping[str, Sequence[Instance]], heard: Mapping[str, Sequence[Instance]]
+) -> dict[str, tuple[Instance, ...]]:
+    merged = {}
+    for service in {**known, **heard}:
+        instances = tuple(heard.get(service, ()))
+        names = {instance.replica for instance in instances}
+        unheard = tuple(instance for instance in known.get(service, ()) if instance.replica not in names)
+        merged[service] = instances + unheard
+    return merged
+
+
 class Registration:
     """Keeps one replica registered: announces it, renews the lease, withdraws it."""
 
     def __init__(
-        self, client: RegistryClient, address: str, version: str, settings: LiveSettings, log: FilteringBoundLogger
+        self, client: RegistryClient, announcement: Announcement, settings: LiveSettings, log: FilteringBoundLogger
     ) -> None:
         self._client = client
-        self._address = address
-        self._version = version
+        self._announcement = announcement
         self._settings = settings
         self._log = log
         self._registered = False
@@ -214,7 +273,7 @@ class Registration:
             if self._registered and await self._client.renew():
                 return
             lease_ms = self._settings.integer("registry.lease_ms")
-            await self._client.register(self._address, self._version, lease_ms, {})
+            await self._client.register(self._announcement, lease_ms)
             self._registered = True
         except RegistryUnavailable as error:
             self._log.warning("registration_failed", error=str(error))
@@ -248,15 +307,16 @@ async def follow_config(
     client: RegistryClient, profile: str, settings: LiveSettings, log: FilteringBoundLogger
 ) -> None:
     """Put every new version of the profile in force, for ever."""
+    seen = settings.version
     while True:
         try:
-            version, values = await client.config(profile, settings.version)
-            if version != settings.version:
+            version, values = await client.config(profile, seen)
+            if version != seen:
+                seen = version
                 settings.replace(values, version)
                 log.info("settings_changed", version=version)
         except RegistryUnavailable:
             await asyncio.sleep(RETRY_PAUSE_S_MAX)
         except ValueError as error:
-            # A registry newer than this service may know settings that this service does not.
-            log.error("settings_refused", error=str(error))
-            await asyncio.sleep(RETRY_PAUSE_S_MAX)
+            # A registry newer than this service may know settings that this service does not. The next may be better.
+            log.error("settings_refused", version=seen, error=str(error))

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Coroutine, Mapping, Set
+from collections.abc import Coroutine, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -27,6 +27,7 @@ from settlement.chassis.signature import Call, signed_headers, target_of
 from settlement.chassis.trace import current_trace
 from settlement.chassis.transport import Answer, CallFailed, NotSent, Transport, Unknown
 from settlement.policies.balancer import LeastLoaded
+from settlement.policies.canary import Canary, choose, parse
 from settlement.policies.outlier import OutlierEjection
 from settlement.policies.retry import RetryBudget, backoff_ms
 
@@ -79,6 +80,8 @@ class ServiceClient:
         self._clock = clock
         self._balancer = LeastLoaded()
         self._outliers = OutlierEjection()
+        self._canary_text = ""
+        self._canaries: dict[str, Canary] = {}
         self._budgets: dict[str, RetryBudget] = {}
         self._random = random.Random(f"backoff:{service}")
         self._late: set[asyncio.Task[Answer]] = set()
@@ -177,11 +180,23 @@ class ServiceClient:
             instances = self._registry.replicas(service)
         if not instances:
             raise NotSent(f"no replica of {service} is registered")
-        if len(instances) == 1:
-            return instances[0]
+        return instances[0] if len(instances) == 1 else self._balanced(service, instances)
+
+    def _balanced(self, service: str, instances: Sequence[Instance]) -> Instance:
+        """Without the ejected; of the rest, canary or not; of those, the least loaded for its weight."""
         by_address = {instance.address: instance for instance in instances}
         allowed = self._outliers.allowed(list(by_address), self._clock.monotonic_ms())
-        return by_address[self._balancer.pick(allowed)]
+        canary = self._canary(service)
+        if canary is not None:
+            versions = {address: by_address[address].version for address in allowed}
+            allowed = choose(versions, canary, self._random.random())
+        return by_address[self._balancer.pick(allowed, {address: by_address[address].weight for address in allowed})]
+
+    def _canary(self, service: str) -> Canary | None:
+        text = self._settings.text("route.canary")
+        if text != self._canary_text:
+            self._canary_text, self._canaries = text, parse(text)
+        return self._canaries.get(service)
 
     async def _through_faults(
         self,

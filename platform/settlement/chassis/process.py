@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,17 +17,24 @@ import uvloop
 from sqlalchemy.exc import DatabaseError
 
 from settlement.chassis.clock import SystemClock
-from settlement.chassis.discovery import Registration, RegistryCache, RegistryClient, first_config, follow_config
+from settlement.chassis.discovery import (
+    Announcement,
+    Registration,
+    RegistryCache,
+    RegistryClient,
+    first_config,
+    follow_config,
+)
 from settlement.chassis.lifeline import die_with_parent, on_stop
 from settlement.chassis.live_settings import LiveSettings
 from settlement.chassis.replica import Replica, ReplicaPlan
 from settlement.chassis.secrets import Secrets
 from settlement.chassis.telemetry import configure_logging, get_logger
 from settlement.chassis.transport import AiohttpTransport
-from settlement.topology import REGISTRY_SERVICE
+from settlement.policies.balancer import WEIGHT
+from settlement.topology import REGISTRY_SERVICE, VERSION
 
 LOOPBACK: Final = "127.0.0.1"
-VERSION: Final = "0.1.0"
 BACKLOG: Final = 2_048
 # Longer than the clients keep a connection, so that the server never closes one that is about to be used.
 KEEPALIVE_S: Final = 75
@@ -123,7 +131,8 @@ class RunningReplica:
             await cache.refresh()
         await self._replica.start()
         await self._serve()
-        self._registration = Registration(client, self.address, VERSION, settings, self._log)
+        announcement = Announcement(self.address, process.version, process.weight, {"process": _process_name()})
+        self._registration = Registration(client, announcement, settings, self._log)
         await self._registration.announce()
         self._keep_up(client, cache, settings)
         self._log.info("ready", address=self.address)
@@ -198,8 +207,12 @@ class Process:
         *,
         listening: Listening = Listening(),
         backends: Backends = Backends(),
+        version: str = VERSION,
+        weight: int = WEIGHT,
     ) -> None:
         self._given = replicas
+        self.version = version
+        self.weight = weight
         self.registry = registry or ""
         self.data = data
         self.profile = profile
@@ -250,6 +263,10 @@ class Process:
         gc.collect()
         gc.freeze()
         gc.set_threshold(GC_ALLOCATIONS)
+
+
+def _process_name() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 def _bound_socket(given: ReplicaArguments, host: str) -> socket.socket:

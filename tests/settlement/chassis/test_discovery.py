@@ -78,7 +78,7 @@ async def test_what_was_known_stays_known_when_the_registry_is_down(registry: Re
     await cache.refresh()
     registry.down = True
     await cache.refresh()
-    assert cache.replicas("order") == (Instance("order-0", "http://order-0"),)
+    assert cache.replicas("order") == (Instance("order-0", "http://order-0", "1"),)
     assert cache.replicas("nobody") == ()
 
 
@@ -95,6 +95,45 @@ async def test_a_service_whose_leases_all_lapsed_is_still_called_for_a_while(reg
     registry.document = ORDER
     await cache.refresh()
     assert [instance.replica for instance in cache.replicas("order")] == ["order-0"]
+
+
+def _entry(replica: str, **members: Any) -> dict[str, Any]:
+    return {"replica": replica, "address": f"http://{replica}", "version": "1", **members}
+
+
+def _names(cache: RegistryCache, service: str = "order") -> list[str]:
+    return [instance.replica for instance in cache.replicas(service)]
+
+
+@pytest.mark.parametrize("status", ["DOWN", "STARTING", "OUT_OF_SERVICE", "UNKNOWN"])
+async def test_who_is_not_up_gets_no_calls_and_at_once(registry: Registry, cache: RegistryCache, status: str) -> None:
+    registry.document = {"services": {"order": [_entry("order-0"), _entry("order-1", status=status)]}}
+    await cache.refresh()
+    assert _names(cache) == ["order-0"]
+    registry.document = {"services": {"order": [_entry("order-0", status=status)]}}
+    await cache.refresh()
+    assert _names(cache) == [], "nobody is up: that is an intention, not an accident to be patient with"
+    registry.document = {"services": {"order": [_entry("order-0", status="UP")]}}
+    await cache.refresh()
+    assert _names(cache) == ["order-0"]
+
+
+async def test_a_registry_that_is_warming_up_makes_nobody_forget_anybody(
+    registry: Registry, cache: RegistryCache
+) -> None:
+    registry.document = {"services": {"order": [_entry("order-0"), _entry("order-1")], "cart": [_entry("cart-0")]}}
+    await cache.refresh()
+    moved = _entry("order-1", address="http://elsewhere", weight=5)
+    registry.document = {"warming": True, "services": {"order": [moved], "payment": [_entry("payment-0")]}}
+    await cache.refresh()
+    assert cache.replicas("order") == (
+        Instance("order-1", "http://elsewhere", "1", 5),
+        Instance("order-0", "http://order-0", "1"),
+    )
+    assert (_names(cache, "cart"), _names(cache, "payment")) == (["cart-0"], ["payment-0"])
+    registry.document = {"warming": False, "services": {"order": [moved]}}
+    await cache.refresh()
+    assert _names(cache) == ["order-1"], "warm: a shorter list is believed again"
 
 
 @pytest.mark.parametrize("document", [None, [], {}, {"services": 1}, {"services": {"order": [{}]}}, "text"])

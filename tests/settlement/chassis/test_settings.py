@@ -71,3 +71,9 @@ def test_reading_a_setting_as_something_else_is_a_bug() -> None:
         LiveSettings().integer("log.level")
     with pytest.raises(KeyError):
         LiveSettings().integer("no.such")
+
+
+def test_a_canary_rule_that_cannot_be_read_is_refused_with_all_problems() -> None:
+    problems = validate({"route.canary": "order:0.2.0=200%, cart", "channel.latency_ms": -1})
+    assert [problem.split(":")[0] for problem in problems] == ["channel.latency_ms", "route.canary", "route.canary"]
+    assert validate({"route.canary": "order:0.2.0=10%"}) == []

@@ -18,6 +18,7 @@ registrations: Final = sa.Table(
     sa.Column("replica", sa.String(64), primary_key=True),
     sa.Column("address", sa.String(200), nullable=False),
     sa.Column("version", sa.String(32), nullable=False),
+    sa.Column("weight", sa.Integer, nullable=False),
     sa.Column("lease_ms", sa.Integer, nullable=False),
     sa.Column("metadata", sa.Text, nullable=False),
     sa.Column("registered_at_ms", sa.BigInteger, nullable=False),

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from settlement.policies.balancer import WEIGHT, WEIGHT_MAX
+
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
 Profile = Annotated[str, Field(min_length=1, max_length=32, pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 MetadataValue = Annotated[str, Field(max_length=200)]
@@ -18,6 +20,7 @@ class RegistrationIn(BaseModel):
 
     address: Annotated[str, Field(max_length=200, pattern=r"^https?://[A-Za-z0-9.:\[\]-]+$")]
     version: Annotated[str, Field(max_length=32)]
+    weight: Annotated[int, Field(ge=0, le=WEIGHT_MAX)] = WEIGHT
     lease_ms: Annotated[int, Field(ge=50, le=600_000)]
     metadata: Annotated[dict[str, MetadataValue], Field(max_length=20)] = {}
 
