@@ -13,7 +13,8 @@ from settlement.chassis.discovery import Instance, RegistryCache
 from settlement.chassis.faults import CrashPoints, FaultTable
 from settlement.chassis.http_client import ServiceClient
 from settlement.chassis.live_settings import LiveSettings
-from settlement.chassis.telemetry import Metrics, get_logger
+from settlement.chassis.metrics import Metrics
+from settlement.chassis.telemetry import get_logger
 from settlement.chassis.transport import Answer
 
 CANARY = {"route.canary": "order:0.2.0=20%"}
