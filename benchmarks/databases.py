@@ -86,17 +86,17 @@ async def _core(path: Path) -> Sample:
 
 async def _grouped(path: Path) -> Sample:
     database = Database(path)
-    database.create_schema([ENTRY.metadata], {})
+    await database.create_schema([ENTRY.metadata], {})
     statement = ENTRY.insert()
 
     async def insert() -> None:
         async with database.transaction() as tx:
-            tx.execute(statement, ROW)
+            await tx.execute(statement, ROW)
 
     try:
         return await _repeat(insert)
     finally:
-        database.close()
+        await database.close()
 
 
 async def _aiosqlite(path: Path) -> Sample:

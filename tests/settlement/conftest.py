@@ -208,7 +208,7 @@ class Cluster:
         self._leave(replica)
         dead = self._replicas.pop(replica)
         await dead.chassis.workers.stop()
-        dead.chassis.database.close()
+        await dead.chassis.database.close()
 
     def replica(self, name: str) -> Replica:
         return self._replicas[name]

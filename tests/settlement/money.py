@@ -89,77 +89,81 @@ class Shop:
 
     # ---- the auditor ------------------------------------------------------------------------------------------------
 
-    def rows(self, service: str, sql: str) -> list[dict[str, Any]]:
+    async def rows(self, service: str, sql: str) -> list[dict[str, Any]]:
         replicas = [r for r in self.cluster._replicas.values() if r.chassis.service == service]
-        return [dict(row._mapping) for row in replicas[0].chassis.database.read(text(sql))]
+        return [dict(row._mapping) for row in await replicas[0].chassis.database.read(text(sql))]
 
-    def decisions(self) -> list[dict[str, Any]]:
-        return self.rows("gateway", "SELECT * FROM audit_decisions ORDER BY begun_at_ms")
+    async def decisions(self) -> list[dict[str, Any]]:
+        return await self.rows("gateway", "SELECT * FROM audit_decisions ORDER BY begun_at_ms")
 
-    def votes(self, service: str) -> dict[str, dict[str, Any]]:
-        return {row["gid"]: row for row in self.rows(service, "SELECT * FROM audit_votes")}
+    async def votes(self, service: str) -> dict[str, dict[str, Any]]:
+        return {row["gid"]: row for row in await self.rows(service, "SELECT * FROM audit_votes")}
 
-    def charges(self) -> dict[str, dict[str, Any]]:
-        return {row["out_trade_no"]: row for row in self.rows("channel", "SELECT * FROM audit_charges")}
+    async def charges(self) -> dict[str, dict[str, Any]]:
+        return {row["out_trade_no"]: row for row in await self.rows("channel", "SELECT * FROM audit_charges")}
 
-    def settled(self) -> bool:
+    async def settled(self) -> bool:
         """Whether no transaction is on its way any more, here or at a participant."""
-        in_doubt = [row for s in ("order", "payment") for row in self.votes(s).values() if row["outcome"] is None]
-        return not in_doubt and all(row["state"] == "closed" for row in self.decisions())
+        in_doubt = [
+            row for s in ("order", "payment") for row in (await self.votes(s)).values() if row["outcome"] is None
+        ]
+        return not in_doubt and all(row["state"] == "closed" for row in await self.decisions())
 
     async def settle(self, within_s: float = 10.0) -> None:
         await self.cluster.eventually(lambda: self.settled(), within_s)
 
-    def audit(self) -> None:
+    async def audit(self) -> None:
         """Everybody agrees, and money is where the decisions say. Call when settled."""
-        for decision in self.decisions():
-            self._audit_agreement(decision)
-        self._audit_money()
+        for decision in await self.decisions():
+            await self._audit_agreement(decision)
+        await self._audit_money()
 
-    def _audit_agreement(self, decision: dict[str, Any]) -> None:
+    async def _audit_agreement(self, decision: dict[str, Any]) -> None:
         committed = decision["decision"] == "commit"
         for service in ("order", "payment"):
-            vote = self.votes(service).get(decision["gid"])
+            vote = (await self.votes(service)).get(decision["gid"])
             if committed:
                 assert vote is not None, f"{service} never voted on {decision['gid']}, which committed"
                 assert (vote["vote"], vote["outcome"]) == ("yes", "committed"), vote
             elif vote is not None:
                 assert vote["outcome"] == "aborted", vote
 
-    def _audit_money(self) -> None:
-        decisions = self.decisions()
+    async def _audit_money(self) -> None:
+        decisions = await self.decisions()
         paid = {row["gid"]: row for row in decisions if row["kind"] == "payment" and row["decision"] == "commit"}
         refunded = {row["payment_gid"] for row in decisions if row["kind"] == "refund" and row["decision"] == "commit"}
-        sums = self.rows("payment", "SELECT currency, layer, SUM(amount_minor) AS s FROM audit_postings GROUP BY 1, 2")
+        sums = await self.rows(
+            "payment", "SELECT currency, layer, SUM(amount_minor) AS s FROM audit_postings GROUP BY 1, 2"
+        )
         assert all(row["s"] == 0 for row in sums), sums
-        pending = self.rows("payment", "SELECT account, SUM(amount_minor) AS s FROM audit_postings "
+        pending = await self.rows("payment", "SELECT account, SUM(amount_minor) AS s FROM audit_postings "
                                        "WHERE layer = 'pending' GROUP BY 1")  # fmt: skip
         assert all(row["s"] == 0 for row in pending), f"holds left behind: {pending}"
         kept = sum(row["amount_minor"] for gid, row in paid.items() if gid not in refunded)
-        (merchant,) = self.rows("payment", "SELECT COALESCE(SUM(amount_minor), 0) AS s FROM audit_postings "
+        (merchant,) = await self.rows("payment", "SELECT COALESCE(SUM(amount_minor), 0) AS s FROM audit_postings "
                                            "WHERE layer = 'posted' AND account = 'merchant:settlement'")  # fmt: skip
         assert merchant["s"] == kept
-        self._audit_channel(paid, refunded)
-        self._audit_orders(paid, refunded)
+        await self._audit_channel(paid, refunded)
+        await self._audit_orders(paid, refunded)
 
-    def _audit_channel(self, paid: dict[str, dict[str, Any]], refunded: set[str]) -> None:
-        for number, charge in self.charges().items():
+    async def _audit_channel(self, paid: dict[str, dict[str, Any]], refunded: set[str]) -> None:
+        for number, charge in (await self.charges()).items():
             net = charge["captured_minor"] - charge["refunded_minor"]
             expected = paid[number]["amount_minor"] if number in paid and number not in refunded else 0
             assert net == expected, charge
             assert charge["state"] != "authorized", f"an authorization was left behind: {charge}"
         outside = {gid for gid, row in paid.items() if row["method"] != "balance"}
-        assert outside <= set(self.charges()), "paid, but the channel never heard of it"
+        assert outside <= set(await self.charges()), "paid, but the channel never heard of it"
 
-    def _audit_orders(self, paid: dict[str, dict[str, Any]], refunded: set[str]) -> None:
-        for order in self.rows("order", "SELECT * FROM audit_orders"):
+    async def _audit_orders(self, paid: dict[str, dict[str, Any]], refunded: set[str]) -> None:
+        for order in await self.rows("order", "SELECT * FROM audit_orders"):
             gids = [gid for gid, row in paid.items() if row["order_no"] == order["order_no"]]
             assert len(gids) <= 1, f"paid twice: {order}"
             if not gids:
                 assert order["status"] in ("pending", "cancelled"), order
             else:
                 assert order["status"] == ("refunded" if gids[0] in refunded else "paid"), order
-        for stock in self.rows("order", "SELECT * FROM audit_stock"):
+        for stock in await self.rows("order", "SELECT * FROM audit_stock"):
             assert stock["reserved_units"] == 0, stock
 
 

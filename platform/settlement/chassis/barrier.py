@@ -70,19 +70,19 @@ class Barrier:
             .limit(bindparam("rows_max"))
         )
 
-    def read(self, database: Database, gid: str) -> Row[Any] | None:
+    async def read(self, database: Database, gid: str) -> Row[Any] | None:
         """The row as last committed."""
-        return next(iter(database.read(self._find, {"wanted_gid": gid})), None)
+        return next(iter(await database.read(self._find, {"wanted_gid": gid})), None)
 
-    def find(self, tx: Transaction, gid: str) -> Row[Any] | None:
+    async def find(self, tx: Transaction, gid: str) -> Row[Any] | None:
         """The row inside a transaction, locked where the database has row locks."""
-        return tx.execute(self._find_locked, {"wanted_gid": gid}).one_or_none()
+        return (await tx.execute(self._find_locked, {"wanted_gid": gid})).one_or_none()
 
-    def prepared_before(self, database: Database, before_ms: int, limit: int) -> Sequence[Row[Any]]:
+    async def prepared_before(self, database: Database, before_ms: int, limit: int) -> Sequence[Row[Any]]:
         """Rows in doubt whose yes vote is older than `before_ms`, oldest first."""
-        return database.read(self._prepared, {"before_ms": before_ms, "rows_max": limit})
+        return await database.read(self._prepared, {"before_ms": before_ms, "rows_max": limit})
 
-    def write(
+    async def write(
         self, tx: Transaction, record: BarrierRecord, kind: str, payload: Payload, row: Row[Any] | None, now_ms: int
     ) -> None:
         """Make the record the row of its gid. `row` is what `find` found in this transaction."""
@@ -90,7 +90,7 @@ class Barrier:
         outcome, outcome_at_ms = (record.phase.value, now_ms) if final else (None, None)
         if row is not None:
             changes = {"new_state": record.phase.value, "new_outcome": outcome, "new_outcome_at_ms": outcome_at_ms}
-            tx.execute(self._apply, {"wanted_gid": record.gid, **changes})
+            await tx.execute(self._apply, {"wanted_gid": record.gid, **changes})
             return
         values = {
             "gid": record.gid,
@@ -103,4 +103,4 @@ class Barrier:
             "outcome": outcome,
             "outcome_at_ms": outcome_at_ms,
         }
-        tx.execute(self._insert, values)
+        await tx.execute(self._insert, values)

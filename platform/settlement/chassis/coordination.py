@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -35,33 +35,33 @@ class Claimed:
 class Journal(Protocol):
     """Where the coordinator's records are durable. All methods run inside the caller's transaction."""
 
-    def update(self, tx: Transaction, record: TransactionRecord, lease: Lease) -> bool:
+    async def update(self, tx: Transaction, record: TransactionRecord, lease: Lease) -> bool:
         """Store a later record if the stored epoch is still the lease's; False if it is not."""
         ...
 
-    def has_lapsed(self, now_ms: int) -> bool:
+    async def has_lapsed(self, now_ms: int) -> bool:
         """Whether there may be anything to claim: a glance without a transaction."""
         ...
 
-    def claim(
+    async def claim(
         self, tx: Transaction, owner: str, now_ms: int, lease_ms: int, except_gids: Collection[str], limit: int
     ) -> list[Claimed]:
         """Take over undecided and unfinished transactions whose lease lapsed, each one epoch up."""
         ...
 
-    def claim_left_behind(
+    async def claim_left_behind(
         self, tx: Transaction, replica: str, owner: str, now_ms: int, lease_ms: int, limit: int
     ) -> list[Claimed]:
         """Take over what an earlier process of this very replica was driving, lapsed or not, each one epoch up."""
         ...
 
-    def claim_one(self, tx: Transaction, gid: str, owner: str, now_ms: int, lease_ms: int) -> Claimed | None:
+    async def claim_one(self, tx: Transaction, gid: str, owner: str, now_ms: int, lease_ms: int) -> Claimed | None:
         """Take over this transaction whoever drives it, one epoch up: for an operator. None if there is no such gid."""
         ...
 
 
 # Stores the begin record, in the caller's transaction. May raise to refuse: then nothing of the transaction exists.
-Insert = Callable[["Transaction", TransactionRecord, Lease], None]
+Insert = Callable[["Transaction", TransactionRecord, Lease], Awaitable[None]]
 
 
 class Overtaken(Exception):

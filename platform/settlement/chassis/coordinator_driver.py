@@ -71,12 +71,12 @@ class Coordinator:
 
     async def recover(self) -> int:
         """Take over what nobody drives any more; returns how many transactions."""
-        if not self._journal.has_lapsed(self._chassis.clock.now_ms()):
+        if not await self._journal.has_lapsed(self._chassis.clock.now_ms()):
             return 0
         now_ms = self._chassis.clock.now_ms()
         async with self._chassis.database.transaction() as tx:
             # Our own live drives are no orphans, however slow this process is.
-            claimed = self._journal.claim(
+            claimed = await self._journal.claim(
                 tx, self._owner, now_ms, self._lease_ms(), self._drives.keys(), CLAIMED_AT_ONCE_MAX
             )
         return self._resume_all(claimed)
@@ -85,7 +85,7 @@ class Coordinator:
         """At start: take over what this replica's earlier process was driving, without waiting for its leases."""
         now_ms = self._chassis.clock.now_ms()
         async with self._chassis.database.transaction() as tx:
-            claimed = self._journal.claim_left_behind(
+            claimed = await self._journal.claim_left_behind(
                 tx, self._chassis.replica, self._owner, now_ms, self._lease_ms(), LEFT_BEHIND_MAX
             )
         return self._resume_all(claimed)
@@ -102,7 +102,9 @@ class Coordinator:
         Raises ProtocolError if the transaction is not exhausted.
         """
         async with self._chassis.database.transaction() as tx:
-            claimed = self._journal.claim_one(tx, gid, self._owner, self._chassis.clock.now_ms(), self._lease_ms())
+            claimed = await self._journal.claim_one(
+                tx, gid, self._owner, self._chassis.clock.now_ms(), self._lease_ms()
+            )
             if claimed is None:
                 return None
             # Judged before the claim is durable: an impossible order must not take the transaction from its driver.

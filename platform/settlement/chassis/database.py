@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -31,18 +31,32 @@ START_BUSY_TIMEOUT_MS: Final = 5_000
 Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
 
 
+T = TypeVar("T")
+
+
 class DatabaseBusy(Exception):
     """Another process held the write lock for longer than LOCK_WAIT_S_MAX; nothing was executed."""
 
 
+class CommitUnknown(Exception):
+    """The connection was lost during COMMIT: the transaction is durable or it never was; only the records can tell.
+
+    Never raised for SQLite, where a COMMIT has happened or has failed.
+    """
+
+
 class Transaction:
-    """An open write transaction. `execute` is synchronous: nothing else of this process runs in between."""
+    """An open write transaction.
+
+    On SQLite nothing else runs in between: `execute` returns without having given up the event loop. On a server other
+    transactions do, of this process too; what was read holds only if it was read `with_for_update`.
+    """
 
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection
 
-    def execute(self, statement: sa.Executable, parameters: Parameters = None) -> sa.CursorResult[Any]:
-        """Execute one Core statement. Raises sqlalchemy.exc.IntegrityError and the like."""
+    async def execute(self, statement: sa.Executable, parameters: Parameters = None) -> sa.CursorResult[Any]:
+        """Execute one Core statement; the result is buffered. Raises sqlalchemy.exc.IntegrityError and the like."""
         return self._connection.execute(statement, parameters)
 
 
@@ -81,9 +95,19 @@ class Database:
                     self._raw.execute("ROLLBACK")
         await self.durable()
 
-    def read(self, statement: sa.Executable, parameters: Parameters = None) -> Sequence[sa.Row[Any]]:
+    async def read(self, statement: sa.Executable, parameters: Parameters = None) -> Sequence[sa.Row[Any]]:
         """All rows of a query, from the last committed state (never from an open transaction)."""
         return self._reader.execute(statement, parameters).fetchall()
+
+    async def run(self, body: Callable[[Transaction], Awaitable[T]]) -> T:
+        """What `body` returns, from a transaction of its own that is repeated where that is safe and can help.
+
+        That is a deadlock, a lock wait timeout, or a connection lost before COMMIT was sent. So `body` may run more
+        than once and must have no effect outside its transaction. Raises like `transaction`.
+        """
+        # SQLite has one writer at a time: nothing to lose against, nothing to repeat.
+        async with self.transaction() as tx:
+            return await body(tx)
 
     async def durable(self) -> None:
         """Return when everything read or committed so far is on the disk, by whichever replica it was written.
@@ -94,7 +118,7 @@ class Database:
         if self._log_sync is not None:
             await self._log_sync.durable()
 
-    def create_schema(self, metadatas: Iterable[sa.MetaData], views: Mapping[str, str]) -> None:
+    async def create_schema(self, metadatas: Iterable[sa.MetaData], views: Mapping[str, str]) -> None:
         """Create the tables and views that are missing; a view whose text changed is replaced.
 
         Call before serving: replicas that start together take turns at SQLite's own busy handler.
@@ -134,7 +158,7 @@ class Database:
             else:
                 return
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Fold the write-ahead log into the file and close both connections."""
         if self._log_sync is not None:
             self._log_sync.close()

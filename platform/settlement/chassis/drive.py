@@ -128,11 +128,11 @@ class Drive:
             if record.phase is CoordinatorPhase.PREPARING:
                 if self._insert is None:
                     raise TypeError("only a new transaction begins")
-                self._insert(tx, record, self._lease)
+                await self._insert(tx, record, self._lease)
                 return True
             lease_ms = self._chassis.settings.integer("gateway.lease_ms")
             self._lease = renew(self._lease, self._chassis.clock.now_ms(), lease_ms)
-            return self._journal.update(tx, record, self._lease)
+            return await self._journal.update(tx, record, self._lease)
 
     def _reply(self, message: Message) -> None:
         if isinstance(message, Answer) and not self.answer.done():

@@ -44,9 +44,11 @@ class Orphans:
         self._barrier = barrier
         self._driver = driver
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Count what a restart found in doubt, and begin to look for orphans."""
-        prepared = self._barrier.prepared_before(self._chassis.database, self._chassis.clock.now_ms() + 1, limit=1_000)
+        prepared = await self._barrier.prepared_before(
+            self._chassis.database, self._chassis.clock.now_ms() + 1, limit=1_000
+        )
         for row in prepared:
             handle(ParticipantState(row.gid), Recovered(state_of(row.gid, row).record))
         if prepared:
@@ -56,7 +58,7 @@ class Orphans:
     async def ask(self) -> None:
         """Ask the coordinator about everything prepared for longer than the orphan interval, and apply the answers."""
         before_ms = self._chassis.clock.now_ms() - self._interval_ms()
-        rows = self._barrier.prepared_before(self._chassis.database, before_ms, limit=ORPHANS_ASKED_MAX)
+        rows = await self._barrier.prepared_before(self._chassis.database, before_ms, limit=ORPHANS_ASKED_MAX)
         for start in range(0, len(rows), ORPHANS_AT_ONCE_MAX):
             await asyncio.gather(*(self._resolve(row) for row in rows[start : start + ORPHANS_AT_ONCE_MAX]))
 

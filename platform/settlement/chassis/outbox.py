@@ -104,7 +104,7 @@ class Outbox:
         self._clock = clock
         self._log = log
 
-    def add(self, tx: Transaction, *, type: str, subject: str, data: dict[str, Any]) -> None:  # noqa: A002
+    async def add(self, tx: Transaction, *, type: str, subject: str, data: dict[str, Any]) -> None:  # noqa: A002
         """Record an event for every service that subscribed to its type (see topology.SUBSCRIPTIONS)."""
         now_ms = self._clock.now_ms()
         event_id = str(uuid.uuid4())
@@ -112,12 +112,12 @@ class Outbox:
             row = {"event_id": event_id, "subscriber": subscriber, "type": type, "subject": subject,
                    "data": json.dumps(data), "traceparent": current_trace().traceparent(),
                    "replica": self._replica, "created_at_ms": now_ms, "next_attempt_at_ms": now_ms}  # fmt: skip
-            tx.execute(_ADD, row)
+            await tx.execute(_ADD, row)
 
     async def relay(self) -> int:
         """Deliver what is due, one batch per subscriber; returns how many events were confirmed."""
         now_ms = self._clock.now_ms()
-        due = self._database.read(
+        due = await self._database.read(
             _DUE,
             {
                 "now_ms": now_ms,
@@ -146,9 +146,9 @@ class Outbox:
         missed = [row.id for row in rows if row.event_id not in accepted]
         async with self._database.transaction() as tx:
             if done:
-                tx.execute(_DELETE, {"ids": done})
+                await tx.execute(_DELETE, {"ids": done})
             if missed:
-                tx.execute(_POSTPONE, {"ids": missed, "at_ms": self._clock.now_ms() + RETRY_AFTER_MS})
+                await tx.execute(_POSTPONE, {"ids": missed, "at_ms": self._clock.now_ms() + RETRY_AFTER_MS})
         return len(done)
 
 
@@ -174,7 +174,7 @@ class Inbox:
         try:
             async with self._database.transaction() as tx:
                 mark = {"event_id": event.event_id, "consumed_at_ms": self._clock.now_ms()}
-                if tx.execute(_CONSUME, mark).rowcount:
+                if (await tx.execute(_CONSUME, mark)).rowcount:
                     await consumer(tx, event)
         except Exception:  # noqa: BLE001 - one bad event must not hold up the others; it is delivered again
             self._log.exception("event_not_consumed", event_id=event.event_id, type=event.type)
@@ -185,7 +185,7 @@ class Inbox:
         """Drop marks so old that nobody can still deliver their events."""
         before = self._clock.now_ms() - CONSUMED_KEPT_MS
         async with self._database.transaction() as tx:
-            tx.execute(sa.delete(consumed).where(consumed.c.consumed_at_ms < before))
+            await tx.execute(sa.delete(consumed).where(consumed.c.consumed_at_ms < before))
 
 
 def _wire_form(row: sa.Row[Any]) -> dict[str, Any]:

@@ -97,15 +97,15 @@ class Business(Protocol[Outside]):
         """
         ...
 
-    def reserve(self, tx: Transaction, gid: str, kind: str, payload: Payload, outside: Outside) -> Reservation:
+    async def reserve(self, tx: Transaction, gid: str, kind: str, payload: Payload, outside: Outside) -> Reservation:
         """Hold the resources. Runs at most once per gid. A refusal must not hold anything."""
         ...
 
-    def confirm(self, tx: Transaction, gid: str, kind: str, payload: Payload, outside: Outside) -> None:
+    async def confirm(self, tx: Transaction, gid: str, kind: str, payload: Payload, outside: Outside) -> None:
         """Make the reservation final. Runs exactly once, after a granted `reserve`."""
         ...
 
-    def release(self, tx: Transaction, gid: str, kind: str, payload: Payload, outside: Outside) -> None:
+    async def release(self, tx: Transaction, gid: str, kind: str, payload: Payload, outside: Outside) -> None:
         """Undo the reservation. Must do nothing when there is none: prepare may never have come, or been refused."""
         ...
 

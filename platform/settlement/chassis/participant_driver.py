@@ -78,7 +78,7 @@ class ParticipantDriver(Generic[Outside]):
 
     async def start(self) -> None:
         """Count what a restart found in doubt, and begin to look for orphans."""
-        self._orphans.start()
+        await self._orphans.start()
 
     async def ask_for_orphans(self) -> None:
         """Ask the coordinator now about everything in doubt for longer than the orphan interval."""
@@ -91,7 +91,7 @@ class ParticipantDriver(Generic[Outside]):
 
         Raises Problem 409 if the gid is known as that of another transaction; its record is as it was.
         """
-        known = self._barrier.read(self._chassis.database, subject.gid)
+        known = await self._barrier.read(self._chassis.database, subject.gid)
         state, effects = handle(state_of(subject.gid, known), PrepareRequested())
         if isinstance(effects[0], Reserve):
             return await self._reserve(subject, state)
@@ -104,7 +104,7 @@ class ParticipantDriver(Generic[Outside]):
 
         Raises Unresolved if the outside half is not certain, ProtocolError if the decision is impossible here.
         """
-        known = self._barrier.read(self._chassis.database, subject.gid)
+        known = await self._barrier.read(self._chassis.database, subject.gid)
         subject = subject_of(known) if known is not None else subject
         event = DecisionReceived(decision)
         state, effects = handle(state_of(subject.gid, known), event)
@@ -121,10 +121,10 @@ class ParticipantDriver(Generic[Outside]):
         except Unresolved as error:
             return await self._refuse_uncertain(subject, error.reason)
         async with self._chassis.database.transaction() as tx:
-            row = self._barrier.find(tx, subject.gid)
+            row = await self._barrier.find(tx, subject.gid)
             found = state_of(subject.gid, row)
             if found.phase is ParticipantPhase.INITIAL:
-                granted = self._business.reserve(tx, subject.gid, subject.kind, subject.payload, outside)
+                granted = await self._business.reserve(tx, subject.gid, subject.kind, subject.payload, outside)
                 found, event = reserving, Reserved(granted.vote, granted.reason)
             else:
                 # Somebody overtook us; what we found outside is theirs to keep or ours to release: the table knows.
@@ -135,7 +135,7 @@ class ParticipantDriver(Generic[Outside]):
         return await self._finish_late(subject, row, state, effects)
 
     async def _refuse_uncertain(self, subject: Subject, reason: str) -> Replying:
-        row = self._barrier.read(self._chassis.database, subject.gid)
+        row = await self._barrier.read(self._chassis.database, subject.gid)
         found = state_of(subject.gid, row)
         if found.phase is ParticipantPhase.INITIAL:
             found = replace(found, phase=ParticipantPhase.RESERVING)
@@ -150,13 +150,13 @@ class ParticipantDriver(Generic[Outside]):
         await self.passed(planned, work, BEFORE)
         outside = await self._reach_out(action, subject)
         async with self._chassis.database.transaction() as tx:
-            row = self._barrier.find(tx, subject.gid)
+            row = await self._barrier.find(tx, subject.gid)
             if row is not None:
                 subject = subject_of(row)
             state, effects = handle(state_of(subject.gid, row), event)
             if isinstance(effects[0], Confirm | Release):  # otherwise somebody else applied it: only the reply is left
                 local = self._business.confirm if action is Action.CONFIRM else self._business.release
-                local(tx, subject.gid, subject.kind, subject.payload, outside)
+                await local(tx, subject.gid, subject.kind, subject.payload, outside)
                 await self.passed(state, effects[0], AFTER)
                 await self._persist(tx, subject, row, state, effects)
                 effects = effects[1:]
@@ -177,7 +177,7 @@ class ParticipantDriver(Generic[Outside]):
                 record = effect.record
                 if not isinstance(record, BarrierRecord):
                     raise TypeError(f"a participant persists barrier records, not {record!r}")
-                self._barrier.write(tx, record, subject.kind, subject.payload, row, self._chassis.clock.now_ms())
+                await self._barrier.write(tx, record, subject.kind, subject.payload, row, self._chassis.clock.now_ms())
 
     async def _finish_late(
         self, subject: Subject, row: Row[Any] | None, state: ParticipantState, effects: Effects
@@ -190,7 +190,7 @@ class ParticipantDriver(Generic[Outside]):
             except Unresolved as error:
                 raise Problem(503, error.reason, "The late reservation is not released yet") from error
             async with self._chassis.database.transaction() as tx:
-                self._business.release(tx, subject.gid, subject.kind, subject.payload, outside)
+                await self._business.release(tx, subject.gid, subject.kind, subject.payload, outside)
             await self.passed(state, effects[0], AFTER)
             effects = effects[1:]
         replying = await self._finish(state, effects)

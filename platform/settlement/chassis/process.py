@@ -129,7 +129,7 @@ class RunningReplica:
         )
         if not is_registry:
             await cache.refresh()
-        await self._replica.start()
+        await self._started(self._replica)
         await self._serve()
         announcement = Announcement(self.address, process.version, process.weight, {"process": _process_name()})
         self._registration = Registration(client, announcement, settings, self._log)
@@ -141,7 +141,16 @@ class RunningReplica:
         try:
             return Replica(plan)
         except DatabaseError as error:
-            raise StartFailed(f"cannot use the database {plan.data / plan.service}.sqlite: {error.orig}") from error
+            raise self._unusable_database(error) from error
+
+    async def _started(self, replica: Replica) -> None:
+        try:
+            await replica.start()
+        except DatabaseError as error:
+            raise self._unusable_database(error) from error
+
+    def _unusable_database(self, error: DatabaseError) -> StartFailed:
+        return StartFailed(f"cannot use the database {self._process.data / self.given.service}.sqlite: {error.orig}")
 
     def _keep_up(self, client: RegistryClient, cache: RegistryCache, settings: LiveSettings) -> None:
         assert self._replica is not None  # noqa: S101 - called after the start

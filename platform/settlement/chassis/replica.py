@@ -65,18 +65,19 @@ class Replica:
     def __init__(self, plan: ReplicaPlan) -> None:
         self.chassis = _chassis(plan)
         package = f"settlement.services.{plan.service}"
-        self._create_schema(importlib.import_module(f"{package}.model"))
+        self._model = importlib.import_module(f"{package}.model")
         self._service_app: ServiceApp = importlib.import_module(f"{package}.api").create(self.chassis)
         consumers = self._service_app.consumers
         self._inbox = Inbox(self.chassis.database, consumers, self.chassis.clock, self.chassis.log)
         self.app: ASGIApp = asgi_app(self.chassis, self._service_app, self._inbox)
 
-    def _create_schema(self, model: ModuleType) -> None:
-        self.chassis.database.create_schema([model.metadata, outbox.metadata], model.VIEWS)
+    async def _create_schema(self, model: ModuleType) -> None:
+        await self.chassis.database.create_schema([model.metadata, outbox.metadata], model.VIEWS)
 
     async def start(self) -> None:
-        """Run the service's own start and the chassis' workers."""
+        """Create what is missing in the database, run the service's own start and the chassis' workers."""
         chassis = self.chassis
+        await self._create_schema(self._model)
         if self._service_app.start is not None:
             await self._service_app.start()
         chassis.every(lambda: chassis.settings.integer("outbox.poll_interval_ms"), chassis.outbox.relay, "outbox")
@@ -87,7 +88,7 @@ class Replica:
         self.chassis.stopping.set()
         await self.chassis.workers.stop()
         await self.chassis.client.close()
-        self.chassis.database.close()
+        await self.chassis.database.close()
 
 
 def _chassis(plan: ReplicaPlan) -> Chassis:

@@ -46,12 +46,12 @@ class Probe:
             self.headers = dict(request.headers)
             await chassis.crash_points.passed("coordinator.decided.persist.after")
             async with chassis.database.transaction() as tx:
-                tx.execute(sa.insert(notes), {"text": body.text})
+                await tx.execute(sa.insert(notes), {"text": body.text})
             return JSONResponse({"executed": self.executed}, 201)
 
         @router.get("/notes/{number}")
         async def read(number: int) -> Response:
-            rows = chassis.database.read(sa.select(notes).where(notes.c.id == number))
+            rows = await chassis.database.read(sa.select(notes).where(notes.c.id == number))
             return JSONResponse({"found": len(rows)})
 
         @router.get("/mine")
@@ -79,7 +79,7 @@ class Probe:
 
     async def consume(self, tx: Transaction, event: Event) -> None:
         """Note the event's subject; fail for poisoned ones."""
-        tx.execute(sa.insert(notes), {"text": event.subject})
+        await tx.execute(sa.insert(notes), {"text": event.subject})
         if event.subject in self.poison:
             raise RuntimeError("poisoned")
 

@@ -48,8 +48,8 @@ async def test_another_replica_finishes_what_a_dead_one_had_decided(cluster: Any
     await drop(paying)
     cluster.clock.advance_ms(2_100)
     await shop.settle()
-    shop.audit()
-    (row,) = shop.decisions()
+    await shop.audit()
+    (row,) = await shop.decisions()
     assert (row["decision"], row["epoch"]) == ("commit", 2)
     assert row["owner"].startswith("gateway-1/")
     replay = await shop.pay({**row, "total_minor": row["amount_minor"]}, key="key-1", gateway="gateway-1")
@@ -65,13 +65,13 @@ async def test_nobody_takes_over_before_the_lease_has_lapsed(cluster: Any) -> No
     await until(cluster, lambda: crashed(dying))
     await cluster.kill("gateway-0")
     await drop(paying)
-    told = await shop.pay({**shop.decisions()[0], "total_minor": shop.decisions()[0]["amount_minor"]}, key="key-1",
-                          gateway="gateway-1")  # fmt: skip
+    (begun,) = await shop.decisions()
+    told = await shop.pay({**begun, "total_minor": begun["amount_minor"]}, key="key-1", gateway="gateway-1")
     assert told.json()["code"] == "idempotency_key_in_use"
     cluster.clock.advance_ms(2_100)
     await shop.settle()
-    shop.audit()
-    assert shop.decisions()[0]["decision"] == "abort"
+    await shop.audit()
+    assert (await shop.decisions())[0]["decision"] == "abort"
 
 
 async def test_a_restarted_replica_does_not_wait_for_its_own_lease(cluster: Any) -> None:
@@ -84,8 +84,8 @@ async def test_a_restarted_replica_does_not_wait_for_its_own_lease(cluster: Any)
     await drop(paying)
     await shop.start("gateway", "gateway-0")
     await shop.settle()
-    shop.audit()
-    assert shop.decisions()[0]["decision"] == "commit"
+    await shop.audit()
+    assert (await shop.decisions())[0]["decision"] == "commit"
 
 
 class Pause:
@@ -111,13 +111,17 @@ async def test_a_paused_coordinator_neither_decides_nor_answers_wrongly(
     paying = await pay_in_background(shop, gateway="gateway-1")
     await pause.reached.wait()
     cluster.clock.advance_ms(2_100)
-    await until(cluster, lambda: shop.decisions()[0]["decision"] == "abort")
+
+    async def reached() -> object:
+        return (await shop.decisions())[0]["decision"] == "abort"
+
+    await until(cluster, reached)
     pause.go_on.set()
     answer = await paying
     assert (answer.status_code, answer.json()["status"]) == (503, "failed")
     await shop.settle()
-    shop.audit()
-    (row,) = shop.decisions()
+    await shop.audit()
+    (row,) = await shop.decisions()
     assert (row["decision"], row["epoch"]) == ("abort", 2)
 
 
@@ -142,11 +146,11 @@ async def test_an_overtaken_coordinator_closes_nothing(cluster: Any, monkeypatch
     await pause.reached.wait()
     cluster.clock.advance_ms(2_100)
     await shop.settle()
-    closed_at_ms = shop.decisions()[0]["closed_at_ms"]
+    closed_at_ms = (await shop.decisions())[0]["closed_at_ms"]
     pause.go_on.set()
     await asyncio.sleep(0)
-    shop.audit()
-    assert shop.decisions()[0]["closed_at_ms"] == closed_at_ms
+    await shop.audit()
+    assert (await shop.decisions())[0]["closed_at_ms"] == closed_at_ms
 
 
 async def test_a_slow_replica_does_not_take_its_own_live_transaction_over(
@@ -168,28 +172,28 @@ async def test_a_slow_replica_does_not_take_its_own_live_transaction_over(
     await recovered.wait()
     pause.go_on.set()
     assert (await paying).json()["status"] == "succeeded"
-    assert shop.decisions()[0]["epoch"] == 1
+    assert (await shop.decisions())[0]["epoch"] == 1
 
 
 async def test_a_write_that_fails_is_not_taken_for_a_decision(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     shop = await Shop(cluster).open()
     update, failed = GatewayJournal.update, []
 
-    def broken(self: GatewayJournal, *arguments: Any) -> bool:
+    async def broken(self: GatewayJournal, *arguments: Any) -> bool:
         if not failed:
             failed.append(1)
             raise OSError("no space left on device")
-        return update(self, *arguments)
+        return await update(self, *arguments)
 
     monkeypatch.setattr(GatewayJournal, "update", broken)
     paying = await pay_in_background(shop)
     await until(cluster, lambda: failed)
-    assert shop.decisions()[0]["decision"] is None
+    assert (await shop.decisions())[0]["decision"] is None
     cluster.clock.advance_ms(2_100)
     answer = await paying
     assert answer.json()["status"] == "failed"
     await shop.settle()
-    shop.audit()
+    await shop.audit()
 
 
 # ---- lost messages --------------------------------------------------------------------------------------------------
@@ -205,7 +209,7 @@ async def test_lost_acknowledgements_are_asked_for_again(cluster: Any, service: 
     paying = await pay_in_background(shop, method)
     assert (await paying).json()["status"] == "succeeded"
     await shop.settle()
-    shop.audit()
+    await shop.audit()
 
 
 async def test_a_lost_vote_aborts_and_nothing_stays_held(cluster: Any) -> None:
@@ -215,8 +219,8 @@ async def test_a_lost_vote_aborts_and_nothing_stays_held(cluster: Any) -> None:
     answer = await paying
     assert (answer.status_code, answer.json()["status"]) == (503, "failed")
     await shop.settle()
-    shop.audit()
-    assert [charge["state"] for charge in shop.charges().values()] == ["voided"]
+    await shop.audit()
+    assert [charge["state"] for charge in (await shop.charges()).values()] == ["voided"]
 
 
 async def test_a_silent_participant_is_given_up_after_the_prepare_timeout(cluster: Any) -> None:
@@ -225,7 +229,7 @@ async def test_a_silent_participant_is_given_up_after_the_prepare_timeout(cluste
     answer = await paying
     assert (answer.status_code, answer.json()["code"]) == (503, "prepare_timeout")
     await shop.settle()
-    shop.audit()
+    await shop.audit()
 
 
 async def test_a_lost_wallet_answer_commits_after_all(cluster: Any) -> None:
@@ -234,7 +238,7 @@ async def test_a_lost_wallet_answer_commits_after_all(cluster: Any) -> None:
     paying = await pay_in_background(shop, "wallet")
     assert (await paying).json()["status"] == "succeeded"
     await shop.settle()
-    shop.audit()
+    await shop.audit()
 
 
 # ---- a crash at every point -----------------------------------------------------------------------------------------
@@ -248,7 +252,7 @@ async def a_payment(shop: Shop) -> None:
 async def a_payment_then_an_inquiry(shop: Shop) -> None:
     await a_payment(shop)
     await until(shop.cluster, shop.settled)
-    await inquire(shop, shop.decisions()[0]["gid"])
+    await inquire(shop, (await shop.decisions())[0]["gid"])
 
 
 async def an_inquiry_about_nothing(shop: Shop) -> None:
@@ -259,15 +263,19 @@ async def an_inquiry_while_preparing(shop: Shop) -> None:
     shop.cluster.network.lose_reply("payment", PREPARE, times=10)
     paying = await pay_in_background(shop)
     await until(shop.cluster, shop.decisions)
-    await inquire(shop, shop.decisions()[0]["gid"])
+    await inquire(shop, (await shop.decisions())[0]["gid"])
     await paying
 
 
 async def a_payment_that_cannot_be_told(shop: Shop) -> None:
     shop.cluster.network.refuse("payment", DECISION, times=1_000)
     await a_payment(shop)
-    await until(shop.cluster, lambda: shop.decisions()[0]["state"] == "exhausted")
-    await inquire(shop, shop.decisions()[0]["gid"])
+
+    async def reached() -> object:
+        return (await shop.decisions())[0]["state"] == "exhausted"
+
+    await until(shop.cluster, reached)
+    await inquire(shop, (await shop.decisions())[0]["gid"])
 
 
 async def a_payment_that_is_taken_over(shop: Shop) -> None:
@@ -275,7 +283,7 @@ async def a_payment_that_is_taken_over(shop: Shop) -> None:
     await a_payment(shop)
     database = shop.cluster.replica("gateway-0").chassis.database
     async with database.transaction() as tx:
-        tx.execute(text("UPDATE transactions SET epoch = epoch + 1, owner = 'gateway-9/x', lease_until_ms = 0"))
+        await tx.execute(text("UPDATE transactions SET epoch = epoch + 1, owner = 'gateway-9/x', lease_until_ms = 0"))
 
 
 async def inquire(shop: Shop, gid: str) -> None:
@@ -305,13 +313,13 @@ async def test_a_crash_anywhere_is_survived(cluster: Any, point: str) -> None:
     await drop(telling)
     shop.settings.clear()
     await shop.start("gateway")
-    for row in shop.decisions():
+    for row in await shop.decisions():
         if row["state"] == "exhausted":
             path = f"/operator/transactions/{row['gid']}/resume"
             assert (await cluster.http("gateway").post(path, headers=cluster.as_operator())).status_code == 200
     await shop.settle()
-    shop.audit()
+    await shop.audit()
     order = await shop.order()
     assert (await shop.pay(order)).status_code == 201, "the platform works again"
     await shop.settle()
-    shop.audit()
+    await shop.audit()

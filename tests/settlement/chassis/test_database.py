@@ -25,57 +25,57 @@ NAMES = sa.select(things.c.name).order_by(things.c.id)
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
     opened = Database(tmp_path / "things.sqlite")
-    opened.create_schema([metadata], {"audit_things": "SELECT name FROM things"})
+    await opened.create_schema([metadata], {"audit_things": "SELECT name FROM things"})
     yield opened
-    opened.close()
+    await opened.close()
 
 
-def _names(database: Database) -> list[str]:
-    return [row.name for row in database.read(NAMES)]
+async def _names(database: Database) -> list[str]:
+    return [row.name for row in await database.read(NAMES)]
 
 
 async def test_a_transaction_is_seen_when_it_is_committed_and_not_before(database: Database) -> None:
     async with database.transaction() as tx:
-        tx.execute(INSERT, {"name": "a"})
-        assert _names(database) == []
-    assert _names(database) == ["a"]
+        await tx.execute(INSERT, {"name": "a"})
+        assert await _names(database) == []
+    assert await _names(database) == ["a"]
 
 
 @pytest.mark.parametrize("error", [ValueError, asyncio.CancelledError, KeyboardInterrupt])
 async def test_an_error_of_any_kind_rolls_everything_back(database: Database, error: type[BaseException]) -> None:
     with pytest.raises(error):
         async with database.transaction() as tx:
-            tx.execute(INSERT, {"name": "a"})
+            await tx.execute(INSERT, {"name": "a"})
             raise error
     async with database.transaction() as tx:
-        tx.execute(INSERT, {"name": "b"})
-    assert _names(database) == ["b"]
+        await tx.execute(INSERT, {"name": "b"})
+    assert await _names(database) == ["b"]
 
 
 async def test_a_statement_that_fails_rolls_back_what_came_before(database: Database) -> None:
     with pytest.raises(sa.exc.IntegrityError):
         async with database.transaction() as tx:
-            tx.execute(INSERT, {"id": 1, "name": "a"})
-            tx.execute(INSERT, {"id": 1, "name": "again"})
+            await tx.execute(INSERT, {"id": 1, "name": "a"})
+            await tx.execute(INSERT, {"id": 1, "name": "again"})
     with pytest.raises(OverflowError):
         async with database.transaction() as tx:
-            tx.execute(INSERT, {"name": "b"})
-            tx.execute(INSERT, {"id": 2**70, "name": "c"})
-    assert _names(database) == []
+            await tx.execute(INSERT, {"name": "b"})
+            await tx.execute(INSERT, {"id": 2**70, "name": "c"})
+    assert await _names(database) == []
 
 
 async def test_concurrent_read_modify_writes_lose_nothing(database: Database) -> None:
     async with database.transaction() as tx:
-        tx.execute(INSERT, {"id": 1, "name": "0"})
+        await tx.execute(INSERT, {"id": 1, "name": "0"})
 
     async def count_up() -> None:
         async with database.transaction() as tx:
-            value = int(tx.execute(NAMES).scalar_one())
+            value = int((await tx.execute(NAMES)).scalar_one())
             await asyncio.sleep(0)
-            tx.execute(sa.update(things).values(name=str(value + 1)))
+            await tx.execute(sa.update(things).values(name=str(value + 1)))
 
     await asyncio.gather(*(count_up() for _ in range(20)))
-    assert _names(database) == ["20"]
+    assert await _names(database) == ["20"]
 
 
 async def test_another_process_that_holds_the_lock_is_waited_for(database: Database) -> None:
@@ -85,7 +85,7 @@ async def test_another_process_that_holds_the_lock_is_waited_for(database: Datab
 
     async def write() -> None:
         async with database.transaction() as tx:
-            tx.execute(INSERT, {"name": "ours"})
+            await tx.execute(INSERT, {"name": "ours"})
 
     writing = asyncio.create_task(write())
     for _ in range(5):
@@ -93,7 +93,7 @@ async def test_another_process_that_holds_the_lock_is_waited_for(database: Datab
     assert not writing.done()
     other.execute("COMMIT")
     await asyncio.wait_for(writing, 5)
-    assert _names(database) == ["theirs", "ours"]
+    assert await _names(database) == ["theirs", "ours"]
     other.close()
 
 
@@ -105,16 +105,16 @@ async def test_a_lock_held_for_too_long_is_an_error_and_leaves_nothing(
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(DatabaseBusy):
         async with database.transaction() as tx:
-            tx.execute(INSERT, {"name": "ours"})
+            await tx.execute(INSERT, {"name": "ours"})
     other.close()
     async with database.transaction() as tx:
-        tx.execute(INSERT, {"name": "later"})
-    assert _names(database) == ["later"]
+        await tx.execute(INSERT, {"name": "later"})
+    assert await _names(database) == ["later"]
 
 
 async def test_a_commit_is_in_the_file_that_another_process_reads(database: Database) -> None:
     async with database.transaction() as tx:
-        tx.execute(INSERT, {"name": "a"})
+        await tx.execute(INSERT, {"name": "a"})
     with sqlite3.connect(database.path) as other:
         assert other.execute("SELECT name FROM audit_things").fetchall() == [("a",)]
         assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
@@ -122,10 +122,10 @@ async def test_a_commit_is_in_the_file_that_another_process_reads(database: Data
 
 async def test_closing_folds_the_log_into_the_file(tmp_path: Path) -> None:
     opened = Database(tmp_path / "x.sqlite")
-    opened.create_schema([metadata], {})
+    await opened.create_schema([metadata], {})
     async with opened.transaction() as tx:
-        tx.execute(INSERT, {"name": "a"})
-    opened.close()
+        await tx.execute(INSERT, {"name": "a"})
+    await opened.close()
     assert os.listdir(tmp_path) == ["x.sqlite"]
 
 
@@ -137,9 +137,9 @@ async def test_durability_is_as_set(
     calls: list[int] = []
     monkeypatch.setattr(os, "fdatasync", calls.append)
     async with opened.transaction() as tx:
-        assert tx.execute(sa.text("PRAGMA synchronous")).scalar() == number
+        assert (await tx.execute(sa.text("PRAGMA synchronous"))).scalar() == number
     assert len(calls) == syncs
-    opened.close()
+    await opened.close()
 
 
 async def test_a_transaction_ends_only_after_a_sync_that_began_after_its_commit(
@@ -158,13 +158,13 @@ async def test_a_transaction_ends_only_after_a_sync_that_began_after_its_commit(
 
     async def insert() -> None:
         async with database.transaction() as tx:
-            tx.execute(INSERT, {"name": "a"})
+            await tx.execute(INSERT, {"name": "a"})
 
     first = asyncio.create_task(insert())
     while not begun.is_set():
         await asyncio.sleep(0)
     others = [asyncio.create_task(insert()) for _ in range(5)]
-    while len(_names(database)) < 6:
+    while len(await _names(database)) < 6:
         await asyncio.sleep(0)
     assert not first.done()
     release.set()
@@ -180,7 +180,7 @@ async def test_a_disk_that_refuses_is_an_error(database: Database, monkeypatch: 
     monkeypatch.setattr(os, "fdatasync", refuse)
     with pytest.raises(OSError, match="No space left"):
         async with database.transaction() as tx:
-            tx.execute(INSERT, {"name": "a"})
+            await tx.execute(INSERT, {"name": "a"})
 
 
 async def test_the_log_is_folded_into_the_file_in_the_background(
@@ -189,13 +189,13 @@ async def test_the_log_is_folded_into_the_file_in_the_background(
     monkeypatch.setattr(durability, "CHECKPOINT_AFTER_PAGES", 20)
     for _ in range(300):
         async with database.transaction() as tx:
-            tx.execute(INSERT, {"name": "x" * 2_000})
+            await tx.execute(INSERT, {"name": "x" * 2_000})
     assert os.path.getsize(f"{database.path}-wal") < 300 * 4_096
-    assert len(_names(database)) == 300
+    assert len(await _names(database)) == 300
 
 
 async def test_a_view_whose_text_changed_is_replaced(database: Database) -> None:
     async with database.transaction() as tx:
-        tx.execute(INSERT, {"name": "a"})
-    database.create_schema([metadata], {"audit_things": "SELECT upper(name) AS name FROM things"})
-    assert database.read(sa.text("SELECT name FROM audit_things"))[0].name == "A"
+        await tx.execute(INSERT, {"name": "a"})
+    await database.create_schema([metadata], {"audit_things": "SELECT upper(name) AS name FROM things"})
+    assert (await database.read(sa.text("SELECT name FROM audit_things")))[0].name == "A"

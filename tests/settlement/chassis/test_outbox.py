@@ -11,26 +11,40 @@ NOTES = sa.text("SELECT text FROM notes ORDER BY id")
 WAITING = sa.text("SELECT subject FROM outbox_events ORDER BY id")
 
 
-def _notes(cluster: Any, replica: str = "probe-0") -> list[str]:
-    return [row.text for row in cluster.replica(replica).chassis.database.read(NOTES)]
+async def _notes(cluster: Any, replica: str = "probe-0") -> list[str]:
+    return [row.text for row in await cluster.replica(replica).chassis.database.read(NOTES)]
 
 
-def _waiting(cluster: Any) -> list[str]:
-    return [row.subject for row in cluster.replica("probe-0").chassis.database.read(WAITING)]
+async def _noted(cluster: Any, subjects: list[str]) -> None:
+    async def so() -> bool:
+        return await _notes(cluster) == subjects
+
+    await cluster.eventually(so)
+
+
+async def _left(cluster: Any, subjects: list[str]) -> None:
+    async def so() -> bool:
+        return await _waiting(cluster) == subjects
+
+    await cluster.eventually(so)
+
+
+async def _waiting(cluster: Any) -> list[str]:
+    return [row.subject for row in await cluster.replica("probe-0").chassis.database.read(WAITING)]
 
 
 async def _happen(cluster: Any, *subjects: str, replica: str = "probe-0") -> None:
     chassis = cluster.replica(replica).chassis
     async with chassis.database.transaction() as tx:
         for subject in subjects:
-            chassis.outbox.add(tx, type="probe.happened", subject=subject, data={"n": 1})
+            await chassis.outbox.add(tx, type="probe.happened", subject=subject, data={"n": 1})
 
 
 async def test_an_event_is_delivered_after_its_transaction(cluster: Any, probe: Any) -> None:
     await cluster.start("probe")
     await _happen(cluster, "a", "b")
-    await cluster.eventually(lambda: _notes(cluster) == ["a", "b"])
-    await cluster.eventually(lambda: _waiting(cluster) == [])
+    await _noted(cluster, ["a", "b"])
+    await _left(cluster, [])
 
 
 async def test_an_event_of_a_transaction_that_rolled_back_never_happened(cluster: Any, probe: Any) -> None:
@@ -38,41 +52,41 @@ async def test_an_event_of_a_transaction_that_rolled_back_never_happened(cluster
     chassis = cluster.replica("probe-0").chassis
     with pytest.raises(RuntimeError):
         async with chassis.database.transaction() as tx:
-            chassis.outbox.add(tx, type="probe.happened", subject="never", data={})
+            await chassis.outbox.add(tx, type="probe.happened", subject="never", data={})
             raise RuntimeError
     await _happen(cluster, "after")
-    await cluster.eventually(lambda: _notes(cluster) == ["after"])
+    await _noted(cluster, ["after"])
 
 
 async def test_an_event_nobody_subscribed_to_is_not_kept(cluster: Any, probe: Any) -> None:
     await cluster.start("probe")
     chassis = cluster.replica("probe-0").chassis
     async with chassis.database.transaction() as tx:
-        chassis.outbox.add(tx, type="nobody.cares", subject="x", data={})
-    assert _waiting(cluster) == []
+        await chassis.outbox.add(tx, type="nobody.cares", subject="x", data={})
+    assert await _waiting(cluster) == []
 
 
 async def test_a_delivery_whose_answer_is_lost_is_repeated_and_consumed_once(cluster: Any, probe: Any) -> None:
     await cluster.start("probe", settings={"http.retry_budget_share": 0.0})
     cluster.network.lose_reply("probe", "/events")
     await _happen(cluster, "a")
-    await cluster.eventually(lambda: _notes(cluster) == ["a"])
-    assert _waiting(cluster) == ["a"]
+    await _noted(cluster, ["a"])
+    assert await _waiting(cluster) == ["a"]
     cluster.clock.advance_ms(1_000)
-    await cluster.eventually(lambda: _waiting(cluster) == [])
+    await _left(cluster, [])
     deliveries = [path for _, _, path in cluster.network.carried if path == "/events"]
-    assert (len(deliveries), _notes(cluster)) == (2, ["a"])
+    assert (len(deliveries), await _notes(cluster)) == (2, ["a"])
 
 
 async def test_a_poisoned_event_changes_nothing_and_holds_up_no_other(cluster: Any, probe: Any) -> None:
     probe.poison.add("bad")
     await cluster.start("probe")
     await _happen(cluster, "bad", "good")
-    await cluster.eventually(lambda: _notes(cluster) == ["good"])
-    await cluster.eventually(lambda: _waiting(cluster) == ["bad"])
+    await _noted(cluster, ["good"])
+    await _left(cluster, ["bad"])
     probe.poison.clear()
     cluster.clock.advance_ms(1_000)
-    await cluster.eventually(lambda: _notes(cluster) == ["good", "bad"])
+    await _noted(cluster, ["good", "bad"])
 
 
 async def test_what_a_dead_replica_left_is_delivered_by_another(cluster: Any, probe: Any) -> None:
@@ -81,9 +95,9 @@ async def test_what_a_dead_replica_left_is_delivered_by_another(cluster: Any, pr
     await _happen(cluster, "orphan", replica="probe-1")
     await cluster.kill("probe-1")
     await _happen(cluster, "own")
-    await cluster.eventually(lambda: _notes(cluster) == ["own"])
+    await _noted(cluster, ["own"])
     cluster.clock.advance_ms(6_000)
-    await cluster.eventually(lambda: _notes(cluster) == ["own", "orphan"])
+    await _noted(cluster, ["own", "orphan"])
 
 
 async def test_marks_of_consumed_events_are_dropped_when_nobody_can_deliver_them_again(
@@ -91,7 +105,7 @@ async def test_marks_of_consumed_events_are_dropped_when_nobody_can_deliver_them
 ) -> None:
     replica = await cluster.start("probe")
     await _happen(cluster, "a")
-    await cluster.eventually(lambda: _notes(cluster) == ["a"])
+    await _noted(cluster, ["a"])
     cluster.clock.advance_ms(8 * 86_400_000)
     await replica._inbox.forget_old()
-    assert replica.chassis.database.read(sa.text("SELECT 1 FROM consumed_events")) == []
+    assert await replica.chassis.database.read(sa.text("SELECT 1 FROM consumed_events")) == []

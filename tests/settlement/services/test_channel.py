@@ -37,20 +37,20 @@ async def taken(cluster: Any, path: str, number: str = "t1") -> None:
         assert (await post(cluster, f"{CARD}/{number}/capture")).status == 200
 
 
-def audit(cluster: Any, number: str = "t1") -> tuple[Any, ...]:
+async def audit(cluster: Any, number: str = "t1") -> tuple[Any, ...]:
     """(state, authorized, captured, refunded) as an auditor finds them."""
     query = "SELECT state, authorized_minor, captured_minor, refunded_minor FROM audit_charges WHERE out_trade_no = :n"
-    rows = cluster.replica("channel-0").chassis.database.read(text(query), {"n": number})
+    rows = await cluster.replica("channel-0").chassis.database.read(text(query), {"n": number})
     return tuple(rows[0]) if rows else ()
 
 
 async def test_a_card_is_authorized_then_captured(cluster: Any) -> None:
     await cluster.start("channel")
     assert (await charge(cluster, CARD)).json["state"] == "authorized"
-    assert audit(cluster) == ("authorized", 500, 0, 0)
+    assert await audit(cluster) == ("authorized", 500, 0, 0)
     for _ in range(2):
         assert (await post(cluster, f"{CARD}/t1/capture")).json["captured_minor"] == 500
-    assert audit(cluster) == ("captured", 500, 500, 0)
+    assert await audit(cluster) == ("captured", 500, 500, 0)
 
 
 async def test_a_wallet_takes_the_money_at_once(cluster: Any) -> None:
@@ -73,10 +73,10 @@ async def test_a_repeated_charge_is_one_charge(cluster: Any, path: str) -> None:
 async def test_the_same_number_with_another_amount_is_refused(cluster: Any, path: str, change: dict[str, Any]) -> None:
     await cluster.start("channel")
     await taken(cluster, path)
-    before = audit(cluster)
+    before = await audit(cluster)
     refused = await charge(cluster, path, **change)
     assert (refused.status, refused.json["code"]) == (409, "amount_conflict")
-    assert audit(cluster) == before
+    assert await audit(cluster) == before
 
 
 async def test_a_voided_card_can_neither_be_captured_nor_authorized_again(cluster: Any) -> None:
@@ -86,7 +86,7 @@ async def test_a_voided_card_can_neither_be_captured_nor_authorized_again(cluste
         assert (await post(cluster, f"{CARD}/t1/void")).json["state"] == "voided"
     for late in (await post(cluster, f"{CARD}/t1/capture"), await charge(cluster, CARD)):
         assert (late.status, late.json["code"]) == (409, "cancelled")
-    assert audit(cluster) == ("voided", 500, 0, 0)
+    assert await audit(cluster) == ("voided", 500, 0, 0)
 
 
 @pytest.mark.parametrize(("path", "undo"), [(CARD, "void"), (WALLET, "cancel")])
@@ -96,7 +96,7 @@ async def test_a_charge_that_comes_after_its_cancellation_is_refused(cluster: An
         assert (await post(cluster, f"{path}/t1/{undo}")).json["state"] == "cancelled"
     late = await charge(cluster, path)
     assert (late.status, late.json["code"]) == (409, "cancelled")
-    assert audit(cluster) == ("cancelled", 0, 0, 0)
+    assert await audit(cluster) == ("cancelled", 0, 0, 0)
     assert await entries(cluster) == []
 
 
@@ -106,7 +106,7 @@ async def test_money_that_was_taken_is_refunded_not_voided(cluster: Any, path: s
     await taken(cluster, path)
     refused = await post(cluster, f"{path}/t1/{undo}")
     assert (refused.status, refused.json["code"]) == (409, "already_captured")
-    assert audit(cluster) == ("captured", 500, 500, 0)
+    assert await audit(cluster) == ("captured", 500, 500, 0)
 
 
 @BOTH
@@ -118,7 +118,7 @@ async def test_refunds_never_exceed_what_was_captured(cluster: Any, path: str) -
     too_much = await refund(cluster, path, "r2", 201)
     assert (too_much.status, too_much.json["code"]) == (409, "refund_exceeds_captured")
     assert (await refund(cluster, path, "r2", 200)).json["charge"]["state"] == "refunded"
-    assert audit(cluster) == ("refunded", 500, 500, 500)
+    assert await audit(cluster) == ("refunded", 500, 500, 500)
     assert sum(entry["amount_minor"] for entry in await entries(cluster)) == 0
 
 
@@ -130,8 +130,8 @@ async def test_a_refund_number_stands_for_one_refund(cluster: Any, path: str) ->
     await refund(cluster, path, "r1", 100)
     for other in (await refund(cluster, path, "r1", 101), await refund(cluster, path, "r1", 100, number="t2")):
         assert (other.status, other.json["code"]) == (409, "refund_conflict")
-    assert audit(cluster) == ("captured", 500, 500, 100)
-    assert audit(cluster, "t2") == ("captured", 500, 500, 0)
+    assert await audit(cluster) == ("captured", 500, 500, 100)
+    assert await audit(cluster, "t2") == ("captured", 500, 500, 0)
 
 
 async def test_nothing_is_refunded_that_was_not_captured(cluster: Any) -> None:
@@ -151,7 +151,7 @@ async def test_a_declined_charge_stays_declined_when_the_bank_has_changed_its_mi
     assert (again.status, again.json["code"]) == (402, "declined")
     assert (await post(cluster, f"{CARD}/t1/capture")).json["code"] == "declined"
     assert (await post(cluster, f"{CARD}/t1/void")).status == 200
-    assert audit(cluster) == ("declined", 0, 0, 0)
+    assert await audit(cluster) == ("declined", 0, 0, 0)
 
 
 def test_declines_are_a_property_of_the_number_and_the_seed() -> None:
@@ -201,8 +201,8 @@ async def test_an_amount_that_is_none_is_refused(cluster: Any, path: str, amount
     assert (await charge(cluster, path, amount_minor=amount_minor)).status in {400, 422}
     await taken(cluster, path, "t2")
     assert (await refund(cluster, path, "r1", amount_minor, number="t2")).status in {400, 422}
-    assert audit(cluster) == ()
-    assert audit(cluster, "t2") == ("captured", 500, 500, 0)
+    assert await audit(cluster) == ()
+    assert await audit(cluster, "t2") == ("captured", 500, 500, 0)
 
 
 @pytest.mark.parametrize("number", ["", "x" * 65, "a b", "\x00", "é", 5])
@@ -229,4 +229,4 @@ async def test_only_the_platform_reaches_the_channel(cluster: Any) -> None:
     for path in (CARD, WALLET):
         assert (await cluster.http("channel").post(path, json=body, headers=cluster.as_user(1))).status_code == 401
     assert (await cluster.http("channel").get("/statements/2026-01-01")).status_code == 401
-    assert audit(cluster) == ()
+    assert await audit(cluster) == ()

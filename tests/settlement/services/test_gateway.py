@@ -41,7 +41,7 @@ async def test_pay_and_refund(shop: Shop, method: str) -> None:
     read = await shop.cluster.http("gateway").get(f"/payments/{body['gid']}", headers=shop.cluster.as_user(ALICE))
     assert read.json() == body
     await shop.settle()
-    shop.audit()
+    await shop.audit()
     refunded = await shop.refund(body["gid"], order["total_minor"])
     assert refunded.status_code == 201
     assert refunded.json()["payment_gid"] == body["gid"]
@@ -49,7 +49,7 @@ async def test_pay_and_refund(shop: Shop, method: str) -> None:
     read = await shop.cluster.http("gateway").get(f"/refunds/{gid}", headers=shop.cluster.as_user(ALICE))
     assert read.json() == refunded.json()
     await shop.settle()
-    shop.audit()
+    await shop.audit()
     assert await shop.balance() == OPENING_MINOR
 
 
@@ -60,7 +60,11 @@ async def test_a_payment_costs_three_commits_at_the_gateway_and_two_at_each_part
     unhurried |= {"payment.orphan_interval_ms": 60_000, "order.orphan_interval_ms": 60_000}
     shop = await Shop(cluster, unhurried).open("cart", "channel", "order", "payment", "gateway")
     order = await shop.order()
-    await cluster.eventually(lambda: not shop.rows("order", "SELECT * FROM outbox_events"))
+
+    async def reached() -> object:
+        return not await shop.rows("order", "SELECT * FROM outbox_events")
+
+    await cluster.eventually(reached)
     counts = {name: count_commits(shop, name, monkeypatch) for name in ("gateway", "order", "payment")}
     assert (await shop.pay(order)).status_code == 201
     await shop.settle()
@@ -95,7 +99,7 @@ async def test_a_refused_payment_says_why_and_moves_nothing(
     assert (answer.status_code, problem["code"], problem["status"]) == (status, code, "failed")
     assert problem["gid"]
     await shop.settle()
-    shop.audit()
+    await shop.audit()
     assert await shop.balance() == OPENING_MINOR
 
 
@@ -105,7 +109,7 @@ async def test_a_declined_card_is_402_and_the_order_can_be_paid_otherwise(cluste
     answer = await shop.pay(order)
     assert (answer.status_code, answer.json()["code"]) == (402, "declined")
     await shop.settle()
-    shop.audit()
+    await shop.audit()
     assert (await shop.pay(order, "balance")).status_code == 201
 
 
@@ -120,7 +124,7 @@ async def test_an_order_is_paid_once_however_many_try(shop: Shop) -> None:
     answers = await asyncio.gather(*(shop.pay(order, method) for method in ("card", "wallet", "balance")))
     assert sorted(answer.status_code for answer in answers) == [201, 409, 409]
     await shop.settle()
-    shop.audit()
+    await shop.audit()
     again = await shop.pay(order)
     assert (again.status_code, again.json()["code"]) == (409, "order_not_payable")
 
@@ -132,7 +136,7 @@ async def test_an_unreachable_participant_is_503_a_definite_failure(shop: Shop) 
     assert (answer.status_code, answer.json()["status"]) == (503, "failed")
     shop.cluster.network._losses.clear()
     await shop.settle()
-    shop.audit()
+    await shop.audit()
 
 
 async def test_the_wallet_is_not_asked_when_the_order_says_no(shop: Shop) -> None:
@@ -150,17 +154,17 @@ async def test_a_refund_happens_once_however_many_try(shop: Shop) -> None:
     answers = await asyncio.gather(*(shop.refund(gid, order["total_minor"]) for _ in range(3)))
     assert sorted(answer.status_code for answer in answers) == [201, 409, 409]
     await shop.settle()
-    shop.audit()
-    assert shop.charges()[gid]["refunded_minor"] == order["total_minor"]
+    await shop.audit()
+    assert (await shop.charges())[gid]["refunded_minor"] == order["total_minor"]
 
 
 async def test_a_refund_right_after_the_answer_waits_until_the_payment_is_settled(shop: Shop) -> None:
     order = await shop.order()
     gid = (await shop.pay(order)).json()["gid"]
-    assert not shop.settled(), "the answer follows the decision, not its completion"
+    assert not await shop.settled(), "the answer follows the decision, not its completion"
     assert (await shop.refund(gid, order["total_minor"])).status_code == 201
     await shop.settle()
-    shop.audit()
+    await shop.audit()
 
 
 async def test_a_refund_of_a_payment_that_does_not_settle_begins_nothing(cluster: Any) -> None:
@@ -193,7 +197,7 @@ async def test_refunds_of_others_of_nothing_and_of_parts_are_refused(shop: Shop)
         (await shop.refund(failed, 1), 409),
     ]
     assert [answer.status_code for answer, _ in refused] == [status for _, status in refused]
-    assert shop.charges()[gid]["refunded_minor"] == 0
+    assert (await shop.charges())[gid]["refunded_minor"] == 0
 
 
 # ---- bad input ------------------------------------------------------------------------------------------------------
@@ -224,7 +228,7 @@ async def test_bad_payments_are_refused_and_nothing_begins(shop: Shop, changes: 
     answer = await shop.pay(await shop.order(), **{"method": "balance", **changes})
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
-    assert shop.decisions() == []
+    assert await shop.decisions() == []
     assert await shop.balance() == OPENING_MINOR
 
 
@@ -264,7 +268,7 @@ async def test_the_same_request_gets_the_same_answer(shop: Shop) -> None:
     assert (first.status_code, first.json()) == (second.status_code, second.json())
     assert "idempotent-replayed" not in first.headers
     assert second.headers["idempotent-replayed"] == "true"
-    assert len(shop.decisions()) == 1
+    assert len(await shop.decisions()) == 1
 
 
 async def test_a_refusal_is_replayed_too(shop: Shop) -> None:
@@ -284,7 +288,7 @@ async def test_other_parameters_are_an_error(shop: Shop, changes: dict[str, obje
     await shop.pay(order, key="k")
     answer = await shop.pay(order, key="k", **changes)
     assert (answer.status_code, answer.json()["code"]) == (422, "idempotency_key_reused")
-    assert len(shop.decisions()) == 1
+    assert len(await shop.decisions()) == 1
 
 
 async def test_a_payments_key_is_no_key_for_its_refund(shop: Shop) -> None:
@@ -306,7 +310,7 @@ async def test_a_refund_is_replayed(shop: Shop) -> None:
 async def test_keys_belong_to_users(shop: Shop) -> None:
     for user_id in (ALICE, BOB):
         assert (await shop.pay(await shop.order(user_id), user_id=user_id, key="k")).status_code == 201
-    assert len(shop.decisions()) == 2
+    assert len(await shop.decisions()) == 2
 
 
 async def test_the_second_of_two_at_once_is_told_to_come_back(shop: Shop) -> None:
@@ -317,7 +321,7 @@ async def test_the_second_of_two_at_once_is_told_to_come_back(shop: Shop) -> Non
     told = next(answer for answer in answers if answer.status_code == 409)
     assert (told.json()["code"], told.headers["retry-after"]) == ("idempotency_key_in_use", "1")
     assert (await shop.pay(order, key="k")).json()["status"] == "succeeded"
-    assert len(shop.decisions()) == 1
+    assert len(await shop.decisions()) == 1
 
 
 async def test_a_key_can_be_looked_up(shop: Shop) -> None:
@@ -335,7 +339,7 @@ async def test_a_key_past_its_time_is_a_new_key(cluster: Any) -> None:
     cluster.clock.advance_ms(61_000)
     answer = await shop.pay(await shop.order(), key="k")
     assert answer.status_code == 201
-    assert len(shop.decisions()) == 2
+    assert len(await shop.decisions()) == 2
 
 
 async def test_a_key_outlives_the_gateway_that_took_it(shop: Shop) -> None:
@@ -377,13 +381,17 @@ async def merchant() -> AsyncIterator[Merchant]:
     await runner.cleanup()
 
 
-def notifications(shop: Shop) -> list[dict[str, Any]]:
-    return shop.rows("gateway", "SELECT * FROM notifications")
+async def notifications(shop: Shop) -> list[dict[str, Any]]:
+    return await shop.rows("gateway", "SELECT * FROM notifications")
 
 
 async def test_the_merchant_is_told_and_can_check_who_says_it(shop: Shop, merchant: Merchant) -> None:
     paid = (await shop.pay(await shop.order(), notify_url=merchant.url)).json()
-    await shop.cluster.eventually(lambda: notifications(shop)[0]["state"] == "delivered")
+
+    async def reached() -> object:
+        return (await notifications(shop))[0]["state"] == "delivered"
+
+    await shop.cluster.eventually(reached)
     headers, body = merchant.heard[0]
     timestamp = int(headers["Paylab-Timestamp"])
     assert headers["Paylab-Signature"] == signature(shop.cluster.secrets.notify, timestamp, body)
@@ -395,16 +403,24 @@ async def test_callbacks_are_repeated_until_success_exactly(cluster: Any, mercha
     shop = await Shop(cluster, {"gateway.notify_schedule_ms": [5, 5, 5, 5]}).open()
     merchant.answers = ["SUCCESS", "success ", "ok"]
     await shop.pay(await shop.order(), notify_url=merchant.url)
-    await cluster.eventually(lambda: notifications(shop)[0]["state"] == "delivered")
+
+    async def reached() -> object:
+        return (await notifications(shop))[0]["state"] == "delivered"
+
+    await cluster.eventually(reached)
     assert len(merchant.heard) == 4
-    assert notifications(shop)[0]["attempts"] == 4
+    assert (await notifications(shop))[0]["attempts"] == 4
 
 
 async def test_callbacks_end_with_the_schedule(cluster: Any, merchant: Merchant) -> None:
     shop = await Shop(cluster, {"gateway.notify_schedule_ms": [5, 5]}).open()
     merchant.answers = ["no"] * 10
     await shop.pay(await shop.order(), notify_url=merchant.url)
-    await cluster.eventually(lambda: notifications(shop)[0]["state"] == "given_up")
+
+    async def reached() -> object:
+        return (await notifications(shop))[0]["state"] == "given_up"
+
+    await cluster.eventually(reached)
     assert len(merchant.heard) == 3
 
 
@@ -451,7 +467,11 @@ async def exhausted(cluster: Any) -> tuple[Shop, str]:
     order = await shop.order()
     cluster.network.refuse("payment", "/participant/decision", times=1_000)
     gid = (await shop.pay(order)).json()["gid"]
-    await cluster.eventually(lambda: shop.decisions()[0]["state"] == "exhausted")
+
+    async def reached() -> object:
+        return (await shop.decisions())[0]["state"] == "exhausted"
+
+    await cluster.eventually(reached)
     return shop, gid
 
 
@@ -464,15 +484,15 @@ async def test_an_exhausted_transaction_is_resumed(cluster: Any) -> None:
     resumed = await client.post(f"/operator/transactions/{gid}/resume", headers=headers)
     assert resumed.status_code == 200
     await shop.settle()
-    shop.audit()
-    assert not shop.decisions()[0]["heuristic"]
+    await shop.audit()
+    assert not (await shop.decisions())[0]["heuristic"]
 
 
 async def test_an_exhausted_transaction_is_forgotten_and_that_is_on_record(cluster: Any) -> None:
     shop, gid = await exhausted(cluster)
     client, headers = cluster.http("gateway"), cluster.as_operator()
     assert (await client.post(f"/operator/transactions/{gid}/forget", headers=headers)).status_code == 200
-    (row,) = shop.decisions()
+    (row,) = await shop.decisions()
     assert (row["state"], row["decision"], bool(row["heuristic"])) == ("closed", "commit", True)
     again = await client.post(f"/operator/transactions/{gid}/forget", headers=headers)
     assert (again.status_code, again.json()["code"]) == (409, "not_exhausted")
@@ -491,7 +511,7 @@ async def test_an_impossible_intervention_leaves_the_transaction_to_its_driver(s
     await shop.settle()
     path = f"/operator/transactions/{gid}/resume"
     assert (await shop.cluster.http("gateway").post(path, headers=shop.cluster.as_operator())).status_code == 409
-    assert shop.decisions()[0]["epoch"] == 1
+    assert (await shop.decisions())[0]["epoch"] == 1
 
 
 # ---- outcomes -------------------------------------------------------------------------------------------------------

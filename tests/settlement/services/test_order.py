@@ -84,20 +84,20 @@ def database(cluster: Any) -> Database:
     return found
 
 
-def stock(cluster: Any, goods_id: int = 1) -> tuple[int, int, int]:
+async def stock(cluster: Any, goods_id: int = 1) -> tuple[int, int, int]:
     """(available, reserved, sold) as an auditor finds them."""
     query = "SELECT available_units, reserved_units, sold_units FROM audit_stock WHERE goods_id = :goods_id"
-    row = database(cluster).read(text(query), {"goods_id": goods_id})[0]
+    row = (await database(cluster).read(text(query), {"goods_id": goods_id}))[0]
     return row.available_units, row.reserved_units, row.sold_units
 
 
-def votes(cluster: Any) -> list[tuple[Any, ...]]:
+async def votes(cluster: Any) -> list[tuple[Any, ...]]:
     query = "SELECT gid, participant, kind, vote, reason, outcome FROM audit_votes ORDER BY gid"
-    return [tuple(row) for row in database(cluster).read(text(query))]
+    return [tuple(row) for row in await database(cluster).read(text(query))]
 
 
-def rows(cluster: Any, query: str) -> list[Any]:
-    return [tuple(row) for row in database(cluster).read(text(query))]
+async def rows(cluster: Any, query: str) -> list[Any]:
+    return [tuple(row) for row in await database(cluster).read(text(query))]
 
 
 # ---- goods ----------------------------------------------------------------------------------------------------------
@@ -117,10 +117,10 @@ async def test_the_catalogue_is_listed_page_by_page(cluster: Any) -> None:
 
 async def test_replicas_that_start_together_fill_the_catalogue_once(cluster: Any) -> None:
     await asyncio.gather(*(cluster.start("order", replica=f"order-{number}", settings=SMALL) for number in range(3)))
-    assert rows(cluster, "SELECT count(*), sum(initial_units) FROM audit_stock") == [(5, 50)]
+    assert await rows(cluster, "SELECT count(*), sum(initial_units) FROM audit_stock") == [(5, 50)]
     await cluster.stop("order-1")
     await cluster.start("order", replica="order-1", settings={**SMALL, "order.goods_count": 7})
-    assert rows(cluster, "SELECT count(*), sum(initial_units) FROM audit_stock") == [(7, 70)]
+    assert await rows(cluster, "SELECT count(*), sum(initial_units) FROM audit_stock") == [(7, 70)]
 
 
 @pytest.mark.parametrize("path", ["/goods?limit=0", "/goods?limit=101", "/goods?after=-1", "/goods?after=x", "/goods/0",
@@ -140,9 +140,9 @@ async def test_an_order_costs_the_sum_of_its_goods_and_keeps_its_price(cluster: 
     assert order["status"] == "pending"
     assert order["total_minor"] == 2 * listed[1]["price_minor"] + listed[3]["price_minor"]
     async with database(cluster).transaction() as tx:
-        tx.execute(text("UPDATE goods SET price_minor = price_minor + 1000"))
+        await tx.execute(text("UPDATE goods SET price_minor = price_minor + 1000"))
     assert await read(cluster, order) == order
-    assert stock(cluster) == (10, 0, 0)
+    assert await stock(cluster) == (10, 0, 0)
 
 
 async def test_an_order_from_the_cart_takes_the_carts_goods_out(cluster: Any) -> None:
@@ -184,7 +184,7 @@ async def test_without_the_cart_nothing_is_ordered(cluster: Any, trouble: str) -
     getattr(cluster.network, trouble)("cart", "/internal", times=10)
     refused = await create(cluster, from_cart=True)
     assert (refused.status_code, refused.json()["code"]) == (503, "cart_unavailable")
-    assert rows(cluster, "SELECT * FROM audit_orders") == []
+    assert await rows(cluster, "SELECT * FROM audit_orders") == []
 
 
 async def test_the_same_key_creates_one_order_and_answers_alike_for_ever(cluster: Any) -> None:
@@ -207,7 +207,7 @@ async def test_the_same_key_twice_at_once_creates_one_order(cluster: Any) -> Non
     replies = await asyncio.gather(*(create(cluster, from_cart=True, key="k1") for _ in range(8)))
     assert {reply.status_code for reply in replies} == {201}
     assert len({reply.json()["order_no"] for reply in replies}) == 1
-    assert rows(cluster, "SELECT count(*) FROM audit_orders") == [(1,)]
+    assert await rows(cluster, "SELECT count(*) FROM audit_orders") == [(1,)]
 
 
 async def test_goods_that_do_not_exist_cannot_be_ordered(cluster: Any) -> None:
@@ -215,7 +215,7 @@ async def test_goods_that_do_not_exist_cannot_be_ordered(cluster: Any) -> None:
     refused = await create(cluster, {1: 1, 77: 1, 78: 1})
     assert (refused.status_code, refused.json()["code"]) == (422, "goods_not_found")
     assert "77, 78" in refused.json()["detail"]
-    assert rows(cluster, "SELECT * FROM audit_orders") == []
+    assert await rows(cluster, "SELECT * FROM audit_orders") == []
 
 
 BAD_ORDERS: list[Any] = [
@@ -240,7 +240,7 @@ async def test_an_order_that_makes_no_sense_is_refused(cluster: Any, body: Any) 
     refused = await cluster.http("order").post("/orders", json=body, headers=cluster.as_user(ALICE))
     assert refused.status_code in {400, 422}
     assert refused.headers["content-type"] == "application/problem+json"
-    assert rows(cluster, "SELECT * FROM audit_orders") == []
+    assert await rows(cluster, "SELECT * FROM audit_orders") == []
 
 
 @pytest.mark.parametrize("key", ["x" * 256, "with space", "ümlaut".encode()])
@@ -289,7 +289,7 @@ async def test_a_pending_order_can_be_cancelled_and_then_not_be_paid(cluster: An
     for _ in range(2):
         assert (await cancel(cluster, order)).json()["status"] == "cancelled"
     assert await prepare(cluster, order, "g1") == ("no", "order_not_payable")
-    assert stock(cluster) == (10, 0, 0)
+    assert await stock(cluster) == (10, 0, 0)
 
 
 async def test_an_order_cannot_be_cancelled_while_it_is_paid_or_after(cluster: Any) -> None:
@@ -324,12 +324,12 @@ async def test_a_payment_reserves_and_then_sells(cluster: Any) -> None:
     order = await created(cluster, {1: 2, 2: 1})
     assert await prepare(cluster, order, "g1") == ("yes", "")
     assert (await read(cluster, order))["status"] == "paying"
-    assert (stock(cluster, 1), stock(cluster, 2)) == ((8, 2, 0), (9, 1, 0))
+    assert (await stock(cluster, 1), await stock(cluster, 2)) == ((8, 2, 0), (9, 1, 0))
     assert (await decide(cluster, order, "g1", "commit")).json == {"ack": True}
     paid = await read(cluster, order)
     assert (paid["status"], paid["paid_gid"], paid["out_trade_no"]) == ("paid", "g1", "trade-g1")
-    assert (stock(cluster, 1), stock(cluster, 2)) == ((8, 0, 2), (9, 0, 1))
-    assert votes(cluster) == [("g1", "order", "payment", "yes", "", "committed")]
+    assert (await stock(cluster, 1), await stock(cluster, 2)) == ((8, 0, 2), (9, 0, 1))
+    assert await votes(cluster) == [("g1", "order", "payment", "yes", "", "committed")]
 
 
 async def test_an_aborted_payment_leaves_the_order_payable(cluster: Any) -> None:
@@ -338,9 +338,9 @@ async def test_an_aborted_payment_leaves_the_order_payable(cluster: Any) -> None
     await prepare(cluster, order, "g1")
     await decide(cluster, order, "g1", "abort")
     assert (await read(cluster, order))["status"] == "pending"
-    assert stock(cluster) == (10, 0, 0)
+    assert await stock(cluster) == (10, 0, 0)
     await pay(cluster, order, "g2")
-    assert stock(cluster) == (8, 0, 2)
+    assert await stock(cluster) == (8, 0, 2)
 
 
 async def test_an_order_that_expired_while_it_was_held_is_cancelled_by_the_abort(cluster: Any) -> None:
@@ -351,7 +351,7 @@ async def test_an_order_that_expired_while_it_was_held_is_cancelled_by_the_abort
     assert (await read(cluster, order))["status"] == "paying"
     await decide(cluster, order, "g1", "abort")
     assert (await read(cluster, order))["status"] == "cancelled"
-    assert stock(cluster) == (10, 0, 0)
+    assert await stock(cluster) == (10, 0, 0)
 
 
 async def test_an_order_that_expired_while_it_was_held_can_still_be_paid(cluster: Any) -> None:
@@ -372,10 +372,10 @@ async def test_one_transaction_at_a_time_holds_an_order(cluster: Any) -> None:
     for number in range(6):
         if f"g{number}" != winner:
             await decide(cluster, order, f"g{number}", "abort")
-    assert stock(cluster) == (8, 2, 0)
+    assert await stock(cluster) == (8, 2, 0)
     assert (await decide(cluster, order, winner, "commit")).status == 200
     assert await prepare(cluster, order, "g9") == ("no", "order_not_payable")
-    assert stock(cluster) == (8, 0, 2)
+    assert await stock(cluster) == (8, 0, 2)
 
 
 async def test_the_last_units_go_to_as_many_orders_as_there_are_units(cluster: Any) -> None:
@@ -384,7 +384,7 @@ async def test_the_last_units_go_to_as_many_orders_as_there_are_units(cluster: A
     made = [await created(cluster, {1: 3, 2: 1}) for _ in range(6)]
     answers = await asyncio.gather(*(prepare(cluster, order, f"g{n}") for n, order in enumerate(made)))
     assert sorted(answers) == [("no", "out_of_stock")] * 3 + [("yes", "")] * 3
-    assert (stock(cluster, 1), stock(cluster, 2)) == ((1, 9, 0), (7, 3, 0))
+    assert (await stock(cluster, 1), await stock(cluster, 2)) == ((1, 9, 0), (7, 3, 0))
 
 
 @pytest.mark.parametrize(
@@ -405,7 +405,7 @@ async def test_a_payment_that_does_not_fit_the_order_is_refused(
     assert await prepare(cluster, order, "g1", **changes) == ("no", reason)
     assert (await decide(cluster, order, "g1", "abort", **changes)).status == 200
     assert await read(cluster, order) == order
-    assert votes(cluster) == [("g1", "order", "payment", "no", reason, "aborted")]
+    assert await votes(cluster) == [("g1", "order", "payment", "no", reason, "aborted")]
 
 
 async def test_repeated_messages_change_nothing(cluster: Any) -> None:
@@ -413,11 +413,11 @@ async def test_repeated_messages_change_nothing(cluster: Any) -> None:
     order = await created(cluster)
     for _ in range(3):
         assert await prepare(cluster, order, "g1") == ("yes", "")
-    assert stock(cluster) == (8, 2, 0)
+    assert await stock(cluster) == (8, 2, 0)
     for _ in range(3):
         assert (await decide(cluster, order, "g1", "commit")).status == 200
     assert await prepare(cluster, order, "g1") == ("yes", "")
-    assert stock(cluster) == (8, 0, 2)
+    assert await stock(cluster) == (8, 0, 2)
     impossible = await decide(cluster, order, "g1", "abort")
     assert (impossible.status, impossible.json["code"]) == (409, "protocol_violation")
     assert (await read(cluster, order))["status"] == "paid"
@@ -428,7 +428,7 @@ async def test_a_prepare_that_comes_after_its_abort_holds_nothing(cluster: Any) 
     order = await created(cluster)
     assert (await decide(cluster, order, "g1", "abort")).status == 200
     assert (await prepare(cluster, order, "g1"))[0] == "no"
-    assert stock(cluster) == (10, 0, 0)
+    assert await stock(cluster) == (10, 0, 0)
     assert await read(cluster, order) == order
 
 
@@ -438,9 +438,9 @@ async def test_a_promise_outlives_the_process_that_made_it(cluster: Any) -> None
     await prepare(cluster, order, "g1")
     await cluster.kill("order-0")
     await start(cluster)
-    assert stock(cluster) == (8, 2, 0)
+    assert await stock(cluster) == (8, 2, 0)
     assert (await decide(cluster, order, "g1", "commit")).status == 200
-    assert stock(cluster) == (8, 0, 2)
+    assert await stock(cluster) == (8, 0, 2)
 
 
 async def test_a_refund_returns_the_goods(cluster: Any) -> None:
@@ -450,13 +450,13 @@ async def test_a_refund_returns_the_goods(cluster: Any) -> None:
     refund = {"kind": "refund", "payment_gid": "g1", "refund_no": "r1"}
     assert await prepare(cluster, order, "g2", **refund) == ("yes", "")
     assert (await read(cluster, order))["status"] == "refunding"
-    assert stock(cluster) == (8, 0, 2)
+    assert await stock(cluster) == (8, 0, 2)
     await decide(cluster, order, "g2", "abort", **refund)
     assert (await read(cluster, order))["status"] == "paid"
     assert await prepare(cluster, order, "g3", **refund) == ("yes", "")
     await decide(cluster, order, "g3", "commit", **refund)
-    assert stock(cluster) == (10, 0, 0)
-    assert rows(cluster, "SELECT status, paid_gid, refund_gid FROM audit_orders") == [("refunded", "g1", "g3")]
+    assert await stock(cluster) == (10, 0, 0)
+    assert await rows(cluster, "SELECT status, paid_gid, refund_gid FROM audit_orders") == [("refunded", "g1", "g3")]
     assert await prepare(cluster, order, "g4", **refund) == ("no", "order_not_refundable")
     assert await prepare(cluster, order, "g5") == ("no", "order_not_payable")
 
@@ -484,4 +484,4 @@ async def test_users_cannot_speak_for_the_coordinator(cluster: Any) -> None:
         body = {**message(order, "g1"), "decision": "commit"}
         reply = await cluster.http("order").post(path, json=body, headers=cluster.as_user(ALICE))
         assert reply.status_code == 401
-    assert votes(cluster) == []
+    assert await votes(cluster) == []

@@ -9,15 +9,17 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
-from sqlalchemy import insert, select, text
+from sqlalchemy import Executable, Row, insert, select, text
 
 from settlement.chassis.database import Database
 from settlement.chassis.participant import Payload
@@ -63,7 +65,7 @@ class Events:
     def __init__(self) -> None:
         self.kept: list[tuple[str, str]] = []
 
-    def add(self, tx: object, *, type: str, subject: str, data: dict[str, object]) -> None:  # noqa: A002
+    async def add(self, tx: object, *, type: str, subject: str, data: dict[str, object]) -> None:  # noqa: A002
         self.kept.append((type, subject))
 
 
@@ -103,7 +105,7 @@ class Disorder(RuleBasedStateMachine):
         self.clock = HandClock()
         self.events = Events()
         self.database = Database(Path(self.folder.name) / "order.sqlite", "OFF")
-        self.database.create_schema([metadata], VIEWS)
+        self.runner.run(self.database.create_schema([metadata], VIEWS))
         self.business = OrderBusiness(self.clock, self.events)
         self.service = OrderService(self.database, self.clock)
         self.states: dict[str, ParticipantState] = {}
@@ -113,7 +115,7 @@ class Disorder(RuleBasedStateMachine):
         self.runner.run(catalogue.seed(goods_count=GOODS, stock_per_goods=STOCK, currency="CNY"))
 
     def teardown(self) -> None:
-        self.database.close()
+        self.runner.run(self.database.close())
         self.runner.close()
         self.folder.cleanup()
 
@@ -137,7 +139,7 @@ class Disorder(RuleBasedStateMachine):
 
     async def _insert(self, values: dict[str, object]) -> None:
         async with self.database.transaction() as tx:
-            tx.execute(insert(orders), values)
+            await tx.execute(insert(orders), values)
 
     @rule(target=deals, number=order_numbers, wrong_minor=st.sampled_from([0, 0, 0, 1]))
     def want_to_pay(self, number: str, wrong_minor: int) -> Deal:
@@ -188,17 +190,20 @@ class Disorder(RuleBasedStateMachine):
             given = (tx, deal.gid, deal.kind, deal.payload, None)
             for effect in effects:
                 if isinstance(effect, Reserve):
-                    answer = self.business.reserve(*given)
+                    answer = await self.business.reserve(*given)
                     state, _ = handle(state, Reserved(answer.vote, answer.reason))
                 elif isinstance(effect, Confirm):
-                    self.business.confirm(*given)
+                    await self.business.confirm(*given)
                 elif isinstance(effect, Release):
-                    self.business.release(*given)
+                    await self.business.release(*given)
         self.states[deal.gid] = state
+
+    def _read(self, query: Executable) -> Sequence[Row[Any]]:
+        return self.runner.run(self.database.read(query))
 
     @invariant()
     def every_unit_is_in_one_place(self) -> None:
-        for row in self.database.read(text("SELECT * FROM audit_stock")):
+        for row in self._read(text("SELECT * FROM audit_stock")):
             assert row.initial_units == STOCK
             assert row.available_units + row.reserved_units + row.sold_units == STOCK
             assert min(row.available_units, row.reserved_units, row.sold_units) >= 0
@@ -207,18 +212,18 @@ class Disorder(RuleBasedStateMachine):
     def orders_account_for_the_stock(self) -> None:
         reserved: Counter[int] = Counter()
         sold: Counter[int] = Counter()
-        for row in self.database.read(select(orders)):
+        for row in self._read(select(orders)):
             place = {"PAYING": reserved, "PAID": sold, "REFUNDING": sold}.get(OrderStatus(row.status).name)
             for line in load(row.goods_list):
                 if place is not None:
                     place[line.goods_id] += line.count
-        for row in self.database.read(text("SELECT * FROM audit_stock")):
+        for row in self._read(text("SELECT * FROM audit_stock")):
             assert (row.reserved_units, row.sold_units) == (reserved[row.goods_id], sold[row.goods_id])
 
     @invariant()
     def an_order_is_held_by_whom_it_promised_itself_to(self) -> None:
         prepared = {gid for gid, state in self.states.items() if state.phase.value == "prepared"}
-        rows = self.database.read(select(orders))
+        rows = self._read(select(orders))
         assert {row.holder_gid for row in rows if row.holder_gid} == prepared
         for row in rows:
             assert (row.holder_gid is not None) == (row.status in {OrderStatus.PAYING, OrderStatus.REFUNDING})
@@ -226,7 +231,7 @@ class Disorder(RuleBasedStateMachine):
     @invariant()
     def who_was_told_commit_has_it(self) -> None:
         committed = {gid for gid, state in self.states.items() if state.phase.value == "committed"}
-        rows = self.database.read(text("SELECT paid_gid, refund_gid, status FROM audit_orders"))
+        rows = self._read(text("SELECT paid_gid, refund_gid, status FROM audit_orders"))
         recorded = {gid for row in rows for gid in (row.paid_gid, row.refund_gid) if gid}
         assert recorded == committed
         assert all(row.paid_gid for row in rows if row.status in {"paid", "refunding", "refunded"})

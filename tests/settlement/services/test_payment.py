@@ -43,16 +43,16 @@ async def decide(shop: Shop, body: dict[str, Any], decision: str) -> Any:
     return await shop.cluster.call("payment", "POST", "/participant/decision", json=body, timeout_ms=5_000)
 
 
-def state_at_channel(shop: Shop, number: str = "p1") -> str | None:
-    charge = shop.charges().get(number)
+async def state_at_channel(shop: Shop, number: str = "p1") -> str | None:
+    charge = (await shop.charges()).get(number)
     return None if charge is None else str(charge["state"])
 
 
-def held_by(shop: Shop, account: str) -> int:
+async def held_by(shop: Shop, account: str) -> int:
     sql = (
         f"SELECT COALESCE(SUM(amount_minor), 0) AS s FROM audit_postings WHERE layer='pending' AND account='{account}'"
     )
-    return int(shop.rows("payment", sql)[0]["s"])
+    return int((await shop.rows("payment", sql))[0]["s"])
 
 
 # ---- the three methods ----------------------------------------------------------------------------------------------
@@ -72,9 +72,9 @@ async def test_what_each_method_does_at_the_channel(
     for gid, decision, state in (("p1", "commit", committed), ("p2", "abort", aborted)):
         body = message(gid, method)
         assert (await prepare(shop, body))["vote"] == "yes"
-        assert state_at_channel(shop, gid) == prepared
+        assert await state_at_channel(shop, gid) == prepared
         assert (await decide(shop, body, decision)).json == {"ack": True}
-        assert state_at_channel(shop, gid) == state
+        assert await state_at_channel(shop, gid) == state
 
 
 async def test_a_hold_is_out_of_reach_until_it_is_released(shop: Shop) -> None:
@@ -83,7 +83,7 @@ async def test_a_hold_is_out_of_reach_until_it_is_released(shop: Shop) -> None:
     assert await shop.balance() == OPENING_MINOR - AMOUNT
     await decide(shop, body, "abort")
     assert await shop.balance() == OPENING_MINOR
-    assert held_by(shop, f"user:{ALICE}") == 0
+    assert await held_by(shop, f"user:{ALICE}") == 0
 
 
 async def test_a_customer_cannot_spend_the_same_balance_twice(shop: Shop) -> None:
@@ -100,7 +100,7 @@ async def test_a_declined_card_is_a_no_and_holds_nothing(cluster: Any) -> None:
     body = message()
     assert await prepare(shop, body) == {"vote": "no", "reason": "declined"}
     assert (await decide(shop, body, "abort")).status == 200
-    assert shop.rows("payment", "SELECT * FROM audit_postings") == []
+    assert await shop.rows("payment", "SELECT * FROM audit_postings") == []
 
 
 # ---- disorder -------------------------------------------------------------------------------------------------------
@@ -114,7 +114,7 @@ async def test_duplicates_change_nothing(shop: Shop, method: str) -> None:
     replies = await asyncio.gather(*(decide(shop, body, "commit") for _ in range(5)))
     assert [reply.status for reply in replies] == [200] * 5
     assert (await prepare(shop, body))["vote"] == "yes"
-    posted = shop.rows("payment", "SELECT * FROM audit_postings WHERE gid='p1' AND layer='posted'")
+    posted = await shop.rows("payment", "SELECT * FROM audit_postings WHERE gid='p1' AND layer='posted'")
     assert sorted(row["amount_minor"] for row in posted) == [-AMOUNT, AMOUNT]
 
 
@@ -124,23 +124,23 @@ async def test_the_opposite_decision_is_refused(shop: Shop) -> None:
     await decide(shop, body, "commit")
     reply = await decide(shop, body, "abort")
     assert (reply.status, reply.json["code"]) == (409, "protocol_violation")
-    assert state_at_channel(shop) == "captured"
+    assert await state_at_channel(shop) == "captured"
 
 
 async def test_a_commit_that_nobody_promised_is_refused(shop: Shop) -> None:
     reply = await decide(shop, message(), "commit")
     assert (reply.status, reply.json["code"]) == (409, "protocol_violation")
-    assert shop.rows("payment", "SELECT * FROM audit_postings") == []
+    assert await shop.rows("payment", "SELECT * FROM audit_postings") == []
 
 
 @pytest.mark.parametrize("method", ["card", "wallet", "balance"])
 async def test_an_abort_before_any_prepare_keeps_the_late_prepare_out(shop: Shop, method: str) -> None:
     body = message(method=method)
     assert (await decide(shop, body, "abort")).status == 200
-    assert shop.votes("payment")["p1"]["vote"] is None
+    assert (await shop.votes("payment"))["p1"]["vote"] is None
     assert (await prepare(shop, body))["vote"] == "no"
-    assert state_at_channel(shop) in (None, "cancelled")
-    assert held_by(shop, f"user:{ALICE}") == 0
+    assert await state_at_channel(shop) in (None, "cancelled")
+    assert await held_by(shop, f"user:{ALICE}") == 0
 
 
 @pytest.mark.parametrize("method", ["card", "wallet"])
@@ -173,10 +173,10 @@ async def test_an_abort_overtakes_a_prepare_that_is_still_at_the_channel(
     go_on.set()
     assert (await preparing)["vote"] == "no"
     assert released == ["p1", "p1"], "by the abort, and once more when the charge came home"
-    charged = shop.charges()["p1"]
+    charged = (await shop.charges())["p1"]
     assert charged["state"] in ("voided", "cancelled", "refunded")
     assert charged["captured_minor"] == charged["refunded_minor"]
-    assert shop.rows("payment", "SELECT * FROM audit_postings") == []
+    assert await shop.rows("payment", "SELECT * FROM audit_postings") == []
 
 
 # ---- a channel that loses answers -----------------------------------------------------------------------------------
@@ -187,7 +187,7 @@ async def test_a_lost_wallet_answer_is_resolved_by_asking(shop: Shop) -> None:
     body = message(method="wallet")
     assert (await prepare(shop, body))["vote"] == "yes"
     await decide(shop, body, "commit")
-    assert shop.charges()["p1"]["captured_minor"] == AMOUNT
+    assert (await shop.charges())["p1"]["captured_minor"] == AMOUNT
 
 
 @pytest.mark.parametrize("method", ["card", "wallet"])
@@ -196,12 +196,12 @@ async def test_a_charge_whose_fate_stays_unknown_is_released_by_the_abort(shop: 
     shop.cluster.network.lose_reply("channel", path, times=20)
     body = message(method=method)
     assert await prepare(shop, body) == {"vote": "no", "reason": "channel_unavailable"}
-    assert "p1" not in shop.votes("payment"), "an uncertain refusal must leave no record"
+    assert "p1" not in await shop.votes("payment"), "an uncertain refusal must leave no record"
     reply = await decide(shop, body, "abort")
     assert reply.status == 503, "the channel is silent: nothing may be acknowledged"
     shop.cluster.network._losses.clear()
     assert (await decide(shop, body, "abort")).status == 200
-    charged = shop.charges()["p1"]
+    charged = (await shop.charges())["p1"]
     assert charged["captured_minor"] == charged["refunded_minor"]
     assert charged["state"] in ("voided", "refunded")
 
@@ -211,10 +211,10 @@ async def test_a_commit_waits_for_the_channel(shop: Shop) -> None:
     await prepare(shop, body)
     shop.cluster.network.refuse("channel", "/card", times=20)
     assert (await decide(shop, body, "commit")).status == 503
-    assert shop.votes("payment")["p1"]["outcome"] is None
+    assert (await shop.votes("payment"))["p1"]["outcome"] is None
     shop.cluster.network._losses.clear()
     assert (await decide(shop, body, "commit")).status == 200
-    assert state_at_channel(shop) == "captured"
+    assert await state_at_channel(shop) == "captured"
 
 
 # ---- refunds --------------------------------------------------------------------------------------------------------
@@ -231,11 +231,13 @@ async def paid(shop: Shop, method: str) -> dict[str, Any]:
 async def test_a_refund_gives_back_where_it_came_from(shop: Shop, method: str) -> None:
     refund = await paid(shop, method)
     assert (await prepare(shop, refund))["vote"] == "yes"
-    assert state_at_channel(shop) in (None, "captured"), "money given back before the decision cannot be taken again"
+    assert await state_at_channel(shop) in (None, "captured"), (
+        "money given back before the decision cannot be taken again"
+    )
     assert (await decide(shop, refund, "commit")).status == 200
-    assert state_at_channel(shop) in (None, "refunded")
+    assert await state_at_channel(shop) in (None, "refunded")
     assert await shop.balance() == OPENING_MINOR
-    states = {row["gid"]: row["state"] for row in shop.rows("payment", "SELECT * FROM audit_payments")}
+    states = {row["gid"]: row["state"] for row in await shop.rows("payment", "SELECT * FROM audit_payments")}
     assert states == {"p1": "refunded", "r1": "captured"}
 
 
@@ -248,7 +250,7 @@ async def test_a_second_refund_is_refused_and_an_aborted_one_can_be_repeated(sho
     third = {**first, "gid": "r3", "payload": {**first["payload"], "refund_no": "r3"}}
     assert (await prepare(shop, third))["vote"] == "yes"
     await decide(shop, third, "commit")
-    assert shop.charges()["p1"]["refunded_minor"] == AMOUNT
+    assert (await shop.charges())["p1"]["refunded_minor"] == AMOUNT
 
 
 @pytest.mark.parametrize(
@@ -265,7 +267,7 @@ async def test_a_refund_of_something_else_is_refused(shop: Shop, changes: dict[s
     refund = await paid(shop, "card")
     refund["payload"].update(changes)
     assert await prepare(shop, refund) == {"vote": "no", "reason": reason}
-    assert shop.charges()["p1"]["refunded_minor"] == 0
+    assert (await shop.charges())["p1"]["refunded_minor"] == 0
 
 
 # ---- customers and operators ----------------------------------------------------------------------------------------
@@ -281,7 +283,7 @@ async def test_everybody_sees_only_their_own_account(shop: Shop) -> None:
 async def test_an_account_is_opened_once(shop: Shop) -> None:
     balances = await asyncio.gather(*(shop.balance(ALICE) for _ in range(8)))
     assert balances == [OPENING_MINOR] * 8
-    grants = shop.rows("payment", "SELECT * FROM audit_postings WHERE account = 'equity:grants'")
+    grants = await shop.rows("payment", "SELECT * FROM audit_postings WHERE account = 'equity:grants'")
     assert [row["amount_minor"] for row in grants] == [-OPENING_MINOR]
 
 
@@ -298,7 +300,7 @@ async def test_unsigned_prepares_are_refused(shop: Shop) -> None:
     for path in ("/participant/prepare", "/participant/decision"):
         reply = await shop.cluster.http("payment").post(path, json=message())
         assert reply.status_code == 401
-    assert shop.votes("payment") == {}
+    assert await shop.votes("payment") == {}
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ async def test_the_password_is_stored_as_argon2id_and_nowhere_in_clear(cluster: 
     import sqlalchemy as sa
 
     await _register(http)
-    row = cluster.replica("usercenter-0").chassis.database.read(sa.text("SELECT * FROM user"))[0]
+    row = (await cluster.replica("usercenter-0").chassis.database.read(sa.text("SELECT * FROM user")))[0]
     assert row.passwd.startswith("$argon2id$")
     assert len(bytes.fromhex(row.salt)) == 16
     assert all("correct horse" not in str(value) for value in row)

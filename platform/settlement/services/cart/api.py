@@ -25,7 +25,7 @@ def create(chassis: Chassis) -> ServiceApp:
     service = CartService(chassis.database, chassis.clock, CartCache())
 
     async def order_created(tx: Transaction, event: Event) -> None:
-        service.take_out(tx, OrderCreated.model_validate(event.data))
+        await service.take_out(tx, OrderCreated.model_validate(event.data))
 
     router = APIRouter()
     router.routes.extend(_user_router(service).routes)
@@ -38,7 +38,7 @@ def _user_router(service: CartService) -> APIRouter:
 
     @router.get("")
     async def read_cart(user_id: UserId) -> Response:
-        return _json(service.render(user_id))
+        return _json(await service.render(user_id))
 
     @router.put("/items/{goods_id}")
     async def put_item(user_id: UserId, goods_id: GoodsId, change: ItemChange) -> Response:
@@ -64,7 +64,7 @@ def _internal_router(service: CartService) -> APIRouter:
 
     @router.get("/carts/{user_id}")
     async def read_cart_of(user_id: Annotated[int, Path(ge=1, le=2**63 - 1)]) -> Response:
-        return _json(service.render(user_id))
+        return _json(await service.render(user_id))
 
     return router
 

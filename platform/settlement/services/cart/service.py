@@ -51,15 +51,15 @@ class CartService:
         self._clock = clock
         self._cache = cache
 
-    def render(self, user_id: int) -> bytes:
+    async def render(self, user_id: int) -> bytes:
         """The cart as the JSON of a `CartView`."""
         # The version is read before the items: if a change comes between, a newer list is kept under an older version
         # and the next look-up discards it. The other way round it would be taken for current.
-        versions = self._database.read(_VERSION, {"owner": user_id})
+        versions = await self._database.read(_VERSION, {"owner": user_id})
         version = versions[0].version if versions else 0
         body = self._cache.get(user_id, version)
         if body is None:
-            items = [_item(row) for row in self._database.read(_ITEMS, {"owner": user_id})]
+            items = [_item(row) for row in await self._database.read(_ITEMS, {"owner": user_id})]
             body = CartView(user_id=user_id, version=version, items=items).model_dump_json().encode()
             self._cache.put(user_id, version, body)
         return body
@@ -68,40 +68,40 @@ class CartService:
         """Make the cart hold `count` of a goods. Problem 409 `cart_full` beyond ITEMS_MAX different goods."""
         this = {"owner": user_id, "goods": goods_id}
         async with self._database.transaction() as tx:
-            _advance(tx, user_id)
-            if tx.execute(_SET_COUNT, {**this, "units": count}).rowcount == 0:
-                if tx.execute(_SIZE, {"owner": user_id}).scalar_one() >= ITEMS_MAX:
+            await _advance(tx, user_id)
+            if (await tx.execute(_SET_COUNT, {**this, "units": count})).rowcount == 0:
+                if (await tx.execute(_SIZE, {"owner": user_id})).scalar_one() >= ITEMS_MAX:
                     raise Problem(409, "cart_full", "The cart is full", f"at most {ITEMS_MAX} different goods")
-                tx.execute(_ADD, {**this, "units": count, "now_ms": self._clock.now_ms()})
-            return _item(tx.execute(_ITEM, this).one())
+                await tx.execute(_ADD, {**this, "units": count, "now_ms": self._clock.now_ms()})
+            return _item((await tx.execute(_ITEM, this)).one())
 
     async def remove(self, user_id: int, goods_id: int) -> None:
         """Take a goods out; nothing happens if it is not there."""
         async with self._database.transaction() as tx:
-            if tx.execute(_REMOVE, {"owner": user_id, "goods": goods_id}).rowcount:
-                _advance(tx, user_id)
+            if (await tx.execute(_REMOVE, {"owner": user_id, "goods": goods_id})).rowcount:
+                await _advance(tx, user_id)
 
     async def clear(self, user_id: int) -> None:
         """Take everything out."""
         async with self._database.transaction() as tx:
-            if tx.execute(_CLEAR, {"owner": user_id}).rowcount:
-                _advance(tx, user_id)
+            if (await tx.execute(_CLEAR, {"owner": user_id})).rowcount:
+                await _advance(tx, user_id)
 
-    def take_out(self, tx: Transaction, order: OrderCreated) -> None:
+    async def take_out(self, tx: Transaction, order: OrderCreated) -> None:
         """Take out what an order was made from; what was put there since, even the same goods, stays."""
         if order.cart_version is None:
             return
         for line in order.items:
             ordered = {"owner": order.user_id, "goods": line.goods_id, "ordered_version": order.cart_version}
-            tx.execute(_REMOVE_ORDERED, ordered)
-        _advance(tx, order.user_id)
+            await tx.execute(_REMOVE_ORDERED, ordered)
+        await _advance(tx, order.user_id)
 
 
 def _item(row: Row[Any]) -> CartItem:
     return CartItem(goods_id=row.goods_id, count=row.units, created_at_ms=row.created_at_ms, version=row.version)
 
 
-def _advance(tx: Transaction, user_id: int) -> None:
+async def _advance(tx: Transaction, user_id: int) -> None:
     """Give the user's cart its next version."""
-    if tx.execute(_NEXT_VERSION, {"owner": user_id}).rowcount == 0:
-        tx.execute(_FIRST_VERSION, {"user_id": user_id, "version": 1})
+    if (await tx.execute(_NEXT_VERSION, {"owner": user_id})).rowcount == 0:
+        await tx.execute(_FIRST_VERSION, {"user_id": user_id, "version": 1})

@@ -53,7 +53,7 @@ def _card_router(
 
     @router.get("/{out_trade_no}")
     async def read_authorization(out_trade_no: OutTradeNo) -> Response:
-        return _json(card.find(out_trade_no))
+        return _json(await card.find(out_trade_no))
 
     @router.post("/{out_trade_no}/capture")
     async def capture(out_trade_no: OutTradeNo) -> Response:
@@ -81,7 +81,7 @@ def _wallet_router(
 
     @router.get("/{out_trade_no}")
     async def read_payment(out_trade_no: OutTradeNo) -> Response:
-        return _json(wallet.find(out_trade_no))
+        return _json(await wallet.find(out_trade_no))
 
     @router.post("/{out_trade_no}/cancel")
     async def cancel(out_trade_no: OutTradeNo) -> Response:
@@ -107,7 +107,7 @@ def _statement_router(chassis: Chassis) -> APIRouter:
             asked = date.fromisoformat(day)
         except ValueError as error:
             raise Problem(422, "no_such_day", "No such day", str(error)) from error
-        return _json(statement(chassis.database, asked, after=after, limit=limit))
+        return _json(await statement(chassis.database, asked, after=after, limit=limit))
 
     return router
 

@@ -77,15 +77,15 @@ class ChannelService:
         Raises Problem 402 `declined`, 409 `amount_conflict | cancelled`.
         """
         async with self._database.transaction() as tx:
-            known = self._find(tx, request.out_trade_no)
+            known = await self._find(tx, request.out_trade_no)
             if known is None:
-                known = self._open(tx, request, declined=decliner.declines(request.out_trade_no))
+                known = await self._open(tx, request, declined=decliner.declines(request.out_trade_no))
         # Judged after the transaction, for a declined charge has to be remembered as well.
         return _view(_accepted(known, request))
 
-    def find(self, out_trade_no: str) -> ChargeView:
+    async def find(self, out_trade_no: str) -> ChargeView:
         """A charge as it stands. Problem 404 `charge_not_found`."""
-        rows = self._database.read(_CHARGE, {"kind": self._name, "number": out_trade_no})
+        rows = await self._database.read(_CHARGE, {"kind": self._name, "number": out_trade_no})
         if not rows:
             raise _not_found(out_trade_no)
         return _view(rows[0])
@@ -93,22 +93,22 @@ class ChannelService:
     async def capture(self, out_trade_no: str) -> ChargeView:
         """Take what was authorized, all of it. Problem 404 `charge_not_found`, 409 `cancelled | declined`."""
         async with self._database.transaction() as tx:
-            charge = self._existing(tx, out_trade_no)
+            charge = await self._existing(tx, out_trade_no)
             if charge.state in {"captured", "refunded"}:
                 return _view(charge)
             if charge.state != "authorized":
                 raise _wrong_state(charge)
-            self._book(tx, "capture", charge, charge.authorized_minor)
-            return _view(self._change(tx, charge, "captured", captured_minor=charge.authorized_minor))
+            await self._book(tx, "capture", charge, charge.authorized_minor)
+            return _view(await self._change(tx, charge, "captured", captured_minor=charge.authorized_minor))
 
     async def void(self, out_trade_no: str) -> ChargeView:
         """Let an authorization go, or leave a tombstone. Problem 409 `already_captured` if the money was taken."""
         async with self._database.transaction() as tx:
-            charge = self._find(tx, out_trade_no)
+            charge = await self._find(tx, out_trade_no)
             if charge is None:
-                return _view(self._bury(tx, out_trade_no))
+                return _view(await self._bury(tx, out_trade_no))
             if charge.state == "authorized":
-                return _view(self._change(tx, charge, "voided"))
+                return _view(await self._change(tx, charge, "voided"))
             if charge.state in {"captured", "refunded"}:
                 raise Problem(409, "already_captured", "Already captured", f"{out_trade_no}: refund it")
             return _view(charge)
@@ -119,8 +119,8 @@ class ChannelService:
         Raises Problem 404 `charge_not_found`, 409 `not_captured | refund_conflict | refund_exceeds_captured`.
         """
         async with self._database.transaction() as tx:
-            charge = self._existing(tx, out_trade_no)
-            earlier = tx.execute(_REFUND, {"kind": self._name, "number": request.refund_no}).one_or_none()
+            charge = await self._existing(tx, out_trade_no)
+            earlier = (await tx.execute(_REFUND, {"kind": self._name, "number": request.refund_no})).one_or_none()
             if earlier is not None:
                 return _refund_view(_same_refund(earlier, out_trade_no, request), charge)
             if charge.state not in {"captured", "refunded"}:
@@ -128,20 +128,20 @@ class ChannelService:
             if charge.refunded_minor + request.amount_minor > charge.captured_minor:
                 left_minor = charge.captured_minor - charge.refunded_minor
                 raise Problem(409, "refund_exceeds_captured", "Refund too large", f"{left_minor} left to refund")
-            return self._give_back(tx, charge, request)
+            return await self._give_back(tx, charge, request)
 
-    def _find(self, tx: Transaction, out_trade_no: str) -> Row[Any] | None:
-        return tx.execute(_CHARGE, {"kind": self._name, "number": out_trade_no}).one_or_none()
+    async def _find(self, tx: Transaction, out_trade_no: str) -> Row[Any] | None:
+        return (await tx.execute(_CHARGE, {"kind": self._name, "number": out_trade_no})).one_or_none()
 
-    def _existing(self, tx: Transaction, out_trade_no: str) -> Row[Any]:
-        charge = self._find(tx, out_trade_no)
+    async def _existing(self, tx: Transaction, out_trade_no: str) -> Row[Any]:
+        charge = await self._find(tx, out_trade_no)
         if charge is None:
             raise _not_found(out_trade_no)
         return charge
 
-    def _open(self, tx: Transaction, request: ChargeRequest, *, declined: bool) -> Row[Any]:
+    async def _open(self, tx: Transaction, request: ChargeRequest, *, declined: bool) -> Row[Any]:
         taken_at_once = self._name == "wallet" and not declined
-        charge = self._insert(
+        charge = await self._insert(
             tx,
             out_trade_no=request.out_trade_no,
             state="declined" if declined else "captured" if taken_at_once else "authorized",
@@ -151,20 +151,20 @@ class ChannelService:
             currency=request.currency,
         )
         if taken_at_once:
-            self._book(tx, "payment", charge, request.amount_minor)
+            await self._book(tx, "payment", charge, request.amount_minor)
         return charge
 
-    def _bury(self, tx: Transaction, out_trade_no: str) -> Row[Any]:
+    async def _bury(self, tx: Transaction, out_trade_no: str) -> Row[Any]:
         nothing = {"asked_minor": 0, "authorized_minor": 0, "captured_minor": 0}
-        return self._insert(tx, out_trade_no=out_trade_no, state="cancelled", currency="", **nothing)
+        return await self._insert(tx, out_trade_no=out_trade_no, state="cancelled", currency="", **nothing)
 
-    def _insert(self, tx: Transaction, **values: object) -> Row[Any]:
+    async def _insert(self, tx: Transaction, **values: object) -> Row[Any]:
         now_ms = self._clock.now_ms()
         common = {"channel": self._name, "refunded_minor": 0, "created_at_ms": now_ms, "updated_at_ms": now_ms}
-        tx.execute(_INSERT_CHARGE, {**common, **values})
-        return self._existing(tx, str(values["out_trade_no"]))
+        await tx.execute(_INSERT_CHARGE, {**common, **values})
+        return await self._existing(tx, str(values["out_trade_no"]))
 
-    def _change(
+    async def _change(
         self,
         tx: Transaction,
         charge: Row[Any],
@@ -180,20 +180,20 @@ class ChannelService:
             "refunded": charge.refunded_minor if refunded_minor is None else refunded_minor,
             "now_ms": self._clock.now_ms(),
         }
-        tx.execute(_CHANGE, change)
-        return self._existing(tx, charge.out_trade_no)
+        await tx.execute(_CHANGE, change)
+        return await self._existing(tx, charge.out_trade_no)
 
-    def _give_back(self, tx: Transaction, charge: Row[Any], request: RefundRequest) -> RefundView:
+    async def _give_back(self, tx: Transaction, charge: Row[Any], request: RefundRequest) -> RefundView:
         made = {**request.model_dump(), "channel": self._name, "refunded_at_ms": self._clock.now_ms()}
-        tx.execute(_INSERT_REFUND, {**made, "out_trade_no": charge.out_trade_no})
-        self._book(tx, "refund", charge, -request.amount_minor, request.refund_no)
+        await tx.execute(_INSERT_REFUND, {**made, "out_trade_no": charge.out_trade_no})
+        await self._book(tx, "refund", charge, -request.amount_minor, request.refund_no)
         refunded_minor = charge.refunded_minor + request.amount_minor
         state = "refunded" if refunded_minor == charge.captured_minor else "captured"
-        changed = self._change(tx, charge, state, refunded_minor=refunded_minor)
-        refund = tx.execute(_REFUND, {"kind": self._name, "number": request.refund_no}).one()
+        changed = await self._change(tx, charge, state, refunded_minor=refunded_minor)
+        refund = (await tx.execute(_REFUND, {"kind": self._name, "number": request.refund_no})).one()
         return _refund_view(refund, changed)
 
-    def _book(
+    async def _book(
         self, tx: Transaction, kind: str, charge: Row[Any], amount_minor: int, refund_no: str | None = None
     ) -> None:
         entry = {
@@ -205,7 +205,7 @@ class ChannelService:
             "currency": charge.currency,
             "booked_at_ms": self._clock.now_ms(),
         }
-        tx.execute(_INSERT_ENTRY, entry)
+        await tx.execute(_INSERT_ENTRY, entry)
 
 
 def _accepted(charge: Row[Any], request: ChargeRequest) -> Row[Any]:

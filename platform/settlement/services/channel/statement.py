@@ -27,10 +27,10 @@ _ENTRIES = (
 )
 
 
-def statement(database: Database, day: date, *, after: int, limit: int) -> Statement:
+async def statement(database: Database, day: date, *, after: int, limit: int) -> Statement:
     """Up to `limit` entries of `day` with an id above `after`."""
     from_ms = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1000
     parameters = {"from_ms": from_ms, "until_ms": from_ms + DAY_MS, "after": after, "page_size": limit + 1}
-    rows = database.read(_ENTRIES, parameters)
+    rows = await database.read(_ENTRIES, parameters)
     shown = [StatementEntry.model_validate(dict(row._mapping)) for row in rows[:limit]]
     return Statement(day=day.isoformat(), entries=shown, next_after=shown[-1].id if len(rows) > limit else None)

@@ -29,9 +29,9 @@ def create(chassis: Chassis) -> ServiceApp:
     _add_config(router, config)
 
     async def start() -> None:
-        if chassis.initial_settings and config.latest(chassis.profile)[0] == 0:
+        if chassis.initial_settings and (await config.latest(chassis.profile))[0] == 0:
             await config.put(chassis.profile, chassis.initial_settings)
-        registry.load()
+        await registry.load()
         chassis.every(EXPIRY_INTERVAL_MS, registry.expire, "registry_expiry")
         chassis.spawn(_wake_at_shutdown(chassis, config), "config_watchers")
 
@@ -71,7 +71,7 @@ def _add_config(router: APIRouter, config: Config) -> None:
         after: Annotated[int | None, Query(ge=0, le=2**53)] = None,
         wait_ms: Annotated[int, Query(ge=0, le=WAIT_MS_MAX)] = 0,
     ) -> Response:
-        version, values = config.latest(profile) if after is None else await config.newer(profile, after, wait_ms)
+        version, values = await config.latest(profile) if after is None else await config.newer(profile, after, wait_ms)
         return JSONResponse({"version": version, "values": values})
 
     @router.put("/config/{profile}", dependencies=[Depends(operator)])
@@ -80,4 +80,4 @@ def _add_config(router: APIRouter, config: Config) -> None:
 
     @router.get("/config/{profile}/history")
     async def show_history(profile: Profile) -> Response:
-        return JSONResponse({"versions": config.history(profile)})
+        return JSONResponse({"versions": await config.history(profile)})

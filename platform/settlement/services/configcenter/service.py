@@ -46,9 +46,9 @@ class Registry:
         self._leases: dict[tuple[str, str], _Lease] = {}
         self._version = 1
 
-    def load(self) -> None:
+    async def load(self) -> None:
         """Take over what was registered before a restart; everybody has one lease's time to renew."""
-        for row in self._chassis.database.read(sa.select(registrations)):
+        for row in await self._chassis.database.read(sa.select(registrations)):
             registration = RegistrationIn(
                 address=row.address, version=row.version, lease_ms=row.lease_ms, metadata=json.loads(row.metadata)
             )
@@ -71,7 +71,7 @@ class Registry:
             "registered_at_ms": self._chassis.clock.now_ms(),
         }
         async with self._chassis.database.transaction() as tx:
-            tx.execute(sa.insert(registrations).prefix_with("OR REPLACE", dialect="sqlite"), row)
+            await tx.execute(sa.insert(registrations).prefix_with("OR REPLACE", dialect="sqlite"), row)
         self._chassis.log.info("registered", registered=replica, address=registration.address)
         return known is None
 
@@ -115,7 +115,7 @@ class Registry:
         self._version += 1
         async with self._chassis.database.transaction() as tx:
             for service, replica in keys:
-                tx.execute(_FORGET, {"of_service": service, "of_replica": replica})
+                await tx.execute(_FORGET, {"of_service": service, "of_replica": replica})
 
     def _lease(self, registration: RegistrationIn) -> _Lease:
         return _Lease(registration, self._chassis.clock.monotonic_ms() + registration.lease_ms)
@@ -128,9 +128,9 @@ class Config:
         self._chassis = chassis
         self._changed = asyncio.Event()
 
-    def latest(self, profile: str) -> tuple[int, dict[str, Any]]:
+    async def latest(self, profile: str) -> tuple[int, dict[str, Any]]:
         """Version and values in force."""
-        rows = self._chassis.database.read(_LATEST, {"profile": profile})
+        rows = await self._chassis.database.read(_LATEST, {"profile": profile})
         return (rows[0].version, json.loads(rows[0].document)) if rows else (0, {})
 
     async def newer(self, profile: str, after: int, wait_ms: int) -> tuple[int, dict[str, Any]]:
@@ -138,7 +138,7 @@ class Config:
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + wait_ms / 1_000
         while True:
-            found = self.latest(profile)
+            found = await self.latest(profile)
             left_s = deadline_s - loop.time()
             if found[0] != after or left_s <= 0 or self._chassis.stopping.is_set():
                 return found
@@ -156,7 +156,7 @@ class Config:
         self._chassis.log.info("config_changed", profile=profile, version=version)
         return version
 
-    def history(self, profile: str) -> list[dict[str, Any]]:
+    async def history(self, profile: str) -> list[dict[str, Any]]:
         """The last versions, newest first."""
         statement = (
             sa.select(config_versions)
@@ -166,7 +166,7 @@ class Config:
         )
         return [
             {"version": row.version, "values": json.loads(row.document), "created_at_ms": row.created_at_ms}
-            for row in self._chassis.database.read(statement)
+            for row in await self._chassis.database.read(statement)
         ]
 
     def wake(self) -> None:
@@ -183,7 +183,7 @@ class Config:
 
     async def _write(self, profile: str, values: Mapping[str, Any]) -> int:
         async with self._chassis.database.transaction() as tx:
-            latest = tx.execute(_LATEST, {"profile": profile}).first()
+            latest = (await tx.execute(_LATEST, {"profile": profile})).first()
             version = (latest.version if latest else 0) + 1
             row = {
                 "profile": profile,
@@ -191,5 +191,5 @@ class Config:
                 "document": json.dumps(values),
                 "created_at_ms": self._chassis.clock.now_ms(),
             }
-            tx.execute(sa.insert(config_versions), row)
+            await tx.execute(sa.insert(config_versions), row)
         return version

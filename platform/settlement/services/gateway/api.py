@@ -88,7 +88,7 @@ def _outcome_router(journal: GatewayJournal, coordinator: Coordinator) -> APIRou
 
     @router.get("/transactions/{gid}/outcome")
     async def outcome(gid: Gid) -> Response:
-        row = journal.find(gid)
+        row = await journal.find(gid)
         if row is not None:
             await journal.certain(row)
         told, after = await coordinator.outcome(gid, None if row is None else record_of(row))
@@ -103,7 +103,7 @@ def _operator_router(journal: GatewayJournal, coordinator: Coordinator) -> APIRo
 
     @router.get("")
     async def list_transactions(state: StateAsked = "exhausted") -> Response:
-        rows = journal.in_state(state, TRANSACTIONS_SHOWN_MAX)
+        rows = await journal.in_state(state, TRANSACTIONS_SHOWN_MAX)
         return JSONResponse({"transactions": [describe_to_operator(row) for row in rows]})
 
     async def intervene(gid: str, event: Resumed | Forgotten) -> Response:

@@ -107,21 +107,21 @@ class GatewayJournal:
 
     # ---- what the driver needs (see chassis.coordinator_driver.Journal) ---------------------------------------------
 
-    def insert(
+    async def insert(
         self, tx: Transaction, record: TransactionRecord, lease: Lease, *, errand: Errand, request: Request
     ) -> None:
         """Store key and begin record. Raises KeyTaken."""
         now_ms = self._clock.now_ms()
         key = {"wanted_user": errand.payload.user_id, "wanted_key": request.idempotency_key}
-        taken = tx.execute(_KEY, key).one_or_none()
+        taken = (await tx.execute(_KEY, key)).one_or_none()
         if taken is not None:
-            if not self._forgotten(tx, taken, now_ms):
+            if not await self._forgotten(tx, taken, now_ms):
                 raise KeyTaken(taken)
-            tx.execute(_DROP_KEY, key)
+            await tx.execute(_DROP_KEY, key)
         payload = errand.payload.model_dump()
         asked = asdict(request)
         fingerprint = asked.pop("fingerprint")
-        tx.execute(
+        await tx.execute(
             _INSERT_KEY,
             {
                 "user_id": errand.payload.user_id,
@@ -132,9 +132,9 @@ class GatewayJournal:
             },
         )
         row = {**payload, **asked, **_columns(record), "gid": errand.gid, "kind": errand.kind, "begun_at_ms": now_ms}
-        tx.execute(_INSERT, {**row, "owner": lease.owner, "epoch": lease.epoch, "lease_until_ms": lease.until_ms})
+        await tx.execute(_INSERT, {**row, "owner": lease.owner, "epoch": lease.epoch, "lease_until_ms": lease.until_ms})
 
-    def update(self, tx: Transaction, record: TransactionRecord, lease: Lease) -> bool:
+    async def update(self, tx: Transaction, record: TransactionRecord, lease: Lease) -> bool:
         """Store a later record; False if the transaction is somebody else's by now."""
         now_ms = self._clock.now_ms()
         changes = {f"new_{name}": value for name, value in _columns(record).items()}
@@ -142,84 +142,86 @@ class GatewayJournal:
         changes["event_at_ms"] = now_ms
         key = {"wanted_gid": record.gid, "held_epoch": lease.epoch}
         statement = _CLOSE if record.phase is CoordinatorPhase.CLOSED else _DECIDE
-        if tx.execute(statement, {**key, **changes}).rowcount != 1:
+        if (await tx.execute(statement, {**key, **changes})).rowcount != 1:
             return False
         if record.phase is CoordinatorPhase.DECIDED and record.attempts == 0:
-            enqueue(tx, tx.execute(_BY_GID, {"wanted_gid": record.gid}).one(), now_ms)
+            await enqueue(tx, (await tx.execute(_BY_GID, {"wanted_gid": record.gid})).one(), now_ms)
         return True
 
-    def has_lapsed(self, now_ms: int) -> bool:
+    async def has_lapsed(self, now_ms: int) -> bool:
         """Whether there may be anything to claim."""
-        return bool(self._database.read(_LAPSED, {"now_ms": now_ms, "rows_max": 1}))
+        return bool(await self._database.read(_LAPSED, {"now_ms": now_ms, "rows_max": 1}))
 
-    def claim(
+    async def claim(
         self, tx: Transaction, owner: str, now_ms: int, lease_ms: int, except_gids: Collection[str], limit: int
     ) -> list[Claimed]:
         """Take over what nobody drives: the lease lapsed."""
-        rows = tx.execute(_LAPSED, {"now_ms": now_ms, "rows_max": limit + len(except_gids)})
+        rows = await tx.execute(_LAPSED, {"now_ms": now_ms, "rows_max": limit + len(except_gids)})
         lapsed = [row for row in rows if row.gid not in except_gids][:limit]
-        return [self._take(tx, row, claim(_lease_of(row), owner, now_ms, lease_ms)) for row in lapsed]
+        return [await self._take(tx, row, claim(_lease_of(row), owner, now_ms, lease_ms)) for row in lapsed]
 
-    def claim_left_behind(
+    async def claim_left_behind(
         self, tx: Transaction, replica: str, owner: str, now_ms: int, lease_ms: int, limit: int
     ) -> list[Claimed]:
         """Take over what an earlier process of this very replica drove: it is dead, so no lease is waited for."""
-        rows = tx.execute(_LEFT_BEHIND, {"prefix": f"{replica}/", "rows_max": limit})
-        return [self._take(tx, row, _next_lease(row, owner, now_ms, lease_ms)) for row in rows if row.owner != owner]
+        rows = await tx.execute(_LEFT_BEHIND, {"prefix": f"{replica}/", "rows_max": limit})
+        return [
+            await self._take(tx, row, _next_lease(row, owner, now_ms, lease_ms)) for row in rows if row.owner != owner
+        ]
 
-    def claim_one(self, tx: Transaction, gid: str, owner: str, now_ms: int, lease_ms: int) -> Claimed | None:
+    async def claim_one(self, tx: Transaction, gid: str, owner: str, now_ms: int, lease_ms: int) -> Claimed | None:
         """Take over one transaction whoever drives it."""
-        row = tx.execute(_BY_GID, {"wanted_gid": gid}).one_or_none()
-        return None if row is None else self._take(tx, row, _next_lease(row, owner, now_ms, lease_ms))
+        row = (await tx.execute(_BY_GID, {"wanted_gid": gid})).one_or_none()
+        return None if row is None else await self._take(tx, row, _next_lease(row, owner, now_ms, lease_ms))
 
     # ---- what the API needs -----------------------------------------------------------------------------------------
 
-    def find(self, gid: str) -> Row[Any] | None:
+    async def find(self, gid: str) -> Row[Any] | None:
         """A transaction as last committed."""
-        return next(iter(self._database.read(_BY_GID, {"wanted_gid": gid})), None)
+        return next(iter(await self._database.read(_BY_GID, {"wanted_gid": gid})), None)
 
     async def certain(self, row: Row[Any]) -> None:
         """Return when what the row says is durable; a closed record is long durable."""
         if row.state == CoordinatorPhase.DECIDED:
             await self._database.durable()
 
-    def find_key(self, user_id: int, key: str) -> Row[Any] | None:
+    async def find_key(self, user_id: int, key: str) -> Row[Any] | None:
         """The key row, unless the key is past its time; then `insert` will judge it."""
-        row = next(iter(self._database.read(_KEY, {"wanted_user": user_id, "wanted_key": key})), None)
+        row = next(iter(await self._database.read(_KEY, {"wanted_user": user_id, "wanted_key": key})), None)
         return row if row is not None and not self._past_its_time(row, self._clock.now_ms()) else None
 
-    def find_by_key(self, user_id: int, key: str) -> Row[Any] | None:
+    async def find_by_key(self, user_id: int, key: str) -> Row[Any] | None:
         """The transaction that this user last began with this key."""
-        return next(iter(self._database.read(_BY_KEY, {"wanted_user": user_id, "wanted_key": key})), None)
+        return next(iter(await self._database.read(_BY_KEY, {"wanted_user": user_id, "wanted_key": key})), None)
 
-    def in_state(self, state: str, limit: int) -> list[Row[Any]]:
+    async def in_state(self, state: str, limit: int) -> list[Row[Any]]:
         """Transactions in one state, oldest first."""
-        return list(self._database.read(_BY_STATE, {"wanted_state": state, "rows_max": limit}))
+        return list(await self._database.read(_BY_STATE, {"wanted_state": state, "rows_max": limit}))
 
     async def forget_old_keys(self, limit: int = 500) -> None:
         """Drop keys past their time, a few at a time."""
         before_ms = self._clock.now_ms() - 1_000 * self._settings.integer("gateway.idempotency_ttl_s")
         old = select(idempotency_keys).where(idempotency_keys.c.created_at_ms < before_ms).limit(limit)
-        if not self._database.read(old):
+        if not await self._database.read(old):
             return
         async with self._database.transaction() as tx:
-            for row in tx.execute(old).all():
-                if self._forgotten(tx, row, self._clock.now_ms()):
-                    tx.execute(_DROP_KEY, {"wanted_user": row.user_id, "wanted_key": row.idempotency_key})
+            for row in (await tx.execute(old)).all():
+                if await self._forgotten(tx, row, self._clock.now_ms()):
+                    await tx.execute(_DROP_KEY, {"wanted_user": row.user_id, "wanted_key": row.idempotency_key})
 
-    def _forgotten(self, tx: Transaction, key: Row[Any], now_ms: int) -> bool:
+    async def _forgotten(self, tx: Transaction, key: Row[Any], now_ms: int) -> bool:
         """Whether a key is past its time; never while its transaction is unfinished."""
         if not self._past_its_time(key, now_ms):
             return False
-        row = tx.execute(_BY_GID, {"wanted_gid": key.gid}).one_or_none()
+        row = (await tx.execute(_BY_GID, {"wanted_gid": key.gid})).one_or_none()
         return row is None or row.state == CoordinatorPhase.CLOSED
 
     def _past_its_time(self, key: Row[Any], now_ms: int) -> bool:
         return bool(now_ms - key.created_at_ms >= 1_000 * self._settings.integer("gateway.idempotency_ttl_s"))
 
-    def _take(self, tx: Transaction, row: Row[Any], lease: Lease) -> Claimed:
+    async def _take(self, tx: Transaction, row: Row[Any], lease: Lease) -> Claimed:
         changes = {"new_epoch": lease.epoch, "new_owner": lease.owner, "new_lease_until_ms": lease.until_ms}
-        tx.execute(_CLAIM, {"wanted_gid": row.gid, "held_epoch": row.epoch, **changes})
+        await tx.execute(_CLAIM, {"wanted_gid": row.gid, "held_epoch": row.epoch, **changes})
         payload = Payload.model_validate({name: row._mapping[name] for name in Payload.model_fields})
         return Claimed(Errand(row.gid, row.kind, payload), record_of(row, lease.epoch), lease)
 

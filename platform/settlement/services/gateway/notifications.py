@@ -73,9 +73,12 @@ def signature(secret: str, timestamp_ms: int, body: bytes) -> str:
     return hmac.new(secret.encode(), f"{timestamp_ms}.".encode() + body, hashlib.sha256).hexdigest()
 
 
-def enqueue(tx: Transaction, transaction: Row[Any], now_ms: int) -> None:
+async def enqueue(tx: Transaction, transaction: Row[Any], now_ms: int) -> None:
     """Write the notification of a decided transaction, if anybody asked for one; once, however often it is called."""
-    if not transaction.notify_url or tx.execute(_BY_GID, {"wanted_gid": transaction.gid}).one_or_none() is not None:
+    if (
+        not transaction.notify_url
+        or (await tx.execute(_BY_GID, {"wanted_gid": transaction.gid})).one_or_none() is not None
+    ):
         return
     body = {
         "gid": transaction.gid,
@@ -90,7 +93,7 @@ def enqueue(tx: Transaction, transaction: Row[Any], now_ms: int) -> None:
         "decided_at_ms": transaction.decided_at_ms,
     }
     row = {"gid": transaction.gid, "url": transaction.notify_url, "body": json.dumps(body), "state": "due"}
-    tx.execute(_INSERT, {**row, "attempts": 0, "next_at_ms": now_ms})
+    await tx.execute(_INSERT, {**row, "attempts": 0, "next_at_ms": now_ms})
 
 
 class Notifier:
@@ -102,18 +105,18 @@ class Notifier:
     async def deliver_due(self) -> None:
         """Deliver one batch of due notifications."""
         now = {"now_ms": self._chassis.clock.now_ms()}
-        if not self._chassis.database.read(_DUE, now):
+        if not await self._chassis.database.read(_DUE, now):
             return
         async with self._chassis.database.transaction() as tx:
-            due = tx.execute(_DUE, now).all()
+            due = (await tx.execute(_DUE, now)).all()
             for row in due:
-                tx.execute(_CLAIM, {"wanted_gid": row.gid, "claimed_until_ms": now["now_ms"] + CLAIM_MS})
+                await tx.execute(_CLAIM, {"wanted_gid": row.gid, "claimed_until_ms": now["now_ms"] + CLAIM_MS})
         timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
         async with aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as session:
             problems = await asyncio.gather(*(self._deliver(session, row) for row in due))
         async with self._chassis.database.transaction() as tx:
             for row, problem in zip(due, problems, strict=True):
-                tx.execute(_RECORD, {"wanted_gid": row.gid, **self._result(row, problem)})
+                await tx.execute(_RECORD, {"wanted_gid": row.gid, **self._result(row, problem)})
 
     async def _deliver(self, session: aiohttp.ClientSession, row: Row[Any]) -> str:
         """Deliver one notification; returns what went wrong, empty if nothing."""

@@ -53,7 +53,7 @@ class GatewayService:
             self._require_takeable(request)
         except Problem:
             # A known key comes first: the settings may have changed since its first request was taken.
-            known = self._journal.find_key(user_id, key)
+            known = await self._journal.find_key(user_id, key)
             if known is None:
                 raise
             return await self._replay(known, fingerprint)
@@ -76,7 +76,7 @@ class GatewayService:
         `amount_mismatch`.
         """
         fingerprint = _fingerprint(f"refund of {payment_gid}", request.model_dump_json())
-        known = self._journal.find_key(user_id, key)
+        known = await self._journal.find_key(user_id, key)
         if known is not None:
             return await self._replay(known, fingerprint)
         payment = await self.find(user_id, payment_gid, "payment")
@@ -102,7 +102,7 @@ class GatewayService:
 
     async def find(self, user_id: int, gid: str, kind: str) -> Row[Any]:
         """A user's own payment or refund. Raises Problem 404; somebody else's looks like none."""
-        row = self._journal.find(gid)
+        row = await self._journal.find(gid)
         if row is None or row.user_id != user_id or row.kind != kind:
             raise Problem(404, f"{kind}_not_found", f"No such {kind}")
         await self._journal.certain(row)
@@ -110,7 +110,7 @@ class GatewayService:
 
     async def find_by_key(self, user_id: int, key: str, kind: str) -> Row[Any]:
         """The payment or refund that a user began with a key. Raises Problem 404."""
-        row = self._journal.find_by_key(user_id, key)
+        row = await self._journal.find_by_key(user_id, key)
         if row is None or row.kind != kind:
             raise Problem(404, f"{kind}_not_found", f"No {kind} was begun with this key")
         await self._journal.certain(row)
@@ -126,15 +126,15 @@ class GatewayService:
         except Overtaken:
             await self._decided(errand.gid)
             return await self._answer(errand.gid, replayed=False)
-        return first_answer(self._record(errand.gid), replayed=False)
+        return first_answer(await self._record(errand.gid), replayed=False)
 
     async def _answer(self, gid: str, *, replayed: bool) -> Response:
-        row = self._record(gid)
+        row = await self._record(gid)
         await self._journal.certain(row)
         return first_answer(row, replayed=replayed)
 
-    def _record(self, gid: str) -> Row[Any]:
-        row = self._journal.find(gid)
+    async def _record(self, gid: str) -> Row[Any]:
+        row = await self._journal.find(gid)
         if row is None:
             raise LookupError(f"{gid} has begun, but there is no record of it")
         return row
@@ -158,7 +158,7 @@ class GatewayService:
     async def _watch(self, gid: str, patience_ms: int, reached: Callable[[Row[Any]], bool]) -> bool:
         deadline_ms = self._chassis.clock.monotonic_ms() + patience_ms
         while not self._chassis.stopping.is_set():
-            row = self._journal.find(gid)
+            row = await self._journal.find(gid)
             if row is not None and reached(row):
                 return True
             if self._chassis.clock.monotonic_ms() >= deadline_ms:
@@ -169,7 +169,7 @@ class GatewayService:
     async def _replay(self, key: Row[Any], fingerprint: str) -> Response:
         if key.fingerprint != fingerprint:
             raise Problem(422, "idempotency_key_reused", "This key was used for another request")
-        if self._record(key.gid).decision is None:
+        if (await self._record(key.gid)).decision is None:
             detail = "the first request with this key is still being worked on"
             raise Problem(409, "idempotency_key_in_use", "Come back later", detail, headers={"Retry-After": "1"})
         return await self._answer(key.gid, replayed=True)

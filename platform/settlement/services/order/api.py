@@ -55,11 +55,11 @@ def _goods_router(catalogue: Catalogue) -> APIRouter:
 
     @router.get("/goods")
     async def list_goods(limit: Limit = 20, after: Annotated[int, Query(ge=0, le=2**53 - 1)] = 0) -> Response:
-        return _json(catalogue.page(after=after, limit=limit))
+        return _json(await catalogue.page(after=after, limit=limit))
 
     @router.get("/goods/{goods_id}")
     async def read_goods(goods_id: Annotated[int, Path(ge=1, le=2**53 - 1)]) -> Response:
-        found = catalogue.find(goods_id)
+        found = await catalogue.find(goods_id)
         if found is None:
             raise Problem(404, "goods_not_found", "No such goods", f"there is no goods {goods_id}")
         return _json(found)
@@ -79,11 +79,11 @@ def _orders_router(creation: OrderCreation, service: OrderService) -> APIRouter:
     async def list_orders(
         user_id: UserId, limit: Limit = 20, after: Annotated[str | None, Query(pattern=r"^[0-9a-f]{1,50}$")] = None
     ) -> Response:
-        return _json(service.page(user_id, after=after, limit=limit))
+        return _json(await service.page(user_id, after=after, limit=limit))
 
     @router.get("/orders/{order_no}")
     async def read_order(user_id: UserId, order_no: OrderNo) -> Response:
-        return _json(service.find(user_id, order_no))
+        return _json(await service.find(user_id, order_no))
 
     @router.post("/orders/{order_no}/cancel")
     async def cancel_order(user_id: UserId, order_no: OrderNo) -> Response:

@@ -33,11 +33,11 @@ class Catalogue:
     async def seed(self, *, goods_count: int, stock_per_goods: int, currency: str) -> None:
         """Add the goods that are missing up to `goods_count`. Replicas may all call this at the same time."""
         async with self._database.transaction() as tx:
-            highest = tx.execute(select(func.max(goods.c.id))).scalar() or 0
+            highest = (await tx.execute(select(func.max(goods.c.id)))).scalar() or 0
             missing = range(highest + 1, goods_count + 1)
             if not missing:
                 return
-            tx.execute(
+            await tx.execute(
                 insert(goods),
                 [
                     {"id": number, "name": f"goods {number}", "price_minor": price_minor(number), "currency": currency}
@@ -46,22 +46,22 @@ class Catalogue:
             )
             full = {"initial_units": stock_per_goods, "available_units": stock_per_goods}
             empty = {"reserved_units": 0, "sold_units": 0}
-            tx.execute(insert(stock), [{"goods_id": number, **full, **empty} for number in missing])
+            await tx.execute(insert(stock), [{"goods_id": number, **full, **empty} for number in missing])
 
-    def find(self, goods_id: int) -> GoodsView | None:
+    async def find(self, goods_id: int) -> GoodsView | None:
         """One goods, or None."""
-        rows = self._database.read(_ONE, {"goods_id": goods_id})
+        rows = await self._database.read(_ONE, {"goods_id": goods_id})
         return _view(rows[0]) if rows else None
 
-    def page(self, *, after: int, limit: int) -> GoodsPage:
+    async def page(self, *, after: int, limit: int) -> GoodsPage:
         """Up to `limit` goods with an id above `after`."""
-        rows = self._database.read(_PAGE, {"after": after, "page_size": limit + 1})
+        rows = await self._database.read(_PAGE, {"after": after, "page_size": limit + 1})
         shown = [_view(row) for row in rows[:limit]]
         return GoodsPage(goods=shown, next_after=shown[-1].goods_id if len(rows) > limit else None)
 
-    def prices(self, goods_ids: Iterable[int]) -> dict[int, Row[Any]]:
+    async def prices(self, goods_ids: Iterable[int]) -> dict[int, Row[Any]]:
         """Rows (id, name, price_minor, currency) of those goods that exist, by id."""
-        return {row.id: row for row in self._database.read(_PRICES, {"goods_ids": list(goods_ids)})}
+        return {row.id: row for row in await self._database.read(_PRICES, {"goods_ids": list(goods_ids)})}
 
 
 def _view(row: Row[Any]) -> GoodsView:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from settlement.chassis.database import Transaction
     from settlement.services.order.catalogue import Catalogue
 
-Read = Callable[[Executable, dict[str, Any]], Sequence[Row[Any]]]
+Read = Callable[[Executable, dict[str, Any]], Awaitable[Sequence[Row[Any]]]]
 
 _BY_KEY = select(orders).where(orders.c.user_id == bindparam("owner"), orders.c.idempotency_key == bindparam("key"))
 _INSERT = insert(orders)
@@ -47,11 +47,11 @@ class _Once:
         self.key = key
         self.fingerprint = hashlib.sha256(request.model_dump_json().encode()).hexdigest()
 
-    def answer(self, read: Read) -> OrderView | None:
+    async def answer(self, read: Read) -> OrderView | None:
         """What the same key was answered before, or None. Problem 422 if it came with another request."""
         if self.key is None:
             return None
-        rows = read(_BY_KEY, {"owner": self.user_id, "key": self.key})
+        rows = await read(_BY_KEY, {"owner": self.user_id, "key": self.key})
         if not rows:
             return None
         if rows[0].request_sha256 != self.fingerprint:
@@ -74,23 +74,23 @@ class OrderCreation:
         `cart_unavailable`.
         """
         once = _Once(user_id, request, key)
-        replayed = once.answer(self._chassis.database.read)
+        replayed = await once.answer(self._chassis.database.read)
         if replayed is not None:
             return replayed, True
         cart = await self._cart(user_id) if request.items is None else None
         async with self._chassis.database.transaction() as tx:
 
-            def read(query: Executable, given: dict[str, Any]) -> Sequence[Row[Any]]:
-                return tx.execute(query, given).all()
+            async def read(query: Executable, given: dict[str, Any]) -> Sequence[Row[Any]]:
+                return (await tx.execute(query, given)).all()
 
             # Asked again inside, and before all else: the same request may have come twice at the same time.
-            replayed = once.answer(read)
+            replayed = await once.answer(read)
             if replayed is not None:
                 return replayed, True
-            lines = _lines(once, cart, read)
-            values = self._values(once, lines, cart.version if cart is not None else None)
-            tx.execute(_INSERT, values)
-            self._publish(tx, values, lines)
+            lines = await _lines(once, cart, read)
+            values = await self._values(once, lines, cart.version if cart is not None else None)
+            await tx.execute(_INSERT, values)
+            await self._publish(tx, values, lines)
         return created_view(values), False
 
     async def _cart(self, user_id: int) -> CartContent:
@@ -105,9 +105,9 @@ class OrderCreation:
         detail = "the cart could not be read; nothing was ordered"
         raise Problem(503, "cart_unavailable", "The cart is not available", detail)
 
-    def _priced(self, lines: list[Line]) -> tuple[list[OrderedGoods], str]:
+    async def _priced(self, lines: list[Line]) -> tuple[list[OrderedGoods], str]:
         """The lines with today's names and prices, and their currency."""
-        known = self._catalogue.prices(line.goods_id for line in lines)
+        known = await self._catalogue.prices(line.goods_id for line in lines)
         missing = [line.goods_id for line in lines if line.goods_id not in known]
         if missing:
             raise Problem(422, "goods_not_found", "No such goods", f"unknown goods: {', '.join(map(str, missing))}")
@@ -119,9 +119,9 @@ class OrderCreation:
             raise Problem(422, "total_too_large", "Total too large", f"at most {TOTAL_MINOR_MAX} minor units an order")
         return ordered, known[lines[0].goods_id].currency
 
-    def _values(self, once: _Once, lines: list[Line], cart_version: int | None) -> dict[str, Any]:
+    async def _values(self, once: _Once, lines: list[Line], cart_version: int | None) -> dict[str, Any]:
         """The new row of `orders`."""
-        ordered, currency = self._priced(lines)
+        ordered, currency = await self._priced(lines)
         request = once.request
         now_ms = self._chassis.clock.now_ms()
         return {
@@ -143,7 +143,7 @@ class OrderCreation:
             "request_sha256": once.fingerprint,
         }
 
-    def _publish(self, tx: Transaction, values: dict[str, Any], lines: list[Line]) -> None:
+    async def _publish(self, tx: Transaction, values: dict[str, Any], lines: list[Line]) -> None:
         data = {
             "order_no": values["order_no"],
             "user_id": values["user_id"],
@@ -153,14 +153,14 @@ class OrderCreation:
             "cart_version": values["cart_version"],
             "items": [asdict(line) for line in lines],
         }
-        self._chassis.outbox.add(tx, type="order.created", subject=values["order_no"], data=data)
+        await self._chassis.outbox.add(tx, type="order.created", subject=values["order_no"], data=data)
 
 
-def _lines(once: _Once, cart: CartContent | None, read: Read) -> list[Line]:
+async def _lines(once: _Once, cart: CartContent | None, read: Read) -> list[Line]:
     """What to order: the lines of the request, or what no order has taken from the cart yet."""
     if cart is None:
         return [Line(line.goods_id, line.count) for line in once.request.items or ()]
-    newest_taken: int | None = read(_CART_TAKEN, {"owner": once.user_id})[0][0]
+    newest_taken: int | None = (await read(_CART_TAKEN, {"owner": once.user_id}))[0][0]
     lines = [
         Line(line.goods_id, line.count) for line in cart.items if newest_taken is None or line.version > newest_taken
     ]

@@ -69,61 +69,61 @@ class OrderBusiness:
     async def reach_out(self, action: Action, gid: str, kind: str, payload: Payload) -> None:
         """Nothing to do elsewhere: an order is this database's own."""
 
-    def reserve(self, tx: Transaction, gid: str, kind: str, payload: Payload, outside: None) -> Reservation:
+    async def reserve(self, tx: Transaction, gid: str, kind: str, payload: Payload, outside: None) -> Reservation:
         """Hold the order, and for a payment its stock; or say why not."""
-        order = _find(tx, payload)
+        order = await _find(tx, payload)
         if order is None:
             return Reservation.refused("order_not_found")
         if payload.amount_minor != order.total_minor or payload.currency != order.currency:
             return Reservation.refused("amount_mismatch")
         if kind == "refund":
-            return self._reserve_refund(tx, gid, order, payload)
-        return self._reserve_payment(tx, gid, order, payload)
+            return await self._reserve_refund(tx, gid, order, payload)
+        return await self._reserve_payment(tx, gid, order, payload)
 
-    def confirm(self, tx: Transaction, gid: str, kind: str, payload: Payload, outside: None) -> None:
+    async def confirm(self, tx: Transaction, gid: str, kind: str, payload: Payload, outside: None) -> None:
         """Finish: paid and sold, or refunded and returned."""
-        order = _held(tx, gid, kind, payload)
+        order = await _held(tx, gid, kind, payload)
         if order is None:
             raise NotHeld(f"order {payload.order_no} is not held by {gid}")
         if kind == "refund":
-            self._let_go(tx, order, OrderStatus.REFUNDED, refund_gid=gid)
-            stock.take_back(tx, lines_of(order.goods_list))
-            self._publish(tx, "order.refunded", order, gid, "refunded")
+            await self._let_go(tx, order, OrderStatus.REFUNDED, refund_gid=gid)
+            await stock.take_back(tx, lines_of(order.goods_list))
+            await self._publish(tx, "order.refunded", order, gid, "refunded")
         else:
-            self._let_go(tx, order, OrderStatus.PAID, paid_gid=gid)
-            stock.sell(tx, lines_of(order.goods_list))
-            self._publish(tx, "order.paid", order, gid, "paid")
+            await self._let_go(tx, order, OrderStatus.PAID, paid_gid=gid)
+            await stock.sell(tx, lines_of(order.goods_list))
+            await self._publish(tx, "order.paid", order, gid, "paid")
 
-    def release(self, tx: Transaction, gid: str, kind: str, payload: Payload, outside: None) -> None:
+    async def release(self, tx: Transaction, gid: str, kind: str, payload: Payload, outside: None) -> None:
         """Give back what this transaction holds, if anything."""
-        order = _held(tx, gid, kind, payload)
+        order = await _held(tx, gid, kind, payload)
         if order is None:
             return
         if kind == "refund":
-            self._let_go(tx, order, OrderStatus.PAID)
+            await self._let_go(tx, order, OrderStatus.PAID)
             return
         expired = order.expires_at_ms <= self._clock.now_ms()
         status = OrderStatus.CANCELLED if expired else OrderStatus.PENDING
-        self._let_go(tx, order, status)
-        stock.unreserve(tx, lines_of(order.goods_list))
-        self._publish(tx, "order.failed", order, gid, status.name.lower())
+        await self._let_go(tx, order, status)
+        await stock.unreserve(tx, lines_of(order.goods_list))
+        await self._publish(tx, "order.failed", order, gid, status.name.lower())
 
-    def _reserve_payment(self, tx: Transaction, gid: str, order: Row[Any], payload: Payload) -> Reservation:
+    async def _reserve_payment(self, tx: Transaction, gid: str, order: Row[Any], payload: Payload) -> Reservation:
         now_ms = self._clock.now_ms()
         if order.status != OrderStatus.PENDING or order.expires_at_ms <= now_ms:
             return Reservation.refused("order_not_payable")
-        if not stock.reserve(tx, lines_of(order.goods_list)):
+        if not await stock.reserve(tx, lines_of(order.goods_list)):
             return Reservation.refused("out_of_stock")
-        self._hold(tx, gid, order, OrderStatus.PAYING, payload.method, payload.out_trade_no)
+        await self._hold(tx, gid, order, OrderStatus.PAYING, payload.method, payload.out_trade_no)
         return Reservation.granted()
 
-    def _reserve_refund(self, tx: Transaction, gid: str, order: Row[Any], payload: Payload) -> Reservation:
+    async def _reserve_refund(self, tx: Transaction, gid: str, order: Row[Any], payload: Payload) -> Reservation:
         if order.status != OrderStatus.PAID or order.paid_gid != payload.payment_gid:
             return Reservation.refused("order_not_refundable")
-        self._hold(tx, gid, order, OrderStatus.REFUNDING, order.pay_method, order.out_trade_no)
+        await self._hold(tx, gid, order, OrderStatus.REFUNDING, order.pay_method, order.out_trade_no)
         return Reservation.granted()
 
-    def _hold(
+    async def _hold(
         self, tx: Transaction, gid: str, order: Row[Any], status: OrderStatus, pay_method: str, out_trade_no: str
     ) -> None:
         hold = {
@@ -135,10 +135,10 @@ class OrderBusiness:
             "trade_no": out_trade_no,
             "now_ms": self._clock.now_ms(),
         }
-        if tx.execute(_HOLD, hold).rowcount != 1:
+        if (await tx.execute(_HOLD, hold)).rowcount != 1:
             raise NotHeld(f"order {order.order_no} was taken between reading and holding it")
 
-    def _let_go(
+    async def _let_go(
         self,
         tx: Transaction,
         order: Row[Any],
@@ -156,10 +156,10 @@ class OrderBusiness:
             "refunded": refund_gid,
             "now_ms": self._clock.now_ms(),
         }
-        if tx.execute(_LET_GO, change).rowcount != 1:
+        if (await tx.execute(_LET_GO, change)).rowcount != 1:
             raise NotHeld(f"order {order.order_no} was taken between reading it and letting it go")
 
-    def _publish(self, tx: Transaction, event_type: str, order: Row[Any], gid: str, status: str) -> None:
+    async def _publish(self, tx: Transaction, event_type: str, order: Row[Any], gid: str, status: str) -> None:
         data = {
             "order_no": order.order_no,
             "user_id": order.user_id,
@@ -169,17 +169,17 @@ class OrderBusiness:
             "currency": order.currency,
             "pay_method": order.pay_method,
         }
-        self._outbox.add(tx, type=event_type, subject=order.order_no, data=data)
+        await self._outbox.add(tx, type=event_type, subject=order.order_no, data=data)
 
 
-def _find(tx: Transaction, payload: Payload) -> Row[Any] | None:
+async def _find(tx: Transaction, payload: Payload) -> Row[Any] | None:
     """The order, if it exists and belongs to the user who pays; another's order looks like none."""
-    order = tx.execute(_ORDER, {"number": payload.order_no}).one_or_none()
+    order = (await tx.execute(_ORDER, {"number": payload.order_no})).one_or_none()
     return order if order is not None and order.user_id == payload.user_id else None
 
 
-def _held(tx: Transaction, gid: str, kind: str, payload: Payload) -> Row[Any] | None:
-    order = _find(tx, payload)
+async def _held(tx: Transaction, gid: str, kind: str, payload: Payload) -> Row[Any] | None:
+    order = await _find(tx, payload)
     if order is None or order.holder_gid != gid or order.status != _HELD[kind]:
         return None
     return order

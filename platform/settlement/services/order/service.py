@@ -47,14 +47,14 @@ class OrderService:
         self._database = database
         self._clock = clock
 
-    def find(self, user_id: int, order_no: str) -> OrderView:
+    async def find(self, user_id: int, order_no: str) -> OrderView:
         """One order. Problem 404 if it does not exist or is somebody else's."""
-        return order_view(_only(self._database.read(_OWN, {"number": order_no, "owner": user_id})))
+        return order_view(_only(await self._database.read(_OWN, {"number": order_no, "owner": user_id})))
 
-    def page(self, user_id: int, *, after: str | None, limit: int) -> OrderPage:
+    async def page(self, user_id: int, *, after: str | None, limit: int) -> OrderPage:
         """Up to `limit` orders older than `after` (an order number), newest first."""
         parameters = {"owner": user_id, "before": after or _NO_CURSOR, "page_size": limit + 1}
-        rows = self._database.read(_NEWEST, parameters)
+        rows = await self._database.read(_NEWEST, parameters)
         shown = [order_view(row) for row in rows[:limit]]
         return OrderPage(orders=shown, next_after=shown[-1].order_no if len(rows) > limit else None)
 
@@ -62,24 +62,25 @@ class OrderService:
         """Cancel a pending order; a cancelled one stays so. Problem 409 if it is being paid or was."""
         owned = {"number": order_no, "owner": user_id}
         async with self._database.transaction() as tx:
-            order = _only(tx.execute(_OWN, owned).all())
+            order = _only((await tx.execute(_OWN, owned)).all())
             if order.status != OrderStatus.CANCELLED:
-                cancelled = tx.execute(_CANCEL, {"order_id": order.id, "now_ms": self._clock.now_ms()})
+                cancelled = await tx.execute(_CANCEL, {"order_id": order.id, "now_ms": self._clock.now_ms()})
                 if cancelled.rowcount != 1:
                     word = OrderStatus(order.status).name.lower()
                     raise Problem(409, "order_not_cancellable", "Order cannot be cancelled", f"the order is {word}")
-            return order_view(_only(tx.execute(_OWN, owned).all()))
+            return order_view(_only((await tx.execute(_OWN, owned)).all()))
 
     async def expire(self) -> int:
         """Cancel up to EXPIRE_BATCH pending orders whose time is over; returns how many."""
         now_ms = self._clock.now_ms()
         # Looked for outside a transaction first: most rounds find nothing and need not take the write lock.
-        due = [row.id for row in self._database.read(_EXPIRED, {"now_ms": now_ms})]
+        due = [row.id for row in await self._database.read(_EXPIRED, {"now_ms": now_ms})]
         if not due:
             return 0
         async with self._database.transaction() as tx:
             # The status is part of the update's condition: an order may have been taken by a payment since the read.
-            return sum(tx.execute(_CANCEL, {"order_id": order_id, "now_ms": now_ms}).rowcount for order_id in due)
+            cancelled = [await tx.execute(_CANCEL, {"order_id": order_id, "now_ms": now_ms}) for order_id in due]
+        return sum(result.rowcount for result in cancelled)
 
 
 def _only(rows: Sequence[Row[Any]]) -> Row[Any]:

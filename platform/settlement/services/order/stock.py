@@ -51,33 +51,33 @@ _SELL = _move("reserved_units", "sold_units")
 _TAKE_BACK = _move("sold_units", "available_units")
 
 
-def reserve(tx: Transaction, lines: Sequence[Line]) -> bool:
+async def reserve(tx: Transaction, lines: Sequence[Line]) -> bool:
     """Reserve all lines, or nothing and return False."""
-    rows = tx.execute(_AVAILABLE, {"goods": [line.goods_id for line in lines]})
+    rows = await tx.execute(_AVAILABLE, {"goods": [line.goods_id for line in lines]})
     available = {row.goods_id: row.available_units for row in rows}
     if any(available.get(line.goods_id, 0) < line.count for line in lines):
         return False
-    _run(tx, _RESERVE, lines)
+    await _run(tx, _RESERVE, lines)
     return True
 
 
-def unreserve(tx: Transaction, lines: Iterable[Line]) -> None:
+async def unreserve(tx: Transaction, lines: Iterable[Line]) -> None:
     """Give a reservation up."""
-    _run(tx, _UNRESERVE, lines)
+    await _run(tx, _UNRESERVE, lines)
 
 
-def sell(tx: Transaction, lines: Iterable[Line]) -> None:
+async def sell(tx: Transaction, lines: Iterable[Line]) -> None:
     """Turn a reservation into a sale."""
-    _run(tx, _SELL, lines)
+    await _run(tx, _SELL, lines)
 
 
-def take_back(tx: Transaction, lines: Iterable[Line]) -> None:
+async def take_back(tx: Transaction, lines: Iterable[Line]) -> None:
     """Return sold units to the shelf."""
-    _run(tx, _TAKE_BACK, lines)
+    await _run(tx, _TAKE_BACK, lines)
 
 
-def _run(tx: Transaction, statement: Update, lines: Iterable[Line]) -> None:
+async def _run(tx: Transaction, statement: Update, lines: Iterable[Line]) -> None:
     for line in sorted(lines, key=lambda line: line.goods_id):
-        moved = tx.execute(statement, {"goods": line.goods_id, "units": line.count})
+        moved = await tx.execute(statement, {"goods": line.goods_id, "units": line.count})
         if moved.rowcount != 1:
             raise StockBroken(f"goods {line.goods_id}: no {line.count} units to move")

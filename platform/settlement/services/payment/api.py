@@ -31,6 +31,6 @@ def create(chassis: Chassis) -> ServiceApp:
 
     @router.get("/ledger/trial-balance", dependencies=[Depends(operator)])
     async def trial_balance() -> JSONResponse:
-        return JSONResponse(books.trial_balance())
+        return JSONResponse(await books.trial_balance())
 
     return ServiceApp(router=router, start=driver.start)

@@ -60,36 +60,38 @@ class Books:
         self._clock = clock
         self._settings = settings
 
-    def hold(self, tx: Transaction, gid: str, source: str, target: str, currency: str, amount_minor: int) -> bool:
+    async def hold(self, tx: Transaction, gid: str, source: str, target: str, currency: str, amount_minor: int) -> bool:
         """Hold money; False, and nothing held, if a customer has too little."""
         if is_user_account(source):
-            self._open(tx, source, currency)
+            await self._open(tx, source, currency)
             key = {"wanted": source, "wanted_currency": currency}
-            if tx.execute(_HOLD, {**key, "held": amount_minor}).rowcount == 0:
+            if (await tx.execute(_HOLD, {**key, "held": amount_minor})).rowcount == 0:
                 return False
-        self._append(tx, gid, hold(source, target, currency, amount_minor))
+        await self._append(tx, gid, hold(source, target, currency, amount_minor))
         return True
 
-    def capture(self, tx: Transaction, gid: str, source: str, target: str, currency: str, amount_minor: int) -> None:
+    async def capture(
+        self, tx: Transaction, gid: str, source: str, target: str, currency: str, amount_minor: int
+    ) -> None:
         """Move what `hold` with the same arguments held."""
-        self._move(tx, source, currency, posted=-amount_minor, released=amount_minor)
-        self._move(tx, target, currency, posted=amount_minor, released=0)
-        self._append(tx, gid, capture(hold(source, target, currency, amount_minor)))
+        await self._move(tx, source, currency, posted=-amount_minor, released=amount_minor)
+        await self._move(tx, target, currency, posted=amount_minor, released=0)
+        await self._append(tx, gid, capture(hold(source, target, currency, amount_minor)))
 
-    def void(self, tx: Transaction, gid: str, source: str, target: str, currency: str, amount_minor: int) -> None:
+    async def void(self, tx: Transaction, gid: str, source: str, target: str, currency: str, amount_minor: int) -> None:
         """Let go what `hold` with the same arguments held."""
-        self._move(tx, source, currency, posted=0, released=amount_minor)
-        self._append(tx, gid, void(hold(source, target, currency, amount_minor)))
+        await self._move(tx, source, currency, posted=0, released=amount_minor)
+        await self._append(tx, gid, void(hold(source, target, currency, amount_minor)))
 
     async def account(self, user_id: int, currency: str) -> dict[str, object]:
         """A customer's balances; opens the account if this is the first time anyone asks."""
         name = user_account(user_id)
         key = {"wanted": name, "wanted_currency": currency}
-        rows = self._database.read(_ACCOUNT, key)
+        rows = await self._database.read(_ACCOUNT, key)
         if not rows:
             async with self._database.transaction() as tx:
-                self._open(tx, name, currency)
-                rows = tx.execute(_ACCOUNT, key).all()
+                await self._open(tx, name, currency)
+                rows = (await tx.execute(_ACCOUNT, key)).all()
         row = rows[0]
         return {
             "account": name,
@@ -99,34 +101,34 @@ class Books:
             "posted_minor": row.posted_minor,
         }
 
-    def trial_balance(self) -> dict[str, object]:
+    async def trial_balance(self) -> dict[str, object]:
         """Sums by currency and layer, which must all be zero, and by account."""
-        sums = self._database.read(_TRIAL_BALANCE)
-        lines = self._database.read(_BY_ACCOUNT)
+        sums = await self._database.read(_TRIAL_BALANCE)
+        lines = await self._database.read(_BY_ACCOUNT)
         return {
             "balanced": all(row.total_minor == 0 for row in sums),
             "sums": [dict(row._mapping) for row in sums],
             "accounts": [dict(row._mapping) for row in lines],
         }
 
-    def _open(self, tx: Transaction, account: str, currency: str) -> None:
-        if tx.execute(_ACCOUNT, {"wanted": account, "wanted_currency": currency}).one_or_none() is not None:
+    async def _open(self, tx: Transaction, account: str, currency: str) -> None:
+        if (await tx.execute(_ACCOUNT, {"wanted": account, "wanted_currency": currency})).one_or_none() is not None:
             return
         granted_minor = self._settings.integer("payment.opening_balance_minor")
         row = {"account": account, "currency": currency, "posted_minor": granted_minor, "held_minor": 0}
-        tx.execute(_OPEN, {**row, "opened_at_ms": self._clock.now_ms()})
+        await tx.execute(_OPEN, {**row, "opened_at_ms": self._clock.now_ms()})
         if granted_minor:
-            self._append(tx, OPENING_GID, transfer(GRANTS, account, currency, granted_minor))
+            await self._append(tx, OPENING_GID, transfer(GRANTS, account, currency, granted_minor))
 
-    def _move(self, tx: Transaction, account: str, currency: str, *, posted: int, released: int) -> None:
+    async def _move(self, tx: Transaction, account: str, currency: str, *, posted: int, released: int) -> None:
         if is_user_account(account):
-            self._open(tx, account, currency)
+            await self._open(tx, account, currency)
             key = {"wanted": account, "wanted_currency": currency}
-            tx.execute(_MOVE, {**key, "posted": posted, "released": released})
+            await tx.execute(_MOVE, {**key, "posted": posted, "released": released})
 
-    def _append(self, tx: Transaction, gid: str, batch: Batch) -> None:
+    async def _append(self, tx: Transaction, gid: str, batch: Batch) -> None:
         now_ms = self._clock.now_ms()
-        tx.execute(
+        await tx.execute(
             _POST,
             [
                 {

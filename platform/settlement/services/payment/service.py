@@ -81,49 +81,49 @@ class PaymentBusiness:
 
     # ---- the local half ---------------------------------------------------------------------------------------------
 
-    def reserve(self, tx: Transaction, gid: str, kind: str, payload: Payload, outside: Charge) -> Reservation:
+    async def reserve(self, tx: Transaction, gid: str, kind: str, payload: Payload, outside: Charge) -> Reservation:
         """Hold the money here too, unless the channel refused it or there is too little."""
         if outside.refusal:
             return Reservation.refused(outside.refusal)
         if kind == "refund":
-            return self._reserve_refund(tx, gid, payload)
+            return await self._reserve_refund(tx, gid, payload)
         source, target = source_and_target(kind, payload.method, payload.user_id, MERCHANT)
-        if not self._books.hold(tx, gid, source, target, payload.currency, payload.amount_minor):
+        if not await self._books.hold(tx, gid, source, target, payload.currency, payload.amount_minor):
             return Reservation.refused("insufficient_funds")
-        self._insert(tx, gid, gid, kind, payload)
+        await self._insert(tx, gid, gid, kind, payload)
         return Reservation.granted()
 
-    def confirm(self, tx: Transaction, gid: str, kind: str, payload: Payload, outside: Charge) -> None:
+    async def confirm(self, tx: Transaction, gid: str, kind: str, payload: Payload, outside: Charge) -> None:
         """The money has moved."""
-        self._change(tx, gid, PaymentState.HELD, PaymentState.CAPTURED)
+        await self._change(tx, gid, PaymentState.HELD, PaymentState.CAPTURED)
         if kind == "refund":
-            self._change(tx, _payment_gid(payload), PaymentState.REFUNDING, PaymentState.REFUNDED)
+            await self._change(tx, _payment_gid(payload), PaymentState.REFUNDING, PaymentState.REFUNDED)
         source, target = source_and_target(kind, payload.method, payload.user_id, MERCHANT)
-        self._books.capture(tx, gid, source, target, payload.currency, payload.amount_minor)
+        await self._books.capture(tx, gid, source, target, payload.currency, payload.amount_minor)
 
-    def release(self, tx: Transaction, gid: str, kind: str, payload: Payload, outside: Charge) -> None:
+    async def release(self, tx: Transaction, gid: str, kind: str, payload: Payload, outside: Charge) -> None:
         """Let go what is held here, if anything."""
-        held = tx.execute(_PAYMENT, {"wanted_gid": gid}).one_or_none()
+        held = (await tx.execute(_PAYMENT, {"wanted_gid": gid})).one_or_none()
         if held is None or held.state != PaymentState.HELD:
             return
-        self._change(tx, gid, PaymentState.HELD, PaymentState.VOIDED)
+        await self._change(tx, gid, PaymentState.HELD, PaymentState.VOIDED)
         if kind == "refund":
-            self._change(tx, held.payment_gid, PaymentState.REFUNDING, PaymentState.CAPTURED)
+            await self._change(tx, held.payment_gid, PaymentState.REFUNDING, PaymentState.CAPTURED)
         source, target = source_and_target(kind, held.method, held.user_id, MERCHANT)
-        self._books.void(tx, gid, source, target, held.currency, held.amount_minor)
+        await self._books.void(tx, gid, source, target, held.currency, held.amount_minor)
 
-    def _reserve_refund(self, tx: Transaction, gid: str, payload: Payload) -> Reservation:
-        original = tx.execute(_PAYMENT, {"wanted_gid": _payment_gid(payload)}).one_or_none()
+    async def _reserve_refund(self, tx: Transaction, gid: str, payload: Payload) -> Reservation:
+        original = (await tx.execute(_PAYMENT, {"wanted_gid": _payment_gid(payload)})).one_or_none()
         refusal = _refund_refusal(original, payload)
         if refusal:
             return Reservation.refused(refusal)
-        self._change(tx, _payment_gid(payload), PaymentState.CAPTURED, PaymentState.REFUNDING)
+        await self._change(tx, _payment_gid(payload), PaymentState.CAPTURED, PaymentState.REFUNDING)
         source, target = source_and_target("refund", payload.method, payload.user_id, MERCHANT)
-        self._books.hold(tx, gid, source, target, payload.currency, payload.amount_minor)
-        self._insert(tx, gid, _payment_gid(payload), "refund", payload)
+        await self._books.hold(tx, gid, source, target, payload.currency, payload.amount_minor)
+        await self._insert(tx, gid, _payment_gid(payload), "refund", payload)
         return Reservation.granted()
 
-    def _insert(self, tx: Transaction, gid: str, payment_gid: str, kind: str, payload: Payload) -> None:
+    async def _insert(self, tx: Transaction, gid: str, payment_gid: str, kind: str, payload: Payload) -> None:
         now_ms = self._clock.now_ms()
         values = payload.model_dump() | {
             "gid": gid,
@@ -134,11 +134,11 @@ class PaymentBusiness:
             "created_at_ms": now_ms,
             "updated_at_ms": now_ms,
         }
-        tx.execute(_INSERT, values)
+        await tx.execute(_INSERT, values)
 
-    def _change(self, tx: Transaction, gid: str, old: PaymentState, new: PaymentState) -> None:
+    async def _change(self, tx: Transaction, gid: str, old: PaymentState, new: PaymentState) -> None:
         states = {"old_state": old.value, "new_state": new.value, "now_ms": self._clock.now_ms()}
-        if tx.execute(_MOVE, {"wanted_gid": gid, **states}).rowcount != 1:
+        if (await tx.execute(_MOVE, {"wanted_gid": gid, **states})).rowcount != 1:
             raise NotHeld(f"{gid} is not {old}")
 
 

@@ -36,7 +36,7 @@ def create(chassis: Chassis) -> ServiceApp:
 
     @router.get("/users/me")
     async def show_me(user_id: User) -> Response:
-        return JSONResponse(center.profile(user_id))
+        return JSONResponse(await center.profile(user_id))
 
     @router.patch("/users/me")
     async def change_me(user_id: User, body: ProfileChange) -> Response:

@@ -39,13 +39,13 @@ class UserCenter:
         expires_at_ms = self._chassis.clock.now_ms() + CAPTCHA_TTL_MS
         row = {"captcha_id": captcha_id, "answer": left + right, "expires_at_ms": expires_at_ms}
         async with self._chassis.database.transaction() as tx:
-            tx.execute(sa.insert(captchas), row)
+            await tx.execute(sa.insert(captchas), row)
         return {"captcha_id": captcha_id, "question": f"{left} + {right}"}
 
     async def drop_old_captchas(self) -> None:
         """Forget captchas that nobody solved in time."""
         async with self._chassis.database.transaction() as tx:
-            tx.execute(sa.delete(captchas).where(captchas.c.expires_at_ms < self._chassis.clock.now_ms()))
+            await tx.execute(sa.delete(captchas).where(captchas.c.expires_at_ms < self._chassis.clock.now_ms()))
 
     async def register(self, user: UserIn) -> int:
         """Create an account; returns its id. Raises Problem 422 (captcha) or 409 (phone or email taken)."""
@@ -61,7 +61,7 @@ class UserCenter:
         }
         try:
             async with self._chassis.database.transaction() as tx:
-                user_id: int = tx.execute(sa.insert(users).returning(users.c.id), row).scalar_one()
+                user_id: int = (await tx.execute(sa.insert(users).returning(users.c.id), row)).scalar_one()
         except IntegrityError as error:
             raise _taken(error) from error
         return user_id
@@ -69,7 +69,7 @@ class UserCenter:
     async def log_in(self, session: SessionIn) -> dict[str, Any]:
         """Open a session. Raises Problem 401, the same whether login or password is wrong."""
         login = session.login.lower()
-        rows = self._chassis.database.read(_BY_LOGIN, {"login": login})
+        rows = await self._chassis.database.read(_BY_LOGIN, {"login": login})
         encoded = rows[0].passwd if rows else None
         if not await self._passwords.matches(encoded, session.password):
             raise Problem(401, "login_failed", "Login or password is wrong")
@@ -79,14 +79,14 @@ class UserCenter:
         token = self._chassis.tokens.issue(user_id, expires_at_ms)
         return {"token": token, "user_id": user_id, "expires_at_ms": expires_at_ms}
 
-    def profile(self, user_id: int) -> dict[str, Any]:
+    async def profile(self, user_id: int) -> dict[str, Any]:
         """What a user sees of themselves. Raises Problem 401 if the account is gone."""
-        row = self._user(user_id)
+        row = await self._user(user_id)
         return {"user_id": row.id, "name": row.name, "phone": row.phone, "email": row.email}
 
     async def change(self, user_id: int, change: ProfileChange) -> dict[str, Any]:
         """Change a profile. Raises Problem 401 (account gone), 403 (current password) or 409 (phone, email taken)."""
-        row = self._user(user_id)
+        row = await self._user(user_id)
         values: dict[str, Any] = change.model_dump(include={"name", "phone", "email"}, exclude_none=True)
         if change.password is not None:
             if not await self._passwords.matches(row.passwd, change.current_password or ""):
@@ -95,13 +95,13 @@ class UserCenter:
         values["updated_at_ms"] = self._chassis.clock.now_ms()
         try:
             async with self._chassis.database.transaction() as tx:
-                tx.execute(sa.update(users).where(users.c.id == user_id), values)
+                await tx.execute(sa.update(users).where(users.c.id == user_id), values)
         except IntegrityError as error:
             raise _taken(error) from error
-        return self.profile(user_id)
+        return await self.profile(user_id)
 
-    def _user(self, user_id: int) -> sa.Row[Any]:
-        rows = self._chassis.database.read(_BY_ID, {"id": user_id})
+    async def _user(self, user_id: int) -> sa.Row[Any]:
+        rows = await self._chassis.database.read(_BY_ID, {"id": user_id})
         if not rows:
             raise Problem(401, "not_authenticated", "This account does not exist (any more)")
         return rows[0]
@@ -109,15 +109,15 @@ class UserCenter:
     async def _use_captcha(self, captcha_id: str, answer: int) -> None:
         # A wrong answer uses the captcha up as well: there are only nineteen possible ones.
         async with self._chassis.database.transaction() as tx:
-            right = self._right_answer(tx, captcha_id)
+            right = await self._right_answer(tx, captcha_id)
         if right is None or right != answer:
             raise Problem(422, "captcha_wrong", "The captcha is wrong or used; ask for a new one")
 
-    def _right_answer(self, tx: Transaction, captcha_id: str) -> int | None:
-        row = tx.execute(_CAPTCHA, {"id": captcha_id}).first()
+    async def _right_answer(self, tx: Transaction, captcha_id: str) -> int | None:
+        row = (await tx.execute(_CAPTCHA, {"id": captcha_id})).first()
         if row is None:
             return None
-        tx.execute(_USE_CAPTCHA, {"id": captcha_id})
+        await tx.execute(_USE_CAPTCHA, {"id": captcha_id})
         answer: int = row.answer
         return answer if row.expires_at_ms >= self._chassis.clock.now_ms() else None
 
