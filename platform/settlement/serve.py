@@ -4,6 +4,7 @@
 
 `--service` may repeat: several services, each with its own port, then share the process (the merged topology).
 Secrets, PAYLAB_DATABASE_URL and PAYLAB_REDIS_URL come from the environment, or from files (`PAYLAB_..._FILE`).
+PAYLAB_TRACE_ENDPOINT (OTLP over HTTP) and PAYLAB_TRACE_FILE (JSON lines) say where spans go; without them, nowhere.
 Exit codes: 0 after an orderly stop (SIGTERM, SIGINT, or the end of standard input when it is a pipe), 2 for wrong
 arguments or environment, 3 when a port is busy or the data folder cannot be used.
 """
@@ -21,9 +22,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from settlement.chassis.environment import DATABASE_URL, REDIS_URL, BadEnvironment, with_files
+from settlement.chassis.environment import (
+    DATABASE_URL,
+    REDIS_URL,
+    TRACE_ENDPOINT,
+    TRACE_FILE,
+    BadEnvironment,
+    with_files,
+)
 from settlement.chassis.process import LOOPBACK, Backends, Listening, Process, ReplicaArguments, StartFailed
 from settlement.chassis.secrets import MissingSecrets, Secrets, secrets_from
+from settlement.chassis.tracing import TraceTargets
 from settlement.policies.balancer import WEIGHT, WEIGHT_MAX
 from settlement.settings import PROFILES, validate
 from settlement.topology import REGISTRY_SERVICE, SERVICES, VERSION, replica_name
@@ -156,6 +165,15 @@ def _backends(environment: Mapping[str, str], services: int) -> Backends:
     return Backends(database_url, environment.get(REDIS_URL) or None)
 
 
+def _traces(environment: Mapping[str, str]) -> TraceTargets:
+    file = environment.get(TRACE_FILE)
+    targets = TraceTargets(environment.get(TRACE_ENDPOINT) or None, Path(file) if file else None)
+    problems = targets.problems()
+    if problems:
+        _fail(BAD_INPUT, *problems)
+    return targets
+
+
 def _secrets(environment: Mapping[str, str]) -> Secrets:
     try:
         return secrets_from(environment)
@@ -184,6 +202,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     secrets = _secrets(environment)
     settings = _initial_settings(environment)
     backends = _backends(environment, len(given.replicas))
+    traces = _traces(environment)
     try:
         given.data.mkdir(parents=True, exist_ok=True)
         process = Process(
@@ -197,6 +216,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             backends=backends,
             version=given.version,
             weight=given.weight,
+            traces=traces,
         )
         process.run(given.die_with_parent)
     except StartFailed as error:

@@ -123,6 +123,7 @@ _CATALOGUE: Final = (
     _integer("usercenter.argon2_memory_kib", 8_192, 64, 1_048_576, "KiB", "Memory argon2id fills."),
     _integer("usercenter.token_ttl_s", 3_600, 1, 2_592_000, "s", "How long a session token is good."),
     _text("database.synchronous", "FULL", ("FULL", "NORMAL", "OFF"), "SQLite durability; FULL survives a power cut."),
+    _number("trace.sample_share", 0.05, 0.0, 1.0, "", "Share of the requests from outside whose spans are recorded."),
     _text("log.level", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"), "The least important level that is logged."),
 )
 

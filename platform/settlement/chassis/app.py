@@ -35,6 +35,7 @@ from settlement.chassis.secrets import Secrets
 from settlement.chassis.security import Tokens
 from settlement.chassis.signature import SignatureVerifier
 from settlement.chassis.standard_routes import standard_routes
+from settlement.chassis.tracing import Tracing
 from settlement.chassis.workers import Workers
 
 
@@ -57,6 +58,7 @@ class Chassis:
     secrets: Secrets
     log: FilteringBoundLogger
     metrics: Metrics
+    tracing: Tracing
     faults: FaultTable
     tokens: Tokens
     signatures: SignatureVerifier

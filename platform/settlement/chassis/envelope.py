@@ -14,7 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from settlement.chassis.faults import HOLD_S_MAX, ActiveFault, DropReply, Error, Latency
 from settlement.chassis.json_guard import RefusedJson, guard
 from settlement.chassis.problems import Problem, unexpected_problem
-from settlement.chassis.trace import continued_trace, enter_trace, leave_trace
+from settlement.chassis.signature import SERVICE
+from settlement.chassis.trace import Trace, enter_trace, leave_trace
 
 if TYPE_CHECKING:
     from settlement.chassis.app import Chassis
@@ -27,6 +28,8 @@ BODY_S_MAX: Final = 10.0
 QUIET_ROUTES: Final = frozenset({"/registry/{service}/{replica}/lease"})
 # Faults must stay removable and death must stay visible, whatever has been injected.
 UNTOUCHABLE: Final = ("/faults", "/health/", "/metrics")
+
+_SERVICE: Final = SERVICE.encode()
 
 
 class ClientGone(Exception):
@@ -133,7 +136,11 @@ class Envelope:
         started_s = time.perf_counter()
         headers = dict(scope["headers"])
         gid = headers.get(b"paylab-gid", b"").decode("latin-1")
-        token = enter_trace(continued_trace(headers.get(b"traceparent", b"").decode("latin-1"), gid))
+        trace = self._chassis.tracing.of_request(
+            headers.get(b"traceparent", b"").decode("latin-1"), gid, scope["method"], scope["path"],
+            from_service=_SERVICE in headers,
+        )  # fmt: skip
+        token = enter_trace(trace)
         exchange = _Exchange(scope, receive, send, self._replica)
         self._chassis.metrics.in_flight.inc()
         try:
@@ -142,7 +149,7 @@ class Envelope:
             exchange.status = 499
         finally:
             self._chassis.metrics.in_flight.dec()
-            self._record(exchange, time.perf_counter() - started_s)
+            self._record(exchange, trace, time.perf_counter() - started_s)
             leave_trace(token)
 
     async def _answer(self, exchange: _Exchange, headers: dict[bytes, bytes]) -> None:
@@ -186,12 +193,13 @@ class Envelope:
             # Whoever waited this long still does not learn what happened: a gateway timeout promises nothing.
             raise Problem(504, "reply_withheld", "An injected fault")
 
-    def _record(self, exchange: _Exchange, duration_s: float) -> None:
+    def _record(self, exchange: _Exchange, trace: Trace, duration_s: float) -> None:
         method: str = exchange.scope["method"]
         route: str = getattr(exchange.scope.get("route"), "path", "unmatched")
         if route == "unmatched" and method not in KNOWN_METHODS:
             method = "other"
         self._chassis.metrics.request_answered(method, route, exchange.status, duration_s)
+        self._chassis.tracing.finish(trace, method, route, exchange.status)
         if method in READING or route in QUIET_ROUTES:
             return
         self._chassis.log.info(

@@ -12,9 +12,11 @@ from typing import Final
 
 DATABASE_URL: Final = "PAYLAB_DATABASE_URL"
 REDIS_URL: Final = "PAYLAB_REDIS_URL"
+TRACE_ENDPOINT: Final = "PAYLAB_TRACE_ENDPOINT"
+TRACE_FILE: Final = "PAYLAB_TRACE_FILE"
 FILE_SUFFIX: Final = "_FILE"
 
-# Not every variable: PAYLAB_TRACE_FILE, for one, is itself a value.
+# Not every variable: TRACE_FILE, for one, is itself a value.
 _MAY_BE_FILES: Final = (
     "PAYLAB_SERVICE_SECRET",
     "PAYLAB_JWT_SECRET",

@@ -24,7 +24,7 @@ from settlement.chassis.faults import ActiveFault, DropReply, Error, FaultTable,
 from settlement.chassis.live_settings import LiveSettings
 from settlement.chassis.metrics import Metrics
 from settlement.chassis.signature import Call, signed_headers, target_of
-from settlement.chassis.trace import current_trace
+from settlement.chassis.trace import Attributes, SpanKind, annotate, current_trace, span
 from settlement.chassis.transport import Answer, CallFailed, NotSent, Transport, Unknown
 from settlement.policies.balancer import LeastLoaded
 from settlement.policies.canary import Canary, choose, parse
@@ -108,7 +108,9 @@ class ServiceClient:
         for attempt in range(1, ATTEMPTS_MAX + 1):
             failure: CallFailed
             try:
-                reply = await self._attempt(service, method, path, body, headers or {}, deadline_ms)
+                about: Attributes = {"paylab.peer": service, "url.path": path, "paylab.attempt": attempt}
+                with span(f"{method} {service}", SpanKind.CLIENT, about):
+                    reply = await self._attempt(service, method, path, body, headers or {}, deadline_ms)
                 if not (idempotent and reply.status in RETRIED_STATUSES):
                     return reply
                 failure = Unknown(f"{service} answered {reply.status}")
@@ -148,7 +150,7 @@ class ServiceClient:
         try:
             instance = await self._choose(service, deadline_ms)
         except NotSent:
-            self._metrics.call_made(service, "not_sent", time.perf_counter() - started_s)
+            self._ended(service, "", "not_sent", started_s)
             raise
         self._balancer.started(instance.address)
         try:
@@ -157,7 +159,7 @@ class ServiceClient:
         except CallFailed as error:
             self._outliers.failed(instance.address, self._clock.monotonic_ms())
             outcome = "not_sent" if isinstance(error, NotSent) else "unknown"
-            self._metrics.call_made(service, outcome, time.perf_counter() - started_s)
+            self._ended(service, instance.replica, outcome, started_s)
             if isinstance(error, NotSent):
                 self._registry.refresh_soon()
             raise
@@ -167,8 +169,12 @@ class ServiceClient:
             self._outliers.failed(instance.address, self._clock.monotonic_ms())
         else:
             self._outliers.succeeded(instance.address)
-        self._metrics.call_made(service, f"{answer.status // 100}xx", time.perf_counter() - started_s)
+        self._ended(service, reply.replica, f"{answer.status // 100}xx", started_s)
         return reply
+
+    def _ended(self, service: str, replica: str, outcome: str, started_s: float) -> None:
+        self._metrics.call_made(service, outcome, time.perf_counter() - started_s)
+        annotate({"paylab.peer_replica": replica, "paylab.outcome": outcome})
 
     async def _choose(self, service: str, deadline_ms: float) -> Instance:
         instances = self._registry.replicas(service)

@@ -14,6 +14,7 @@ from typing import Final
 
 import uvicorn
 import uvloop
+from opentelemetry.sdk.trace import SpanProcessor
 from sqlalchemy.exc import DatabaseError
 
 from settlement.chassis.clock import SystemClock
@@ -30,6 +31,7 @@ from settlement.chassis.live_settings import LiveSettings
 from settlement.chassis.replica import Replica, ReplicaPlan
 from settlement.chassis.secrets import Secrets
 from settlement.chassis.telemetry import configure_logging, get_logger
+from settlement.chassis.tracing import TraceTargets
 from settlement.chassis.transport import AiohttpTransport
 from settlement.policies.balancer import WEIGHT
 from settlement.topology import REGISTRY_SERVICE, VERSION
@@ -125,6 +127,7 @@ class RunningReplica:
                 initial_settings=process.initial_settings,
                 database_url=process.backends.database_url,
                 redis_url=process.backends.redis_url,
+                span_processors=process.span_processors,
             )
         )
         if not is_registry:
@@ -218,6 +221,7 @@ class Process:
         backends: Backends = Backends(),
         version: str = VERSION,
         weight: int = WEIGHT,
+        traces: TraceTargets | None = None,
     ) -> None:
         self._given = replicas
         self.version = version
@@ -229,6 +233,8 @@ class Process:
         self.initial_settings = dict(initial_settings)
         self.listening = listening
         self.backends = backends
+        self._traces = traces or TraceTargets()
+        self.span_processors: tuple[SpanProcessor, ...] = ()
         level = self.initial_settings.get("log.level", "INFO")
         configure_logging(str(level))
 
@@ -236,7 +242,15 @@ class Process:
         """Serve until told to stop. Raises StartFailed."""
         if with_parent:
             die_with_parent()
-        uvloop.run(self._run())
+        try:
+            self.span_processors = self._traces.processors()
+        except OSError as error:
+            raise StartFailed(f"cannot write spans to {self._traces.file}: {error.strerror or error}") from error
+        try:
+            uvloop.run(self._run())
+        finally:
+            for processor in self.span_processors:
+                processor.shutdown()
 
     async def _run(self) -> None:
         stopped = asyncio.Event()

@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Final
 
+from opentelemetry.sdk.trace import SpanProcessor
 from starlette.types import ASGIApp
 
 from settlement.chassis import outbox
@@ -29,6 +30,7 @@ from settlement.chassis.secrets import Secrets
 from settlement.chassis.security import Tokens
 from settlement.chassis.signature import SignatureVerifier, target_of
 from settlement.chassis.telemetry import get_logger
+from settlement.chassis.tracing import Tracing
 from settlement.chassis.transport import Transport
 from settlement.chassis.workers import Workers
 from settlement.topology import REGISTRY_SERVICE
@@ -55,6 +57,7 @@ class ReplicaPlan:
     end_process: Callable[[], None] = kill_process
     profile: str = "dev"
     initial_settings: Mapping[str, object] = field(default_factory=dict)
+    span_processors: Sequence[SpanProcessor] = ()
     database_url: str | None = field(default=None, repr=False)
     redis_url: str | None = field(default=None, repr=False)
 
@@ -125,6 +128,7 @@ def _chassis(plan: ReplicaPlan) -> Chassis:
         secrets=plan.secrets,
         log=log,
         metrics=metrics,
+        tracing=Tracing(plan.service, plan.replica, plan.settings, plan.span_processors),
         faults=faults,
         tokens=Tokens(KeyRing.parse(plan.secrets.jwt)),
         signatures=SignatureVerifier(plan.secrets.service, _names(plan)),

@@ -26,7 +26,7 @@ async def test_a_call_is_answered_by_a_replica_that_says_who_it_is(cluster: Any,
 
 async def test_trace_and_gid_travel_with_the_call(cluster: Any, probe: Any) -> None:
     await cluster.start("probe")
-    token = enter_trace(Trace("ab" * 16, "cd" * 8, "gid-1"))
+    token = enter_trace(Trace("ab" * 16, "cd" * 8, "gid-1", sampled=True))
     await _post(cluster)
     leave_trace(token)
     assert probe.headers["traceparent"] == f"00-{'ab' * 16}-{'cd' * 8}-01"
