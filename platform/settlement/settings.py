@@ -119,6 +119,8 @@ _CATALOGUE: Final = (
     _integer("http.body_bytes_max", 65_536, 256, 16_777_216, "bytes", "A larger request body is refused with 413."),
     _integer("outbox.poll_interval_ms", 200, 5, 60_000, "ms", "How often the outbox is looked at."),
     _integer("outbox.batch_size_max", 100, 1, 1_000, "", "Events delivered in one call."),
+    _integer("redis.timeout_ms", 200, 5, 60_000, "ms", "How long Redis may take to answer before it counts as down."),
+    _integer("cart.cache_ttl_ms", 60_000, 1, 86_400_000, "ms", "How long an unused cached cart is kept."),
     _integer("usercenter.argon2_time_cost", 1, 1, 16, "", "Passes of argon2id over its memory."),
     _integer("usercenter.argon2_memory_kib", 8_192, 64, 1_048_576, "KiB", "Memory argon2id fills."),
     _integer("usercenter.token_ttl_s", 3_600, 1, 2_592_000, "s", "How long a session token is good."),

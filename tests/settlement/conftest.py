@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from settlement.chassis.replica import Replica, ReplicaPlan
 from settlement.chassis.secrets import Secrets
 from settlement.chassis.telemetry import configure_logging, get_logger
 from settlement.chassis.transport import Answer, NotSent, Unknown
+from tests.redis_server import RedisServer
 
 SECRETS = Secrets(
     service="service-secret-for-tests-only-0001",
@@ -283,3 +284,22 @@ async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
     made = Cluster(tmp_path)
     yield made
     await made.close()
+
+
+@pytest.fixture(scope="session")
+def _redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.client.close()
+    server.kill()
+
+
+@pytest.fixture
+def redis_server(_redis_server: RedisServer) -> RedisServer:
+    """A running, empty Redis; the test may kill it."""
+    if not _redis_server.running:
+        _redis_server.start()
+    _redis_server.thaw()
+    _redis_server.client.flushall()
+    return _redis_server

@@ -15,11 +15,13 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.types import ASGIApp
 from structlog.typing import FilteringBoundLogger
 
+from settlement.chassis.cache import Cache
 from settlement.chassis.clock import Clock
 from settlement.chassis.database import Database, DatabaseBusy
 from settlement.chassis.envelope import Envelope
 from settlement.chassis.faults import CrashPoints, FaultTable
 from settlement.chassis.http_client import ServiceClient
+from settlement.chassis.limiter import Limiter
 from settlement.chassis.live_settings import LiveSettings
 from settlement.chassis.metrics import Metrics
 from settlement.chassis.outbox import Consumer, Inbox, Outbox
@@ -31,6 +33,7 @@ from settlement.chassis.problems import (
     render_problem,
     render_validation_error,
 )
+from settlement.chassis.redis import SharedRedis
 from settlement.chassis.secrets import Secrets
 from settlement.chassis.security import Tokens
 from settlement.chassis.signature import SignatureVerifier
@@ -43,6 +46,7 @@ from settlement.chassis.workers import Workers
 class Chassis:
     """Everything a service gets from outside; one per replica.
 
+    `cache` and `limiter` are shared by the replicas of the service if there is a Redis server; `redis` is None if not.
     `stopping` is set when the replica begins to shut down: whoever waits for long should wait for it too.
     `profile` and `initial_settings` matter to the config center only.
     """
@@ -63,6 +67,9 @@ class Chassis:
     tokens: Tokens
     signatures: SignatureVerifier
     workers: Workers
+    cache: Cache
+    limiter: Limiter
+    redis: SharedRedis | None = None
     profile: str = "dev"
     initial_settings: dict[str, object] = field(default_factory=dict)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)

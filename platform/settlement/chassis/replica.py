@@ -17,15 +17,18 @@ from starlette.types import ASGIApp
 
 from settlement.chassis import outbox
 from settlement.chassis.app import Chassis, ServiceApp, asgi_app
+from settlement.chassis.cache import cache_of
 from settlement.chassis.clock import Clock, SystemClock
 from settlement.chassis.database import Database
 from settlement.chassis.discovery import RegistryCache
 from settlement.chassis.faults import CrashPoints, FaultTable, kill_process
 from settlement.chassis.http_client import ServiceClient
 from settlement.chassis.keys import KeyRing
+from settlement.chassis.limiter import limiter_of
 from settlement.chassis.live_settings import LiveSettings
 from settlement.chassis.metrics import Metrics
 from settlement.chassis.outbox import Inbox, Outbox
+from settlement.chassis.redis import PROBE_INTERVAL_MS, SharedRedis
 from settlement.chassis.secrets import Secrets
 from settlement.chassis.security import Tokens
 from settlement.chassis.signature import SignatureVerifier, target_of
@@ -81,6 +84,9 @@ class Replica:
         """Create what is missing in the database, run the service's own start and the chassis' workers."""
         chassis = self.chassis
         await self._create_schema(self._model)
+        if chassis.redis is not None:
+            await chassis.redis.watch()  # what it finds is believed; a service starts without Redis, too
+            chassis.every(PROBE_INTERVAL_MS, chassis.redis.watch, "redis_watch")
         if self._service_app.start is not None:
             await self._service_app.start()
         chassis.every(lambda: chassis.settings.integer("outbox.poll_interval_ms"), chassis.outbox.relay, "outbox")
@@ -91,6 +97,8 @@ class Replica:
         self.chassis.stopping.set()
         await self.chassis.workers.stop()
         await self.chassis.client.close()
+        if self.chassis.redis is not None:
+            await self.chassis.redis.close()
         await self.chassis.database.close()
 
 
@@ -116,6 +124,7 @@ def _chassis(plan: ReplicaPlan) -> Chassis:
 
     path = plan.data / f"{plan.service}.sqlite"
     database = Database(path, plan.settings.text("database.synchronous"), end_without_disk)
+    redis = SharedRedis(plan.redis_url, plan.settings, metrics.registry, log) if plan.redis_url else None
     return Chassis(
         service=plan.service,
         replica=plan.replica,
@@ -133,6 +142,9 @@ def _chassis(plan: ReplicaPlan) -> Chassis:
         tokens=Tokens(KeyRing.parse(plan.secrets.jwt)),
         signatures=SignatureVerifier(plan.secrets.service, _names(plan)),
         workers=Workers(log),
+        cache=cache_of(plan.service, redis, plan.clock, metrics.registry),
+        limiter=limiter_of(plan.service, redis, plan.clock, metrics.registry),
+        redis=redis,
         profile=plan.profile,
         initial_settings=dict(plan.initial_settings),
     )

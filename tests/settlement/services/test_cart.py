@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from typing import Any
 
 import pytest
 
-from settlement.services.cart.cache import CartCache
+from tests.redis_server import RedisServer
 
 ALICE, BOB = 1, 2
 
@@ -157,12 +158,34 @@ async def test_nobody_without_a_session_has_a_cart(cluster: Any) -> None:
     assert (await cluster.http("cart").put("/cart/items/1", json={"count": 1}, headers=forged)).status_code == 401
 
 
-def test_the_cache_forgets_who_was_away_longest_and_never_serves_another_version() -> None:
-    cache = CartCache(users_max=2)
-    cache.put(1, 1, b"one")
-    cache.put(2, 1, b"two")
-    assert cache.get(1, 1) == b"one"
-    cache.put(3, 1, b"three")
-    assert cache.get(2, 1) is None
-    assert cache.get(1, 1) == b"one"
-    assert cache.get(1, 2) is None
+@pytest.fixture(params=["embedded", "redis"])
+def plan(request: pytest.FixtureRequest) -> dict[str, str]:
+    """A replica's plan with each kind of cache in turn."""
+    return {} if request.param == "embedded" else {"redis_url": request.getfixturevalue("redis_server").url}
+
+
+async def test_a_cached_cart_is_never_stale_at_any_replica(cluster: Any, plan: dict[str, str]) -> None:
+    for replica in ("cart-0", "cart-1"):
+        await cluster.start("cart", replica=replica, **plan)
+    for count in range(1, 6):
+        assert (await put(cluster, 1, count, replica=f"cart-{count % 2}")).status_code == 200
+        for replica in ("cart-0", "cart-1", "cart-0"):
+            assert await items(cluster, replica=replica) == {1: count}
+    lookups = (await cluster.http("cart-0").get("/metrics")).text
+    assert 'paylab_cache_lookups_total{outcome="hit"}' in lookups
+
+
+async def test_carts_are_read_and_changed_while_redis_is_gone(cluster: Any, redis_server: RedisServer) -> None:
+    await cluster.start("cart", redis_url=redis_server.url, settings={"redis.timeout_ms": 50})
+    await put(cluster, 1, 1)
+    assert await items(cluster) == {1: 1}
+    redis_server.freeze()
+    begun_s = time.monotonic()
+    for count in range(2, 22):
+        await put(cluster, 1, count)
+        assert await items(cluster) == {1: count}
+    assert time.monotonic() - begun_s < 1  # a timeout or two, not one a request
+    redis_server.thaw()
+    await cluster.eventually(lambda: cluster.replica("cart-0").chassis.redis.up)
+    await put(cluster, 1, 99)
+    assert await items(cluster) == {1: 99}

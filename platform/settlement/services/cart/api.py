@@ -8,7 +8,6 @@ from fastapi import APIRouter, Depends, Path, Response
 
 from settlement.chassis.app import Chassis, ServiceApp
 from settlement.chassis.security import current_user, signed_service
-from settlement.services.cart.cache import CartCache
 from settlement.services.cart.schemas import GOODS_ID_MAX, ItemChange, OrderCreated
 from settlement.services.cart.service import CartService
 
@@ -22,7 +21,7 @@ GoodsId = Annotated[int, Path(ge=1, le=GOODS_ID_MAX)]
 
 def create(chassis: Chassis) -> ServiceApp:
     """The cart service of one replica."""
-    service = CartService(chassis.database, chassis.clock, CartCache())
+    service = CartService(chassis.database, chassis.clock, chassis.cache, chassis.settings)
 
     async def order_created(tx: Transaction, event: Event) -> None:
         await service.take_out(tx, OrderCreated.model_validate(event.data))

@@ -1,4 +1,10 @@
-"""What a user does with the cart, and what an order does to it."""
+"""What a user does with the cart, and what an order does to it.
+
+The list is cached, but replicas share the database and not their memory (nor, for sure, Redis): dropping an entry on a
+write is not enough, another replica would order from a cart that its user has long changed. So an entry counts only for
+the version it was read at, every change gives the cart its next version in the same transaction, and every look-up asks
+the database for the version, one row by primary key. That is never stale, and spares reading and rendering the list.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Row, bindparam, delete, func, insert, select, update
 
 from settlement.chassis.problems import Problem
-from settlement.services.cart.cache import CartCache
 from settlement.services.cart.model import cart, cart_versions
 from settlement.services.cart.schemas import ITEMS_MAX, CartItem, CartView, OrderCreated
 
 if TYPE_CHECKING:
+    from settlement.chassis.cache import Cache
     from settlement.chassis.clock import Clock
     from settlement.chassis.database import Database, Transaction
+    from settlement.chassis.live_settings import LiveSettings
 
 _VERSION = select(cart_versions.c.version).where(cart_versions.c.user_id == bindparam("owner"))
 # Labelled, because a row is a tuple and has a method `count` already.
@@ -44,12 +51,13 @@ _FIRST_VERSION = insert(cart_versions)
 
 
 class CartService:
-    """Carts of users; `cache` belongs to this replica."""
+    """Carts of users."""
 
-    def __init__(self, database: Database, clock: Clock, cache: CartCache) -> None:
+    def __init__(self, database: Database, clock: Clock, cache: Cache, settings: LiveSettings) -> None:
         self._database = database
         self._clock = clock
         self._cache = cache
+        self._settings = settings
 
     async def render(self, user_id: int) -> bytes:
         """The cart as the JSON of a `CartView`."""
@@ -57,12 +65,12 @@ class CartService:
         # and the next look-up discards it. The other way round it would be taken for current.
         versions = await self._database.read(_VERSION, {"owner": user_id})
         version = versions[0].version if versions else 0
-        body = self._cache.get(user_id, version)
-        if body is None:
-            items = [_item(row) for row in await self._database.read(_ITEMS, {"owner": user_id})]
-            body = CartView(user_id=user_id, version=version, items=items).model_dump_json().encode()
-            self._cache.put(user_id, version, body)
-        return body
+        ttl_ms = self._settings.integer("cart.cache_ttl_ms")
+        return await self._cache.get_or_compute(str(user_id), lambda: self._listed(user_id, version), ttl_ms, version)
+
+    async def _listed(self, user_id: int, version: int) -> bytes:
+        items = [_item(row) for row in await self._database.read(_ITEMS, {"owner": user_id})]
+        return CartView(user_id=user_id, version=version, items=items).model_dump_json().encode()
 
     async def put(self, user_id: int, goods_id: int, count: int) -> CartItem:
         """Make the cart hold `count` of a goods. Problem 409 `cart_full` beyond ITEMS_MAX different goods."""

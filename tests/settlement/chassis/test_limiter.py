@@ -1,0 +1,97 @@
+"""Rate limits across replicas: Redis computes what the pure policy computes, and its absence is survived."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from settlement.chassis.clock import SystemClock
+from settlement.chassis.limiter import LocalLimiter, RedisLimiter
+from settlement.chassis.live_settings import LiveSettings
+from settlement.chassis.redis import SharedRedis
+from settlement.chassis.telemetry import get_logger
+from settlement.policies.token_bucket import TokenBuckets
+from tests.redis_server import RedisServer
+
+Connect = Callable[[], Awaitable[tuple[RedisLimiter, Any]]]
+
+
+@pytest.fixture
+async def replica(redis_server: RedisServer) -> AsyncIterator[Connect]:
+    """Makes the limiter of one more replica, and the connection it uses."""
+    from prometheus_client import CollectorRegistry
+
+    made: list[SharedRedis] = []
+
+    async def connect() -> tuple[RedisLimiter, Any]:
+        registry = CollectorRegistry()
+        redis = SharedRedis(redis_server.url, LiveSettings(), registry, get_logger("test", "test-0"))
+        made.append(redis)
+        return RedisLimiter("test", redis, LocalLimiter(SystemClock()), registry), redis
+
+    yield connect
+    for redis in made:
+        await redis.close()
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_redis_and_the_policy_answer_alike(replica: Connect, seed: int) -> None:
+    limiter, _ = await replica()
+    random_numbers = random.Random(seed)
+    policy, now_ms = TokenBuckets(), 1.7e12
+    for _ in range(200):
+        now_ms += random_numbers.choice([0, 0, 1, 7.5, 100, 333.3, 5_000, -50])
+        key = random_numbers.choice("ab")
+        rate_per_s, burst = random_numbers.choice([(10.0, 5.0), (0.3, 2.0), (1_000 / 7, 20.0)])
+        cost = random_numbers.choice([1.0, 1.0, 0.25, 2.0, 0.0])
+        wanted = policy.take(key, now_ms, rate_per_s, burst, cost)
+        assert await limiter.take_at(key, rate_per_s, burst, cost, now_ms) == wanted
+
+
+async def test_replicas_admit_the_rate_together(replica: Connect) -> None:
+    limiters = [(await replica())[0] for _ in range(2)]
+    loop = asyncio.get_running_loop()
+    begun_s, admitted = loop.time(), 0
+    while loop.time() - begun_s < 0.5:
+        taken = await asyncio.gather(*(limiter.take("everybody", 40, 10) for limiter in limiters))
+        admitted += sum(answer.allowed for answer in taken)
+    took_s = loop.time() - begun_s
+    assert 10 + 40 * 0.5 - 2 <= admitted <= 10 + 40 * took_s + 1
+
+
+async def test_a_refused_request_is_told_when_to_come_back(replica: Connect) -> None:
+    limiter, _ = await replica()
+    assert (await limiter.take("k", 10, 1)).allowed
+    refused = await limiter.take("k", 10, 1)
+    assert not refused.allowed
+    assert 0 < refused.retry_after_ms <= 100
+    await asyncio.sleep(refused.retry_after_ms / 1_000)
+    assert (await limiter.take("k", 10, 1)).allowed
+
+
+async def test_buckets_are_forgotten_when_they_would_be_full(replica: Connect, redis_server: RedisServer) -> None:
+    limiter, _ = await replica()
+    await limiter.take("k", 10, 100)
+    assert 0 < redis_server.client.pttl("limit:test:k") <= 1_000
+
+
+async def test_without_redis_each_replica_counts_for_itself_until_redis_is_back(
+    replica: Connect, redis_server: RedisServer
+) -> None:
+    limiter, redis = await replica()
+    assert (await limiter.take("k", 0.001, 1)).allowed
+    redis_server.kill()
+    assert [(await limiter.take("k", 0.001, 2)).allowed for _ in range(3)] == [True, True, False]
+    redis_server.start()
+    await redis.watch()
+    assert not (await limiter.take("k", 0.001, 1)).allowed  # what Redis knew counts again
+
+
+async def test_a_cost_no_bucket_can_hold_is_a_bug(replica: Connect) -> None:
+    limiter, _ = await replica()
+    with pytest.raises(ValueError, match="cost 3"):
+        await limiter.take("k", 1, 2, 3)
