@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
@@ -48,6 +49,7 @@ class Chassis:
 
     `cache` and `limiter` are shared by the replicas of the service if there is a Redis server; `redis` is None if not.
     `stopping` is set when the replica begins to shut down: whoever waits for long should wait for it too.
+    `data` is a folder of this process' own.
     `profile` and `initial_settings` matter to the config center only.
     """
 
@@ -69,6 +71,7 @@ class Chassis:
     workers: Workers
     cache: Cache
     limiter: Limiter
+    data: Path
     redis: SharedRedis | None = None
     profile: str = "dev"
     initial_settings: dict[str, object] = field(default_factory=dict)

@@ -79,9 +79,11 @@ class Database:
         self._log_sync = _log_sync(path, self._raw, at_disk_failure) if shares_syncs else None
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Transaction]:
+    async def transaction(self, *, durable: bool = True) -> AsyncIterator[Transaction]:
         """A write transaction: commits (durably) at the end of the block, rolls back if the block raises.
 
+        Without `durable` it does not wait for the disk, where the database can be told so by transaction: it is
+        committed and safe from a crash of the process, and a power cut may take it back until `durable()` was called.
         Await nothing but the database inside. Raises DatabaseBusy if the write lock cannot be had.
         """
         async with self._lock:
@@ -93,20 +95,21 @@ class Database:
                 # Also true after a COMMIT that failed (a full disk): leave no transaction open behind us.
                 if self._raw.in_transaction:
                     self._raw.execute("ROLLBACK")
-        await self.durable()
+        if durable:
+            await self.durable()
 
     async def read(self, statement: sa.Executable, parameters: Parameters = None) -> Sequence[sa.Row[Any]]:
         """All rows of a query, from the last committed state (never from an open transaction)."""
         return self._reader.execute(statement, parameters).fetchall()
 
-    async def run(self, body: Callable[[Transaction], Awaitable[T]]) -> T:
+    async def run(self, body: Callable[[Transaction], Awaitable[T]], *, durable: bool = True) -> T:
         """What `body` returns, from a transaction of its own that is repeated where that is safe and can help.
 
         That is a deadlock, a lock wait timeout, or a connection lost before COMMIT was sent. So `body` may run more
         than once and must have no effect outside its transaction. Raises like `transaction`.
         """
         # SQLite has one writer at a time: nothing to lose against, nothing to repeat.
-        async with self.transaction() as tx:
+        async with self.transaction(durable=durable) as tx:
             return await body(tx)
 
     async def durable(self) -> None:

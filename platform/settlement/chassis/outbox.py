@@ -20,6 +20,7 @@ from settlement.chassis.clock import Clock
 from settlement.chassis.database import Database, Transaction
 from settlement.chassis.http_client import CallFailed, ServiceClient
 from settlement.chassis.live_settings import LiveSettings
+from settlement.chassis.sql import insert_ignore
 from settlement.chassis.trace import current_trace
 from settlement.topology import SUBSCRIPTIONS
 
@@ -68,7 +69,7 @@ _DUE: Final = (
     .order_by(events.c.id)
     .limit(sa.bindparam("count", type_=sa.Integer))
 )
-_CONSUME: Final = sa.insert(consumed).prefix_with("OR IGNORE", dialect="sqlite")
+_CONSUME: Final = insert_ignore(consumed)
 
 
 @dataclass(frozen=True)

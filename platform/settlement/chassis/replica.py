@@ -145,6 +145,7 @@ def _chassis(plan: ReplicaPlan) -> Chassis:
         cache=cache_of(plan.service, redis, plan.clock, metrics.registry),
         limiter=limiter_of(plan.service, redis, plan.clock, metrics.registry),
         redis=redis,
+        data=plan.data,
         profile=plan.profile,
         initial_settings=dict(plan.initial_settings),
     )

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from settlement.chassis import database as module
 from settlement.chassis import durability
 from settlement.chassis.database import Database, DatabaseBusy
+from settlement.chassis.sql import insert_ignore
 
 metadata = sa.MetaData()
 things = sa.Table("things", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("name", sa.String))
@@ -171,6 +172,25 @@ async def test_a_transaction_ends_only_after_a_sync_that_began_after_its_commit(
     await asyncio.wait_for(asyncio.gather(first, *others), 5)
     # The five shared one sync, and it was begun when all of them were in the log.
     assert seen_at_sync == [1, 6]
+
+
+async def test_a_transaction_that_need_not_be_durable_does_not_wait_for_the_disk(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    syncs: list[int] = []
+    monkeypatch.setattr(os, "fdatasync", syncs.append)
+    async with database.transaction(durable=False) as tx:
+        await tx.execute(INSERT, {"name": "a"})
+    assert (syncs, await _names(database)) == ([], ["a"])
+    await database.durable()
+    assert len(syncs) == 1
+
+
+async def test_an_ignoring_insert_leaves_what_is_there_alone(database: Database) -> None:
+    insert = insert_ignore(things)
+    async with database.transaction() as tx:
+        counts = [(await tx.execute(insert, {"id": 1, "name": name})).rowcount for name in ("first", "second")]
+    assert (counts, await _names(database)) == ([1, 0], ["first"])
 
 
 async def test_a_disk_that_refuses_is_an_error(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

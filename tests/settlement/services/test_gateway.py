@@ -75,9 +75,9 @@ def count_commits(shop: Shop, service: str, monkeypatch: pytest.MonkeyPatch) -> 
     database = shop.cluster.replica(f"{service}-0").chassis.database
     transaction, counted = database.transaction, []
 
-    def counting() -> Any:
+    def counting(**options: Any) -> Any:
         counted.append(service)
-        return transaction()
+        return transaction(**options)
 
     monkeypatch.setattr(database, "transaction", counting)
     return lambda: len(counted)
