@@ -116,6 +116,11 @@ _CATALOGUE: Final = (
     _text("route.canary", "", (), "Share of calls to the replicas of a version, like order:0.2.0=10%."),
     _integer("http.timeout_ms", 3_000, 10, 600_000, "ms", "Default deadline of a call between services."),
     _number("http.retry_budget_share", 0.1, 0.0, 1.0, "", "Retries allowed per call between services."),
+    _number("http.breaker_failure_share", 0.5, 0.0, 1.0, "", "Failed share of calls that opens a breaker; 0: never."),
+    _integer("http.breaker_calls_min", 20, 1, 100_000, "", "Fewer calls within the window open no breaker."),
+    _integer("http.breaker_window_ms", 5_000, 100, 600_000, "ms", "How far back a breaker looks."),
+    _integer("http.breaker_open_ms", 500, 10, 600_000, "ms", "How long a breaker stays open the first time."),
+    _integer("http.breaker_open_max_ms", 2_000, 10, 600_000, "ms", "How long a breaker stays open at most."),
     _integer("http.body_bytes_max", 65_536, 256, 16_777_216, "bytes", "A larger request body is refused with 413."),
     _integer("outbox.poll_interval_ms", 200, 5, 60_000, "ms", "How often the outbox is looked at."),
     _integer("outbox.batch_size_max", 100, 1, 1_000, "", "Events delivered in one call."),
@@ -139,7 +144,10 @@ _MUST_BE_LESS: Final = (
     ("gateway.prepare_timeout_ms", "gateway.lease_ms"),
     ("registry.renew_interval_ms", "registry.lease_ms"),
 )
-_MUST_NOT_EXCEED: Final = (("gateway.retry_base_ms", "gateway.retry_max_ms"),)
+_MUST_NOT_EXCEED: Final = (
+    ("gateway.retry_base_ms", "gateway.retry_max_ms"),
+    ("http.breaker_open_ms", "http.breaker_open_max_ms"),
+)
 
 
 def defaults() -> dict[str, SettingValue]:

@@ -193,7 +193,9 @@ class Drive:
             raise TypeError(f"not a message to a participant: {message!r}")
         body = {**self._body(), "decision": message.decision.value}
         try:
-            reply = await self._chassis.client.call(to, "POST", "/participant/decision", json=body, idempotent=True)
+            reply = await self._chassis.client.call(
+                to, "POST", "/participant/decision", json=body, idempotent=True, must_arrive=True
+            )
         except CallFailed as error:
             self._chassis.log.warning("decision_not_acknowledged", to=to, error=str(error))
             return None

@@ -3,8 +3,10 @@
     reply = await client.call("order", "POST", "/participant/prepare", json={...}, timeout_ms=500, idempotent=True)
 
 `timeout_ms` bounds the whole call with its retries. A reply of any status is a reply. `NotSent` and `Unknown` are the
-two ways to have none. A call that was not sent may be tried at another replica, whatever it does; one whose fate is
-unknown is tried again only if it is idempotent.
+two ways to have none. A call that was not sent, or turned away by a replica that has no time for it, may be tried at
+another replica, whatever it does; one whose fate is unknown is tried again only if it is idempotent. A replica that
+says when to come back (Retry-After) is left alone until then as long as there is another, and never asked earlier by a
+retry. Behind a service that keeps failing stands a circuit breaker (see `breakers`).
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from typing import Any, Final
 
 import orjson
 
+from settlement.chassis.breakers import BreakerOpen, Breakers
 from settlement.chassis.clock import Clock
 from settlement.chassis.discovery import Instance, RegistryCache
 from settlement.chassis.faults import ActiveFault, DropReply, Error, FaultTable, Latency
@@ -29,15 +32,18 @@ from settlement.chassis.transport import Answer, CallFailed, NotSent, Transport,
 from settlement.policies.balancer import LeastLoaded
 from settlement.policies.canary import Canary, choose, parse
 from settlement.policies.outlier import OutlierEjection
-from settlement.policies.retry import RetryBudget, backoff_ms
+from settlement.policies.retry import RetryBudget, pause_ms, retry_after_ms_of
 
-__all__ = ["CallFailed", "NotSent", "ServiceClient", "ServiceReply", "Unknown"]
+__all__ = ["BreakerOpen", "CallFailed", "NotSent", "ServiceClient", "ServiceReply", "Unknown"]
 
 ATTEMPTS_MAX: Final = 4
 BACKOFF_BASE_MS: Final = 10.0
 BACKOFF_MAX_MS: Final = 250.0
 # The server says that it did not do it, and an idempotent call may as well ask somebody else.
 RETRIED_STATUSES: Final = frozenset({502, 503, 504})
+# Refused at the door, by `admission`.
+TURNED_AWAY: Final = frozenset({429, 503})
+TURNED_AWAY_CODES: Final = frozenset({"rate_limited", "overloaded"})
 MISDIRECTED_STATUS: Final = 421
 LATE_CALLS_MAX: Final = 10_000
 
@@ -49,11 +55,30 @@ class ServiceReply:
     status: int
     json: Any
     replica: str
+    retry_after_ms: float | None = None
 
     @property
     def ok(self) -> bool:
         """Whether the status is 2xx."""
         return 200 <= self.status < 300
+
+    @property
+    def turned_away(self) -> bool:
+        """Whether the replica had no time for the call, and certainly did nothing of it."""
+        return self.status in TURNED_AWAY and isinstance(self.json, dict) and self.json.get("code") in TURNED_AWAY_CODES
+
+
+@dataclass(frozen=True, slots=True)
+class _Outgoing:
+    """One call as its caller wants it; `deadline_ms` on the monotonic clock."""
+
+    service: str
+    method: str
+    path: str
+    body: bytes
+    headers: Mapping[str, str]
+    deadline_ms: float
+    must_arrive: bool
 
 
 class ServiceClient:
@@ -83,6 +108,8 @@ class ServiceClient:
         self._canary_text = ""
         self._canaries: dict[str, Canary] = {}
         self._budgets: dict[str, RetryBudget] = {}
+        self._resting_until_ms: dict[str, float] = {}
+        self.breakers = Breakers(settings, metrics, clock)
         self._random = random.Random(f"backoff:{service}")
         self._late: set[asyncio.Task[Answer]] = set()
         registry.on_change(self._forget_gone)
@@ -97,27 +124,33 @@ class ServiceClient:
         timeout_ms: float | None = None,
         headers: Mapping[str, str] | None = None,
         idempotent: bool = False,
+        must_arrive: bool = False,
     ) -> ServiceReply:
-        """Call a service. `path` is percent-encoded, with its query. Raises NotSent or Unknown (both CallFailed)."""
+        """Call a service. `path` is percent-encoded, with its query. Raises NotSent or Unknown (both CallFailed).
+
+        With `must_arrive` an open breaker does not hold the call back: for what is repeated until it was heard.
+        """
         if timeout_ms is None:
             timeout_ms = self._settings.integer("http.timeout_ms")
         body = b"" if json is None else orjson.dumps(json)
         deadline_ms = self._clock.monotonic_ms() + timeout_ms
         budget = self._budget(service)
         budget.call_made()
+        outgoing = _Outgoing(service, method, path, body, headers or {}, deadline_ms, must_arrive)
         for attempt in range(1, ATTEMPTS_MAX + 1):
             failure: CallFailed
             try:
                 about: Attributes = {"paylab.peer": service, "url.path": path, "paylab.attempt": attempt}
                 with span(f"{method} {service}", SpanKind.CLIENT, about):
-                    reply = await self._attempt(service, method, path, body, headers or {}, deadline_ms)
-                if not (idempotent and reply.status in RETRIED_STATUSES):
+                    reply = await self._attempt(outgoing)
+                if not (reply.turned_away or (idempotent and reply.status in RETRIED_STATUSES)):
                     return reply
                 failure = Unknown(f"{service} answered {reply.status}")
+                again = True
             except CallFailed as error:
                 reply, failure = None, error
-            again = isinstance(failure, NotSent) or idempotent
-            if not (again and attempt < ATTEMPTS_MAX and await self._pause(attempt, deadline_ms, budget)):
+                again = not isinstance(error, BreakerOpen) and (isinstance(error, NotSent) or idempotent)
+            if not (again and attempt < ATTEMPTS_MAX and await self._pause(service, attempt, deadline_ms, budget)):
                 break
         if reply is not None:
             return reply
@@ -126,6 +159,9 @@ class ServiceClient:
     def _forget_gone(self, addresses: Set[str]) -> None:
         self._balancer.forget(addresses)
         self._outliers.forget(addresses)
+        self._resting_until_ms = {
+            address: until_ms for address, until_ms in self._resting_until_ms.items() if address in addresses
+        }
 
     def _budget(self, service: str) -> RetryBudget:
         share = self._settings.number("http.retry_budget_share")
@@ -135,41 +171,56 @@ class ServiceClient:
         budget.follow(share)
         return budget
 
-    async def _pause(self, attempt: int, deadline_ms: float, budget: RetryBudget) -> bool:
+    async def _pause(self, service: str, attempt: int, deadline_ms: float, budget: RetryBudget) -> bool:
         """Wait before a retry; False if there is no time or no budget for one."""
-        pause_ms = backoff_ms(attempt, BACKOFF_BASE_MS, BACKOFF_MAX_MS, self._random.random())
-        if self._clock.monotonic_ms() + pause_ms >= deadline_ms or not budget.try_withdraw():
+        now_ms, chance = self._clock.monotonic_ms(), self._random.random()
+        wait_ms = pause_ms(attempt, BACKOFF_BASE_MS, BACKOFF_MAX_MS, chance, self._rest_ms(service, now_ms))
+        if now_ms + wait_ms >= deadline_ms or not budget.try_withdraw():
             return False
-        await asyncio.sleep(pause_ms / 1_000)
+        await asyncio.sleep(wait_ms / 1_000)
         return True
 
-    async def _attempt(
-        self, service: str, method: str, path: str, body: bytes, headers: Mapping[str, str], deadline_ms: float
-    ) -> ServiceReply:
+    def _rest_ms(self, service: str, now_ms: float) -> float:
+        """How long all replicas of a service have asked to be left alone."""
+        addresses = [instance.address for instance in self._registry.replicas(service)]
+        rests_ms = [self._resting_until_ms.get(address, now_ms) - now_ms for address in addresses]
+        return max(0.0, min(rests_ms, default=0.0))
+
+    async def _attempt(self, call: _Outgoing) -> ServiceReply:
         started_s = time.perf_counter()
+        replica, outcome = "", "not_sent"
         try:
-            instance = await self._choose(service, deadline_ms)
-        except NotSent:
-            self._ended(service, "", "not_sent", started_s)
+            instance = await self._choose(call.service, call.deadline_ms)
+            replica = instance.replica
+            with self.breakers.attempt(call.service, must_arrive=call.must_arrive) as attempt:
+                reply = await self._ask(call, instance)
+                attempt.worked = reply.status < 500
+            replica, outcome = reply.replica, f"{reply.status // 100}xx"
+        except (Unknown, asyncio.CancelledError):
+            outcome = "unknown"
             raise
+        finally:
+            self._ended(call.service, replica, outcome, started_s)
+        return reply
+
+    async def _ask(self, call: _Outgoing, instance: Instance) -> ServiceReply:
         self._balancer.started(instance.address)
         try:
-            answer = await self._through_faults(service, instance, method, path, body, headers, deadline_ms)
-            reply = _reply(answer, instance)
+            reply = _reply(await self._through_faults(call, instance), instance)
         except CallFailed as error:
             self._outliers.failed(instance.address, self._clock.monotonic_ms())
-            outcome = "not_sent" if isinstance(error, NotSent) else "unknown"
-            self._ended(service, instance.replica, outcome, started_s)
             if isinstance(error, NotSent):
                 self._registry.refresh_soon()
             raise
         finally:
             self._balancer.ended(instance.address)
-        if answer.status >= 500:
-            self._outliers.failed(instance.address, self._clock.monotonic_ms())
+        now_ms = self._clock.monotonic_ms()
+        if reply.turned_away and reply.retry_after_ms is not None:
+            self._resting_until_ms[instance.address] = now_ms + reply.retry_after_ms
+        if reply.status >= 500 and not reply.turned_away:
+            self._outliers.failed(instance.address, now_ms)
         else:
             self._outliers.succeeded(instance.address)
-        self._ended(service, reply.replica, f"{answer.status // 100}xx", started_s)
         return reply
 
     def _ended(self, service: str, replica: str, outcome: str, started_s: float) -> None:
@@ -191,12 +242,19 @@ class ServiceClient:
     def _balanced(self, service: str, instances: Sequence[Instance]) -> Instance:
         """Without the ejected; of the rest, canary or not; of those, the least loaded for its weight."""
         by_address = {instance.address: instance for instance in instances}
-        allowed = self._outliers.allowed(list(by_address), self._clock.monotonic_ms())
+        now_ms = self._clock.monotonic_ms()
+        allowed = self._outliers.allowed(self._rested(list(by_address), now_ms), now_ms)
         canary = self._canary(service)
         if canary is not None:
             versions = {address: by_address[address].version for address in allowed}
             allowed = choose(versions, canary, self._random.random())
         return by_address[self._balancer.pick(allowed, {address: by_address[address].weight for address in allowed})]
+
+    def _rested(self, addresses: list[str], now_ms: float) -> list[str]:
+        """Without those that asked to be left alone, unless all did."""
+        if not self._resting_until_ms:
+            return addresses
+        return [address for address in addresses if self._resting_until_ms.get(address, 0.0) <= now_ms] or addresses
 
     def _canary(self, service: str) -> Canary | None:
         text = self._settings.text("route.canary")
@@ -204,51 +262,34 @@ class ServiceClient:
             self._canary_text, self._canaries = text, parse(text)
         return self._canaries.get(service)
 
-    async def _through_faults(
-        self,
-        service: str,
-        instance: Instance,
-        method: str,
-        path: str,
-        body: bytes,
-        headers: Mapping[str, str],
-        deadline_ms: float,
-    ) -> Answer:
-        timeout_s = (deadline_ms - self._clock.monotonic_ms()) / 1_000
+    async def _through_faults(self, call: _Outgoing, instance: Instance) -> Answer:
+        timeout_s = (call.deadline_ms - self._clock.monotonic_ms()) / 1_000
         if timeout_s <= 0:
-            raise NotSent(f"no time left to call {service}")
-        striking = self._faults.of_call(service, path) if self._faults.links else []
+            raise NotSent(f"no time left to call {call.service}")
+        striking = self._faults.of_call(call.service, call.path) if self._faults.links else []
         if not striking:
-            return await self._send(service, instance, method, path, body, headers, timeout_s)
+            return await self._send(call, instance, timeout_s)
         for active in striking:
             if isinstance(active.fault, Error):
                 return Answer(active.fault.status, {}, b'{"code":"fault_injected"}')
         delay_s = sum(active.delay_s() for active in striking if isinstance(active.fault, Latency))
-        late = self._send_late(delay_s, self._send(service, instance, method, path, body, headers, timeout_s))
+        late = self._send_late(delay_s, self._send(call, instance, timeout_s))
         return await self._await_late(late, timeout_s, striking)
 
-    async def _send(
-        self,
-        service: str,
-        instance: Instance,
-        method: str,
-        path: str,
-        body: bytes,
-        headers: Mapping[str, str],
-        timeout_s: float,
-    ) -> Answer:
+    async def _send(self, call: _Outgoing, instance: Instance, timeout_s: float) -> Answer:
         trace = current_trace()
-        call = Call(self._service, target_of(service, instance.replica), method, path, body)
+        target = target_of(call.service, instance.replica)
+        signed = Call(self._service, target, call.method, call.path, call.body)
         sent = {
             "content-type": "application/json",
-            **signed_headers(self._secret, call, self._clock.now_ms()),
-            **headers,
+            **signed_headers(self._secret, signed, self._clock.now_ms()),
+            **call.headers,
         }
         if trace.trace_id:
             sent["traceparent"] = trace.traceparent()
         if trace.gid:
             sent["paylab-gid"] = trace.gid
-        return await self._transport.send(instance.address, method, path, body, sent, timeout_s)
+        return await self._transport.send(instance.address, call.method, call.path, call.body, sent, timeout_s)
 
     def _send_late(self, delay_s: float, send: Coroutine[Any, Any, Answer]) -> asyncio.Task[Answer]:
         """A call on a slow link: it arrives even if the caller has given up by then, as on a real network."""
@@ -299,4 +340,5 @@ def _reply(answer: Answer, instance: Instance) -> ServiceReply:
         document = orjson.loads(answer.body) if answer.body else None
     except ValueError as error:
         raise Unknown(f"{instance.replica} answered something that is not JSON") from error
-    return ServiceReply(answer.status, document, answer.headers.get("paylab-replica", instance.replica))
+    replica = answer.headers.get("paylab-replica", instance.replica)
+    return ServiceReply(answer.status, document, replica, retry_after_ms_of(answer.headers.get("retry-after")))

@@ -84,7 +84,9 @@ class Orphans:
             await self._driver.passed(state, effect, BEFORE)
             if isinstance(effect, Send):
                 path = f"/transactions/{state.gid}/outcome"
-                reply = await self._chassis.client.call(COORDINATOR_SERVICE, "GET", path, idempotent=True)
+                reply = await self._chassis.client.call(
+                    COORDINATOR_SERVICE, "GET", path, idempotent=True, must_arrive=True
+                )
             await self._driver.passed(state, effect, AFTER)
         outcome = reply.json.get("outcome") if reply is not None and reply.status == 200 else None
         return Decision(outcome) if outcome in set(Decision) else None

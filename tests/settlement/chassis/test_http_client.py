@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from settlement.chassis.http_client import NotSent, ServiceClient, Unknown
+from settlement.chassis.http_client import BreakerOpen, NotSent, ServiceClient, Unknown
 from settlement.chassis.trace import Trace, enter_trace, leave_trace
 
 NOTE = {"text": "a"}
@@ -91,6 +91,7 @@ async def test_a_silent_service_is_given_up_at_the_deadline(cluster: Any, probe:
 
 async def test_retries_are_bounded_by_the_budget(cluster: Any, probe: Any) -> None:
     await cluster.start("probe")
+    _set(cluster, {"http.breaker_failure_share": 0})
     cluster.network.refuse("probe", times=10_000)
     for _ in range(100):
         with pytest.raises(NotSent):
@@ -98,6 +99,111 @@ async def test_retries_are_bounded_by_the_budget(cluster: Any, probe: Any) -> No
     # Every attempt used up one refusal: 100 calls, and at most 10 + the reserve of 10 retries.
     attempts = 10_000 - cluster.network._losses[0].times
     assert 100 < attempts <= 120
+
+
+def _set(cluster: Any, values: dict[str, Any]) -> None:
+    """New settings for the caller, as the config center would send them."""
+    settings = cluster._caller._settings
+    settings.replace({"http.timeout_ms": 1_000, **values}, settings.version + 1)
+
+
+def _carried(cluster: Any) -> int:
+    return len(cluster.network.carried)
+
+
+async def test_a_service_that_keeps_failing_is_not_called_until_its_breaker_closes(cluster: Any, probe: Any) -> None:
+    await cluster.start("probe")
+    _set(cluster, {"http.breaker_calls_min": 5, "http.breaker_open_ms": 400})
+    cluster.network.refuse("probe", times=1_000)
+    for _ in range(5):
+        with pytest.raises(NotSent):
+            await _post(cluster)
+    cluster.network.heal()
+    before = _carried(cluster)
+    for _ in range(20):
+        with pytest.raises(BreakerOpen):
+            await _post(cluster, idempotent=True)
+    assert _carried(cluster) == before
+    assert cluster._caller.breakers.is_open("probe")
+    cluster.clock.advance_ms(400)
+    assert [(await _post(cluster)).status for _ in range(4)] == [201] * 4
+    assert not cluster._caller.breakers.is_open("probe")
+
+
+async def test_what_must_arrive_passes_an_open_breaker(cluster: Any, probe: Any) -> None:
+    await cluster.start("probe")
+    _set(cluster, {"http.breaker_calls_min": 1, "http.breaker_open_ms": 2_000})
+    cluster.network.refuse("probe")
+    with pytest.raises(NotSent):
+        await _post(cluster)
+    with pytest.raises(BreakerOpen):
+        await _post(cluster)
+    assert (await _post(cluster, must_arrive=True)).status == 201
+
+
+async def test_a_breaker_follows_its_settings_at_once(cluster: Any, probe: Any) -> None:
+    await cluster.start("probe")
+    _set(cluster, {"http.breaker_calls_min": 1, "http.breaker_open_ms": 2_000})
+    cluster.network.refuse("probe")
+    with pytest.raises(NotSent):
+        await _post(cluster)
+    with pytest.raises(BreakerOpen):
+        await _post(cluster)
+    _set(cluster, {"http.breaker_failure_share": 0})
+    assert (await _post(cluster)).status == 201
+
+
+async def test_nobody_registered_opens_no_breaker(cluster: Any, probe: Any) -> None:
+    _set(cluster, {"http.breaker_calls_min": 1})
+    with pytest.raises(NotSent):
+        await _post(cluster)
+    await cluster.start("probe")
+    assert (await _post(cluster)).status == 201
+
+
+def _busy(retry_after: str, times: int = 1) -> Any:
+    """An application that turns its first calls away, as a replica without time does, and then answers."""
+    left = times
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal left
+        status, body = (503, b'{"code":"overloaded"}') if left > 0 else (201, b"{}")
+        left -= 1
+        headers = [(b"retry-after", retry_after.encode()), (b"paylab-replica", b"busy")]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    return app
+
+
+async def test_a_call_that_was_turned_away_goes_to_another_replica_whatever_it_does(cluster: Any, probe: Any) -> None:
+    await cluster.start("probe", "probe-0")
+    await cluster.start("probe", "probe-1")
+    cluster.network.attach("http://probe-0", _busy("3", times=1_000))
+    replies = [(await _post(cluster, idempotent=False)).replica for _ in range(6)]
+    assert replies == ["probe-1"] * 6
+    assert cluster.network.carried.count(("http://probe-0", "POST", "/notes")) == 1, "it asked to be left alone"
+    cluster.clock.advance_ms(3_000)
+    await _post(cluster)
+    await _post(cluster)
+    assert cluster.network.carried.count(("http://probe-0", "POST", "/notes")) == 2
+
+
+async def test_the_only_replica_is_asked_again_when_it_said_and_not_earlier(cluster: Any, probe: Any) -> None:
+    await cluster.start("probe")
+    cluster.network.attach("http://probe-0", _busy("1"))
+    began_s = time.monotonic()
+    reply = await _post(cluster, timeout_ms=3_000)
+    assert reply.status == 201
+    assert time.monotonic() - began_s >= 1
+
+
+async def test_who_cannot_wait_that_long_is_told_at_once(cluster: Any, probe: Any) -> None:
+    await cluster.start("probe")
+    cluster.network.attach("http://probe-0", _busy("60"))
+    reply = await _post(cluster, timeout_ms=500, idempotent=True)
+    assert (reply.status, reply.turned_away, reply.retry_after_ms) == (503, True, 60_000)
+    assert _carried(cluster) == 1
 
 
 async def test_a_replica_that_keeps_failing_is_left_alone(cluster: Any, probe: Any) -> None:

@@ -106,9 +106,11 @@ class Channel:
 
     async def _call(self, method: str, path: str, body: dict[str, Any] | None) -> ServiceReply:
         timeout_ms = self._chassis.settings.integer("payment.channel_timeout_ms")
-        # Reading may be repeated by the client; a charge is repeated only by us, who look first.
+        # Reading may be repeated by the client; a charge is repeated only by us, who look first. Only a new charge can
+        # do without a channel that keeps failing: everything else finds out about or finishes what has begun.
+        begun = path not in _COLLECTIONS.values()
         return await self._chassis.client.call(
-            "channel", method, path, json=body, timeout_ms=timeout_ms, idempotent=method == "GET"
+            "channel", method, path, json=body, timeout_ms=timeout_ms, idempotent=method == "GET", must_arrive=begun
         )
 
 
