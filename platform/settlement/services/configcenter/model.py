@@ -1,6 +1,6 @@
 """Tables of the config center: registrations and config versions.
 
-A registration is written when it appears, moves or goes; renewals stay in memory, for a lost renewal costs nothing.
+A registration is written when it appears, changes or goes; renewals stay in memory, for a lost renewal costs nothing.
 """
 
 from __future__ import annotations
@@ -14,13 +14,9 @@ metadata: Final = sa.MetaData()
 registrations: Final = sa.Table(
     "registrations",
     metadata,
-    sa.Column("service", sa.String(32), primary_key=True),
-    sa.Column("replica", sa.String(64), primary_key=True),
-    sa.Column("address", sa.String(200), nullable=False),
-    sa.Column("version", sa.String(32), nullable=False),
-    sa.Column("weight", sa.Integer, nullable=False),
-    sa.Column("lease_ms", sa.Integer, nullable=False),
-    sa.Column("metadata", sa.Text, nullable=False),
+    sa.Column("service", sa.String(64), primary_key=True),
+    sa.Column("replica", sa.String(200), primary_key=True),
+    sa.Column("document", sa.Text, nullable=False),
     sa.Column("registered_at_ms", sa.BigInteger, nullable=False),
 )
 
@@ -28,8 +24,12 @@ config_versions: Final = sa.Table(
     "config_versions",
     metadata,
     sa.Column("profile", sa.String(32), primary_key=True),
-    sa.Column("version", sa.Integer, primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("document", sa.Text, nullable=False),
+    sa.Column("author", sa.String(64), nullable=False),
+    sa.Column("comment", sa.String(500), nullable=False),
+    # The version that a roll back brought back; null for one that was written.
+    sa.Column("restored_from", sa.Integer, nullable=True),
     sa.Column("created_at_ms", sa.BigInteger, nullable=False),
 )
 

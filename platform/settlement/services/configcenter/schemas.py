@@ -7,10 +7,14 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from settlement.policies.balancer import WEIGHT, WEIGHT_MAX
+from settlement.settings import PROFILES
 
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
-Profile = Annotated[str, Field(min_length=1, max_length=32, pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+Profile = Annotated[str, Field(pattern=f"^({'|'.join(PROFILES)})$")]
 MetadataValue = Annotated[str, Field(max_length=200)]
+Author = Annotated[str, Field(min_length=1, max_length=64)]
+Comment = Annotated[str, Field(max_length=500)]
+Version = Annotated[int, Field(ge=0, lt=2**31)]
 
 
 class RegistrationIn(BaseModel):
@@ -18,7 +22,7 @@ class RegistrationIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    address: Annotated[str, Field(max_length=200, pattern=r"^https?://[A-Za-z0-9.:\[\]-]+$")]
+    address: Annotated[str, Field(max_length=200, pattern=r"^https?://[A-Za-z0-9_.:\[\]-]+$")]
     version: Annotated[str, Field(max_length=32)]
     weight: Annotated[int, Field(ge=0, le=WEIGHT_MAX)] = WEIGHT
     lease_ms: Annotated[int, Field(ge=50, le=600_000)]
@@ -31,3 +35,15 @@ class ConfigIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     values: Annotated[dict[str, Any], Field(max_length=200)]
+    author: Author = "operator"
+    comment: Comment = ""
+
+
+class RollbackIn(BaseModel):
+    """A version whose values shall be in force again."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    version: Version
+    author: Author = "operator"
+    comment: Comment = ""
