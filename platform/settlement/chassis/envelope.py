@@ -25,7 +25,7 @@ KNOWN_METHODS: Final = READING | {"POST", "PUT", "PATCH", "DELETE"}
 # For the whole body: a client that stops in the middle of it must not hold its connection for ever.
 BODY_S_MAX: Final = 10.0
 # Renewed every second by every replica: a line each would drown the log.
-QUIET_ROUTES: Final = frozenset({"/registry/{service}/{replica}/lease"})
+QUIET_ROUTES: Final = frozenset({"/registry/{service}/{replica}/lease", "/eureka/apps/{app}/{instance_id}"})
 # Faults must stay removable and death must stay visible, whatever has been injected.
 UNTOUCHABLE: Final = ("/faults", "/health/", "/metrics")
 

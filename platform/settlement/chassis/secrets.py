@@ -14,7 +14,7 @@ _REQUIRED: Final = {
     "operator": "PAYLAB_OPERATOR_TOKEN",
     "notify": "PAYLAB_NOTIFY_SECRET",
 }
-_FAULT_TOKEN: Final = "PAYLAB_FAULT_TOKEN"  # noqa: S105 - the name of a variable
+_OPTIONAL: Final = {"fault": "PAYLAB_FAULT_TOKEN", "eureka": "PAYLAB_EUREKA_TOKEN"}
 SECRET_LENGTH_MIN: Final = 16
 
 
@@ -30,7 +30,8 @@ class MissingSecrets(Exception):
 class Secrets:
     """`service` signs calls between services, `notify` the callbacks to merchants; `jwt` is a ring of keys (`KeyRing`).
 
-    `operator` and `fault` are bearer tokens; without `fault` the fault endpoints do not exist.
+    `operator` and `fault` are bearer tokens; without `fault` the fault endpoints do not exist. `eureka` is the password
+    of Eureka clients, which can do nothing but register; without it the operator's token is their only password.
     """
 
     service: str = field(repr=False)
@@ -38,6 +39,7 @@ class Secrets:
     operator: str = field(repr=False)
     notify: str = field(repr=False)
     fault: str | None = field(default=None, repr=False)
+    eureka: str | None = field(default=None, repr=False)
 
 
 def secrets_from(environment: Mapping[str, str]) -> Secrets:
@@ -50,12 +52,16 @@ def secrets_from(environment: Mapping[str, str]) -> Secrets:
     ]
     if len(environment.get(_REQUIRED["jwt"], "")) >= SECRET_LENGTH_MIN:
         problems += _key_problems(environment[_REQUIRED["jwt"]])
-    fault = environment.get(_FAULT_TOKEN) or None
-    if fault is not None and len(fault) < SECRET_LENGTH_MIN:
-        problems.append(f"{_FAULT_TOKEN} is too short (at least {SECRET_LENGTH_MIN} characters)")
+    problems += [
+        f"{variable} is too short (at least {SECRET_LENGTH_MIN} characters)"
+        for variable in _OPTIONAL.values()
+        if 0 < len(environment.get(variable, "")) < SECRET_LENGTH_MIN
+    ]
     if problems:
         raise MissingSecrets(problems)
-    return Secrets(**{name: environment[variable] for name, variable in _REQUIRED.items()}, fault=fault)
+    required = {name: environment[variable] for name, variable in _REQUIRED.items()}
+    fault, eureka = (environment.get(variable) or None for variable in _OPTIONAL.values())
+    return Secrets(**required, fault=fault, eureka=eureka)
 
 
 def _key_problems(text: str) -> list[str]:

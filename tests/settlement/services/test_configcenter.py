@@ -30,7 +30,8 @@ async def _register(center: Any, replica: str = "order-0", **changes: Any) -> in
 async def test_a_replica_registers_and_withdraws(center: Any) -> None:
     assert await _register(center) == 201
     shown = (await center.http("configcenter").get("/registry")).json()
-    assert shown["services"] == {"order": [{"replica": "order-0", "address": "http://127.0.0.1:1234", "version": "1"}]}
+    entry = {"replica": "order-0", "address": "http://127.0.0.1:1234", "version": "1", "weight": 100, "status": "UP"}
+    assert shown["services"] == {"order": [entry]}
     assert (await center.call("configcenter", "DELETE", "/registry/order/order-0")).status == 204
     assert await _registered(center) == {}
 

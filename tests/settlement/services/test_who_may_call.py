@@ -13,7 +13,22 @@ EVERYWHERE = {"GET /health/live", "GET /health/ready", "GET /metrics"}
 FOR_EVERYBODY = {
     "usercenter": {"POST /captcha", "POST /users", "POST /sessions"},
     "order": {"GET /goods", "GET /goods/{goods_id}"},
-    "configcenter": {"GET /registry", "GET /config/{profile}", "GET /config/{profile}/history"},
+    "configcenter": {
+        "GET /registry",
+        "GET /config",
+        "GET /config/{profile}",
+        "GET /config/{profile}/diff",
+        "GET /config/{profile}/history",
+        "GET /config/{profile}/versions/{version}",
+        "GET /eureka/apps",
+        "GET /eureka/apps/delta",
+        "GET /eureka/apps/{app}",
+        "GET /eureka/apps/{app}/{instance_id}",
+        "GET /eureka/instances/{instance_id}",
+        "GET /eureka/status",
+        "GET /eureka/svips/{vip}",
+        "GET /eureka/vips/{vip}",
+    },
 }
 
 

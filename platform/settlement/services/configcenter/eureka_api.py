@@ -206,7 +206,8 @@ def _unknown(registry: Registry) -> Problem:
 
 def _warming() -> Problem:
     detail = "the registry has just started with nothing; keep the list you have"
-    return Problem(503, "warming_up", "Not everybody was heard yet", detail, headers={"Retry-After": str(RETRY_AFTER_S)})
+    later = {"Retry-After": str(RETRY_AFTER_S)}
+    return Problem(503, "warming_up", "Not everybody was heard yet", detail, headers=later)
 
 
 def _at(request: Request, registry: Registry, vip: str, attribute: str) -> Response:

@@ -194,7 +194,7 @@ class Registry:
         await self._save([registration.key])
 
     async def _save(self, keys: Sequence[Key]) -> None:
-        """Bring the database up to what is in memory by now; one writer at a time, so that the last word is the last."""
+        """Bring the database up to what is in memory by now; one at a time, so that the last word stays the last."""
         self._unsaved.update(keys)
         async with self._saving:
             saved = set(self._unsaved)
