@@ -67,7 +67,13 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         help="default: SERVICE-0 on loopback, else SERVICE-HOSTNAME; in the order of --service",
     )
-    parser.add_argument("--port", action="append", default=[], type=int, help="default: 0, any free port")
+    parser.add_argument(
+        "--port",
+        action="append",
+        default=[],
+        type=int,
+        help="default: any free one on loopback, else the service's own",
+    )
     parser.add_argument("--registry", help="URL of the config center; may be left out when it runs in this process")
     parser.add_argument("--host", default=LOOPBACK, help="address to listen on; 0.0.0.0: every one (default: loopback)")
     parser.add_argument("--advertise", help="name or address by which others reach this process (default: --host)")
@@ -92,7 +98,7 @@ def parse(arguments: Sequence[str] | None = None) -> Arguments:
         parser.error(f"--registry is needed unless {REGISTRY_SERVICE} runs in this process")
     listening = _listening(parser, found.host, found.advertise)
     names = found.replica + [_default_name(service, listening) for service in services[len(found.replica) :]]
-    ports = found.port + [0] * (len(services) - len(found.port))
+    ports = found.port + [_default_port(service, listening) for service in services[len(found.port) :]]
     if any(not 0 <= port <= 65_535 for port in ports):
         parser.error("a port is a number from 0 to 65535")
     replicas = [ReplicaArguments(*entry) for entry in zip(services, names, ports, strict=True)]
@@ -141,6 +147,10 @@ def _default_name(service: str, listening: Listening) -> str:
     if listening.host == LOOPBACK:
         return replica_name(service, 0)
     return f"{service}-{socket.gethostname().lower()[:HOST_NAME_LENGTH_MAX]}"
+
+
+def _default_port(service: str, listening: Listening) -> int:
+    return 0 if listening.host == LOOPBACK else SERVICES[service].port
 
 
 def _fail(code: int, *lines: str) -> NoReturn:

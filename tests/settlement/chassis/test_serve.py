@@ -231,7 +231,7 @@ def test_services_that_share_a_process_cannot_share_a_schema(start: Any) -> None
 
 
 def test_replicas_on_a_network_are_registered_by_their_host(start: Any) -> None:
-    center = start("--service", "configcenter", "--host", "0.0.0.0", "--advertise", "localhost")
+    center = start("--service", "configcenter", "--port", "0", "--host", "0.0.0.0", "--advertise", "localhost")
     name = f"configcenter-{socket.gethostname().lower()[:24]}"
     address = center.addresses()[name]
     assert address.startswith("http://localhost:")

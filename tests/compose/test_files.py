@@ -1,0 +1,92 @@
+"""docker-compose.yml and what it mounts, without an engine: complete, hardened, loopback only, no credentials."""
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from scenarios.worlds.compose_project import PORTS, PROFILES, port_variable
+from settlement.topology import SERVICES
+
+ROOT = Path(__file__).parents[2]
+COMPOSE = YAML(typ="safe").load((ROOT / "docker-compose.yml").read_text())["services"]
+LOCUST_WORKER = "locust-worker"
+
+
+def test_every_service_of_the_topology_is_composed_at_its_port() -> None:
+    own = {name: service for name, service in COMPOSE.items() if service.get("image", "").endswith("/services")}
+    assert list(own) == list(SERVICES)
+    for name, service in own.items():
+        assert service["command"][:2] == ["--service", name]
+        assert service["ports"] == [published(name, SERVICES[name].port)]
+
+
+def published(name: str, port: int) -> str:
+    return f"127.0.0.1:${{{port_variable(name)}-{port}}}:{port}"
+
+
+def test_all_ports_are_on_loopback_and_can_be_any_free_one() -> None:
+    found = {name: service["ports"] for name, service in COMPOSE.items() if "ports" in service}
+    assert found == {name: [published(name, port)] for name, port in PORTS.items()}
+
+
+@pytest.mark.parametrize("name", COMPOSE)
+def test_every_container_is_hardened_and_bounded(name: str) -> None:
+    service = COMPOSE[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["init"] is True
+    assert service["restart"] == "${PAYLAB_RESTART:-unless-stopped}"
+    assert service["mem_limit"].endswith("m")
+    assert 0 < service["cpus"] <= 2
+    assert service["logging"]["options"]["max-size"] == "10m"
+    assert not {"privileged", "network_mode", "pid", "cap_add"} & set(service)
+    assert set(service.get("profiles", [])) <= set(PROFILES)
+
+
+@pytest.mark.parametrize("name", [name for name in COMPOSE if not COMPOSE[name]["image"].endswith("/services")])
+def test_whatever_has_no_health_check_in_its_image_has_one_here(name: str) -> None:
+    assert COMPOSE[name]["healthcheck"]["test"][0] in ("CMD", "CMD-SHELL")
+
+
+def test_nothing_secret_is_written_down() -> None:
+    for service in COMPOSE.values():
+        for variable, value in service.get("environment", {}).items():
+            if re.search("SECRET|TOKEN|PASSWORD|DATABASE_URL|REDIS_URL", variable):
+                assert variable.endswith("_FILE"), variable
+                assert value.startswith(("/run/secrets/", "${")), variable
+    ignored = (ROOT / ".gitignore").read_text().splitlines()
+    assert {".env", ".secrets/"} <= set(ignored)
+
+
+def test_prometheus_asks_every_service_at_its_port() -> None:
+    config: Any = YAML(typ="safe").load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
+    job = next(job for job in config["scrape_configs"] if job["job_name"] == "paylab")
+    asked = {entry["names"][0]: entry["port"] for entry in job["dns_sd_configs"]}
+    assert asked == {service.name: service.port for service in SERVICES.values()}
+
+
+def test_all_mounted_files_are_in_the_repository() -> None:
+    mounts = [volume for service in COMPOSE.values() for volume in service.get("volumes", [])]
+    files = [mount.split(":")[0] for mount in mounts if mount.startswith("./")]
+    assert files
+    missing = [file for file in files if not (ROOT / file).exists()]
+    assert not missing
+
+
+def test_images_are_pinned() -> None:
+    foreign = [service["image"] for service in COMPOSE.values() if "COMPOSE_PROJECT_NAME" not in service["image"]]
+    assert all(re.fullmatch(r"[a-z/-]+:v?[0-9][0-9.]*", image) for image in foreign), foreign
+
+
+@pytest.mark.parametrize(
+    "script", [*ROOT.glob("deploy/**/*.sh"), *ROOT.glob(".ci/images/**/*.sh"), ROOT / ".ci/images/build"]
+)
+def test_scripts_parse_and_may_be_executed(script: Path) -> None:
+    shell = "bash" if "bash" in script.read_text().split("\n", 1)[0] else "sh"
+    assert subprocess.run([shell, "-n", script], check=False).returncode == 0
+    assert script.stat().st_mode & 0o111
