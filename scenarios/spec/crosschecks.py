@@ -117,9 +117,9 @@ def _aim_problems(fault: Values, written: Values, platform: Values) -> Iterator[
 def _downtime_problems(good: Salvage) -> Found:
     """A replica that is down cannot be hit again: which of the two faults it would be is nobody's guess."""
     down = sorted(
-        (replica_name(fault["service"], fault["replica"]), fault["at_s"], fault["end_s"], index)
+        (victim, fault["at_s"], fault["end_s"], index)
         for index, fault in enumerate(good.faults)
-        if {"service", "replica", "at_s", "end_s"} <= set(fault)
+        if {"at_s", "end_s"} <= set(fault) and (victim := _victim(fault))
     )
     for (earlier, _, end_s, first), (later, at_s, _, second) in pairwise(down):
         if earlier == later and at_s < end_s:
@@ -127,6 +127,13 @@ def _downtime_problems(good: Salvage) -> Found:
                 ("faults", second, "at"),
                 f"{later} is down until {format_duration(end_s)} by faults.{first}; expected a later time",
             )
+
+
+def _victim(fault: Values) -> str | None:
+    if {"service", "replica"} <= set(fault):
+        return replica_name(fault["service"], fault["replica"])
+    victim: str | None = fault.get("of")
+    return victim
 
 
 def replica_problems(counts: Mapping[str, object]) -> Found:
