@@ -50,7 +50,7 @@ def about() -> None:
 def run(
     scenario: ScenarioArgument,
     world: Annotated[
-        list[str], typer.Option("--world", metavar="WORLD", help="processes or simulated; repeat to compare worlds.")
+        list[str], typer.Option("--world", metavar="WORLD", help="processes, simulated or compose; repeat to compare worlds.")
     ] = ["processes"],  # noqa: B006 - typer reads it, nobody writes it
     seed: Annotated[int, typer.Option(min=0, max=SEED_MAX, help="Same scenario and seed: same arrivals.")] = 1,
     overrides: SetOption = [],  # noqa: B006 - as above

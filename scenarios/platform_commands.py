@@ -13,7 +13,7 @@ from scenarios.spec.model import Platform
 from scenarios.spec.overrides import UnusableOverride, yaml_value
 from scenarios.spec.problems import InvalidScenario, Problem, dotted, model_problems
 from scenarios.state import PlatformState, read_state
-from scenarios.worlds import LATER, UnknownWorld
+from scenarios.worlds import UnknownWorld
 from scenarios.worlds.base import WorldError
 
 WORLDS = ("processes",)
@@ -100,7 +100,5 @@ def _pairs(option: str, form: str, texts: Sequence[str], problems: list[Problem]
 
 
 def _refuse_world(world: str) -> None:
-    if world in LATER:
-        raise UnknownWorld(f"the world {world} is not here yet: {LATER[world]}")
     if world not in WORLDS:
         raise UnknownWorld(f"no platform can be started in the world {world!r}; expected {' or '.join(WORLDS)}")

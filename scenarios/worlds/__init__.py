@@ -5,8 +5,11 @@ from importlib import import_module
 from scenarios.worlds.base import World, WorldError
 
 # Every module has a factory `create() -> World`.
-WORLDS = {"processes": "scenarios.worlds.processes", "simulated": "scenarios.worlds.simulated"}
-LATER = {"compose": "containers come with a later version; use processes, which runs the same services"}
+WORLDS = {
+    "processes": "scenarios.worlds.processes",
+    "simulated": "scenarios.worlds.simulated",
+    "compose": "scenarios.worlds.compose",
+}
 
 
 class UnknownWorld(WorldError):
@@ -15,8 +18,6 @@ class UnknownWorld(WorldError):
 
 def world_named(name: str) -> World:
     """The world called `name`. Raises UnknownWorld with the names there are."""
-    if name in LATER:
-        raise UnknownWorld(f"the world {name} is not here yet: {LATER[name]}")
     if name not in WORLDS:
         raise UnknownWorld(f"unknown world {name!r}; expected one of {', '.join(WORLDS)}")
     world: World = import_module(WORLDS[name]).create()

@@ -51,3 +51,18 @@ def call(
         raise Unreachable(f"{method} {url}: {error!r}") from error
     finally:
         connection.close()
+
+
+def fetched_text(url: str, timeout_s: float = 2.0) -> str | None:
+    """The body of a page, whatever its kind; None if nobody answers 200 in time."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
+    try:
+        connection.request("GET", parts.path)
+        answer = connection.getresponse()
+        text = answer.read().decode("utf-8", "replace")
+        return text if answer.status == 200 else None
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()

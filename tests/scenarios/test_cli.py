@@ -162,8 +162,7 @@ def test_a_platform_that_cannot_be_started_is_bad_input(
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (("--world", "compose"), "the world compose is not here yet"),
-        (("--world", "mars"), "unknown world 'mars'; expected one of processes, simulated"),
+        (("--world", "mars"), "unknown world 'mars'; expected one of processes, simulated, compose"),
         (("--world", "fake"), "--world fake is given twice"),
         (("--seed", "-1"), "Invalid value for '--seed'"),
     ],

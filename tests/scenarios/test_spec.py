@@ -12,7 +12,10 @@ from scenarios.spec import InvalidScenario, catalogue_names, load_scenario
 from scenarios.units import format_duration, parse_duration_s, parse_rate_per_s
 
 Write = Callable[..., Path]
-SHIPPED = {"baseline", "coordinator-crash", "participant-crash", "channel-lost-reply", "slow-channel", "saturation"}
+OUTAGES = {"database-outage", "redis-outage", "registry-outage"}
+SHIPPED = OUTAGES | {
+    "baseline", "coordinator-crash", "participant-crash", "channel-lost-reply", "slow-channel", "saturation",
+}  # fmt: skip
 
 
 def test_a_scenario_is_read_with_its_units(write: Write) -> None:

@@ -106,7 +106,6 @@ def test_a_platform_with_two_registries_is_not_even_tried(paylab: Callable[..., 
 
 def test_a_world_without_platform_is_refused(paylab: Callable[..., Result]) -> None:
     assert "no platform can be started in the world 'simulated'" in paylab("up", "--world", "simulated").stderr
-    assert "the world compose is not here yet" in paylab("down", "--world", "compose").stderr
 
 
 @pytest.mark.parametrize("left", ["dead", "damaged"])

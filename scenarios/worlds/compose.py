@@ -1,0 +1,120 @@
+"""The world `compose`: the real services in containers, with MariaDB and Redis, under a real load.
+
+A run starts a project of its own on free ports and removes it afterwards, volumes and all; or it attaches to a project
+that is up and leaves it as it was found. The load generator runs in a container beside the services, because replicas
+tell each other addresses that hold inside the project's network only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scenarios.worlds.base import UnsupportedPlan, refuse_unsupported
+from scenarios.worlds.compose_project import ComposeProject
+from scenarios.worlds.composed import ComposedPlatform
+from scenarios.worlds.containers import Containers, engine
+from scenarios.worlds.injector import FAULT_KINDS
+from scenarios.worlds.loader import Loader
+from scenarios.worlds.running import Run
+from settlement.topology import REGISTRY_SERVICE
+
+if TYPE_CHECKING:
+    from scenarios.history import History
+    from scenarios.plan import Plan
+    from scenarios.runfolder import RunFolder
+    from scenarios.worlds.base import Progress
+
+CONTAINER_FAULTS = frozenset({"outage", "throttle", "partition"})
+
+
+@dataclass
+class ComposeWorld:
+    """Plays plans on containers. `attach_to`: the name of a project that is up, instead of one of the run's own."""
+
+    attach_to: str | None = None
+    name: str = "compose"
+    fault_kinds: frozenset[str] = FAULT_KINDS | CONTAINER_FAULTS
+
+    def play(self, plan: Plan, folder: RunFolder, progress: Progress) -> History:
+        """Start the project, load it, hurt it, let it recover, keep what it recorded, and remove it."""
+        refuse_unsupported(self, plan)
+        refuse_impossible(plan)
+        client = engine()
+        with self._project(plan, progress) as project:
+            containers = Containers(client, project.name)
+            platform = ComposedPlatform(containers, project.secret("fault"), project.secret("lab"), folder.logs)
+            try:
+                progress.stage("waiting for every container to be ready")
+                platform.find()
+                progress.stage(f"platform ready after {platform.ready_after_s:.1f} s; making accounts")
+                with load_container(project, folder, platform.registry) as loader:
+                    run = Run(plan, platform, loader, folder, progress)
+                    run.play()
+                progress.stage("reading the databases")
+                platform.keep(folder.databases, folder.path / "metrics")
+            finally:
+                platform.close()
+                progress.stage("removing the containers")
+        return run.history(self.name)
+
+    @contextmanager
+    def _project(self, plan: Plan, progress: Progress) -> Iterator[ComposeProject]:
+        if self.attach_to is not None:
+            yield ComposeProject.attached(self.attach_to)
+            return
+        project = ComposeProject.for_run(run_environment(plan))
+        try:
+            progress.stage("building the images")
+            project.build(load=True)
+            progress.stage("starting the containers")
+            project.up(scale=plan.platform.replicas)
+            yield project
+        finally:
+            project.down(volumes=True)
+
+
+def create() -> ComposeWorld:
+    """The world as `world_named` wants it."""
+    return ComposeWorld(os.environ.get("PAYLAB_ATTACH") or None)
+
+
+def refuse_impossible(plan: Plan) -> None:
+    """Raise UnsupportedPlan for what this world cannot be asked for."""
+    problems = []
+    if plan.platform.replicas.get(REGISTRY_SERVICE, 1) != 1:
+        problems.append(f"{REGISTRY_SERVICE} has one replica: everybody finds everybody by it")
+    if plan.platform.protocol != "two_phase":
+        problems.append(f"the services speak two_phase only, not {plan.platform.protocol}")
+    if plan.platform.topology == "merged":
+        problems.append("every container holds one service; the topology merged is for processes")
+    if problems:
+        raise UnsupportedPlan("the world compose cannot play this: " + "; ".join(problems))
+
+
+def run_environment(plan: Plan) -> Mapping[str, str]:
+    """What a run's project is started with: its settings, and no restarts but those that the lab asks for."""
+    return {"PAYLAB_CONFIG": json.dumps(dict(plan.platform.settings)), "PAYLAB_RESTART": "no"}
+
+
+@contextmanager
+def load_container(project: ComposeProject, folder: RunFolder, registry: str) -> Iterator[Loader]:
+    """The load generator in the project's network; it finds the run's folder at the same path as the lab does."""
+    where = folder.path.resolve()
+    name = f"{project.name}-load"
+    command = ["docker", "run", "--rm", "--interactive", "--init", "--name", name, "--network", project.network]
+    command += ["--user", f"{os.getuid()}:{os.getgid()}", "--volume", f"{where}:{where}", "--read-only"]
+    command += ["--tmpfs", "/tmp", "--env", "HOME=/tmp", project.load_image]  # noqa: S108 - inside the container
+    program = (*command, "python", "-m", "loadtests.run")
+    try:
+        with Loader(where / folder.plan.name, registry, where / folder.load.name, folder.logs, program=program) as made:
+            yield made
+    finally:
+        # Only a client that was killed leaves its container behind.
+        subprocess.run(["docker", "rm", "--force", name], capture_output=True, check=False)

@@ -1,0 +1,265 @@
+"""The containers of one Compose project, as the lab sees and hurts them through the Docker API.
+
+Containers are found by Compose's labels, never by name. `docker kill` switches a container's restart policy off, so a
+killed one stays dead until it is started here; one that dies from inside is restarted by the engine at once, unless the
+project was started with PAYLAB_RESTART=no, as the lab's own are. A container that is taken off its network and put back
+would lose its aliases and address; both are kept and reapplied.
+"""
+
+from __future__ import annotations
+
+import queue
+import subprocess
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import docker
+from docker.errors import APIError, DockerException, NotFound
+
+from scenarios.worlds.base import WorldError
+from settlement.topology import SERVICES, replica_name
+
+if TYPE_CHECKING:
+    from docker.models.containers import Container
+
+PROJECT_LABEL = "com.docker.compose.project"
+SERVICE_LABEL = "com.docker.compose.service"
+NUMBER_LABEL = "com.docker.compose.container-number"
+ONEOFF_LABEL = "com.docker.compose.oneoff"
+KILLED_STATUS = 128 + 9
+NANO = 1_000_000_000
+
+
+class NoEngine(WorldError):
+    """No Docker engine answers."""
+
+
+@dataclass(frozen=True)
+class ContainerDeath:
+    """A container that ended: its name in the lab, its exit status (negative: killed by that signal), when."""
+
+    name: str
+    status: int
+    at_ms: int
+
+
+@dataclass
+class Severed:
+    """How a container was joined to a network before it was taken off."""
+
+    network: str
+    aliases: list[str]
+    address: str
+
+
+def engine() -> docker.DockerClient:
+    """The Docker engine of the active context. Raises NoEngine."""
+    try:
+        client = docker.from_env()
+        client.ping()
+    except DockerException as error:
+        raise NoEngine(f"no Docker engine answers: {error}; start it, or use the world processes") from error
+    return client
+
+
+@dataclass
+class Containers:
+    """The running project; names are the lab's: `gateway-0`, `mariadb`."""
+
+    client: docker.DockerClient
+    project: str
+    _ids: dict[str, str] = field(default_factory=dict, init=False)
+    _events: queue.SimpleQueue[ContainerDeath] = field(default_factory=queue.SimpleQueue, init=False)
+    _stream: Any = field(default=None, init=False)
+    _asked: dict[str, int] = field(default_factory=dict, init=False)
+    _severed: dict[str, Severed] = field(default_factory=dict, init=False)
+    _cpus: dict[str, int] = field(default_factory=dict, init=False)
+
+    def find(self) -> None:
+        """Learn the project's containers, and from here on notice when one dies."""
+        labels = [f"{PROJECT_LABEL}={self.project}", f"{ONEOFF_LABEL}=False"]
+        found = self.client.containers.list(all=True, filters={"label": labels})
+        self._ids = {_name_of(container): str(container.id) for container in found}
+        filters = {"label": labels, "type": "container", "event": "die"}
+        self._stream = self.client.events(decode=True, filters=filters)
+        threading.Thread(target=self._listen, name="docker-events", daemon=True).start()
+
+    def names(self) -> list[str]:
+        """Every container of the project."""
+        return sorted(self._ids)
+
+    def names_of(self, service: str) -> list[str]:
+        """Every replica of a service, in order."""
+        mine = [name for name in self._ids if name == service or name.rpartition("-")[0] == service]
+        return sorted(mine, key=lambda name: int(name.rpartition("-")[2]) if "-" in name else 0)
+
+    def of(self, name: str) -> Container:
+        """The container, freshly inspected. Raises WorldError if there is none of that name."""
+        if name not in self._ids:
+            raise WorldError(f"the project {self.project} has no {name}; it has {', '.join(self.names())}")
+        with _told(f"inspect {name}"):
+            return self.client.containers.get(self._ids[name])
+
+    def id_of(self, name: str) -> str:
+        """The container's short id, for people."""
+        return self._ids.get(name, "?")[:12]
+
+    def is_running(self, name: str) -> bool:
+        """Whether it runs, paused or not."""
+        return self.of(name).status in ("running", "paused")
+
+    def port_of(self, name: str, port: int) -> int | None:
+        """The loopback port that the container's `port` is published at; None while there is none."""
+        bindings = self.of(name).attrs["NetworkSettings"]["Ports"].get(f"{port}/tcp") or []
+        return int(bindings[0]["HostPort"]) if bindings else None
+
+    def deaths(self) -> list[ContainerDeath]:
+        """Containers that ended since the last call without having been killed here."""
+        found = []
+        with suppress(queue.Empty):
+            while True:
+                death = self._events.get_nowait()
+                if self._asked.get(death.name, 0):
+                    self._asked[death.name] -= 1
+                else:
+                    found.append(death)
+        return found
+
+    def kill(self, name: str) -> None:
+        """SIGKILL."""
+        self._asked[name] = self._asked.get(name, 0) + 1
+        try:
+            self.of(name).kill("SIGKILL")
+        except APIError as error:
+            self._asked[name] -= 1
+            raise WorldError(f"cannot kill {name}: {error.explanation}") from error
+
+    def start(self, name: str) -> None:
+        """Start it again."""
+        with _told(f"start {name}"):
+            self.of(name).start()
+
+    def pause(self, name: str) -> None:
+        """Freeze all its processes."""
+        with _told(f"pause {name}"):
+            self.of(name).pause()
+
+    def unpause(self, name: str) -> None:
+        """Let them go on; nothing happens if it is not paused."""
+        container = self.of(name)
+        if container.status == "paused":
+            with _told(f"unpause {name}"):
+                container.unpause()
+
+    def throttle(self, name: str, cpus: float) -> None:
+        """Limit its processor time to so many cores."""
+        self._cpus[name] = int(self.of(name).attrs["HostConfig"]["NanoCpus"] or 0)
+        self._limit(name, f"{cpus:g}")
+
+    def unthrottle(self, name: str) -> None:
+        """Give it back the limit that it had."""
+        nano = self._cpus.pop(name, 0)
+        # An engine takes a limit of 0 for "not given"; without one before, all of its processors come next to none.
+        self._limit(name, f"{nano / NANO:g}" if nano else str(self.client.info()["NCPU"]))
+
+    def sever(self, name: str) -> None:
+        """Take it off its network."""
+        container = self.of(name)
+        networks = container.attrs["NetworkSettings"]["Networks"]
+        for network, joined in networks.items():
+            aliases = [alias for alias in joined.get("Aliases") or [] if not str(container.id).startswith(alias)]
+            self._severed[name] = Severed(network, aliases, joined.get("IPAddress") or "")
+            with _told(f"disconnect {name}"):
+                self.client.networks.get(network).disconnect(container)
+
+    def rejoin(self, name: str) -> None:
+        """Put it back on its network with the aliases and the address that it had."""
+        severed = self._severed.pop(name, None)
+        if severed is None:
+            return
+        network = self.client.networks.get(severed.network)
+        container = self.of(name)
+        try:
+            network.connect(container, aliases=severed.aliases, ipv4_address=severed.address or None)
+        except APIError:
+            # The network was made without a subnet of its own choosing, where addresses cannot be asked for.
+            with _told(f"reconnect {name}"):
+                network.connect(container, aliases=severed.aliases)
+
+    def logs(self, name: str) -> bytes:
+        """Everything it has written."""
+        with _told(f"read the log of {name}"):
+            text: bytes = self.of(name).logs(stdout=True, stderr=True)
+            return text
+
+    def stop(self, names: list[str], within_s: int) -> None:
+        """Stop these in order; what does not end in time is killed."""
+        threads = [threading.Thread(target=self._stop, args=(name, within_s)) for name in names]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def usage(self, name: str) -> tuple[float, int] | None:
+        """CPU seconds used so far and bytes of memory in use; None if it does not run."""
+        try:
+            stats = self.client.api.stats(self._ids[name], stream=False, one_shot=True)
+            return stats["cpu_stats"]["cpu_usage"]["total_usage"] / NANO, int(stats["memory_stats"]["usage"])
+        except (DockerException, KeyError, OSError):
+            return None
+
+    def close(self) -> None:
+        """Let go of the engine; the containers go on."""
+        if self._stream is not None:
+            with suppress(Exception):  # the stream may have ended by itself in any way
+                self._stream.close()
+
+    def _listen(self) -> None:
+        with suppress(Exception):  # ends with the stream, however that ends
+            for event in self._stream:
+                attributes = event["Actor"]["Attributes"]
+                name = _replica(attributes[SERVICE_LABEL], attributes.get(NUMBER_LABEL, "1"))
+                code = int(attributes.get("exitCode", 0))
+                status = 128 - code if code > 128 else code
+                self._events.put(ContainerDeath(name, status, int(event["timeNano"]) // 1_000_000))
+
+    def _limit(self, name: str, cpus: str) -> None:
+        # The library has no nano_cpus, and an engine refuses period and quota where `cpus:` was set; the client can.
+        command = ["docker", "update", "--cpus", cpus, self._ids[name]]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        if result.returncode:
+            raise WorldError(f"cannot limit the processor time of {name}: {result.stderr.strip()}")
+
+    def _stop(self, name: str, within_s: int) -> None:
+        with suppress(APIError, NotFound):
+            self._asked[name] = self._asked.get(name, 0) + 1
+            self.of(name).stop(timeout=within_s)
+
+
+def _name_of(container: Container) -> str:
+    return _replica(container.labels[SERVICE_LABEL], container.labels[NUMBER_LABEL])
+
+
+def _replica(service: str, number: str) -> str:
+    """Compose counts from 1; backing services have one container and no number."""
+    return replica_name(service, int(number) - 1) if service in SERVICES else service
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Turns an engine's refusal into a WorldError that says what was attempted."""
+    try:
+        yield
+    except DockerException as error:
+        raise WorldError(f"cannot {what}: {getattr(error, 'explanation', None) or error}") from error
+
+
+def projects(client: docker.DockerClient) -> Mapping[str, list[str]]:
+    """Compose projects that have containers on this engine, each with its containers' ids."""
+    found: dict[str, list[str]] = {}
+    for container in client.containers.list(all=True, filters={"label": PROJECT_LABEL}):
+        found.setdefault(container.labels[PROJECT_LABEL], []).append(str(container.id))
+    return found
