@@ -5,6 +5,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -50,11 +51,16 @@ def about() -> None:
 def run(
     scenario: ScenarioArgument,
     world: Annotated[
-        list[str], typer.Option("--world", metavar="WORLD", help="processes, simulated or compose; repeat to compare worlds.")
+        list[str],
+        typer.Option("--world", metavar="WORLD", help="processes, simulated or compose; repeat to compare."),
     ] = ["processes"],  # noqa: B006 - typer reads it, nobody writes it
     seed: Annotated[int, typer.Option(min=0, max=SEED_MAX, help="Same scenario and seed: same arrivals.")] = 1,
     overrides: SetOption = [],  # noqa: B006 - as above
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the run's folder is made.")] = Path("runs"),
+    attach: Annotated[
+        str | None,
+        typer.Option("--attach", metavar="PROJECT", help="World compose: the project to play on."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Play a scenario, judge what happened, and write a report.
@@ -68,6 +74,7 @@ def run(
       paylab run baseline
       paylab run coordinator-crash --world processes --world simulated
       paylab run coordinator-crash --world simulated --seed 7
+      paylab run database-outage --world compose
       paylab run baseline --set load.stages.1.rate=40
       paylab run baseline --set platform.replicas.gateway=2
       paylab run baseline --set platform.settings.payment.channel_timeout_ms=500
@@ -81,7 +88,7 @@ def run(
         from scenarios.spec import load_scenario
 
         loaded = load_scenario(scenario, overrides)
-        worlds = _worlds(world)
+        worlds = _worlds(world, attach)
         results = runner.run(loaded, seed, worlds, out, lambda plan, each: progress_for(plan, each, messages))
         _show_results(results, as_json)
 
@@ -217,13 +224,51 @@ def report(
         say(f"report: {judging.rewrite_report(runs)}")
 
 
-def _worlds(names: Sequence[str]) -> list[Any]:
+@app.command()
+def recover(
+    run: Annotated[
+        Path | None,
+        typer.Argument(metavar="[RUN]", help="The killed run: shows what it did not undo."),
+    ] = None,
+    project: Annotated[
+        str | None,
+        typer.Option("--project", metavar="NAME", help="Heal the compose project it was attached to."),
+    ] = None,
+) -> None:
+    """Put right what a lab that was killed left behind: containers of its runs, faults of a project it was attached to.
+
+    \b
+    Examples:
+      paylab recover
+      paylab recover --project paylab runs/20260131-120000-redis-outage-compose-1
+    """
+    from scenarios.console import reported_errors, say
+
+    with reported_errors():
+        from scenarios import recovery
+        from scenarios.worlds import compose_secrets
+
+        for name in recovery.remove_abandoned():
+            say(f"removed the project {name}")
+        if project is not None:
+            for line in recovery.heal(project, compose_secrets.ensure().fault_token):
+                say(line)
+        if run is not None:
+            for line in recovery.not_undone(run):
+                say(f"the run did not undo: {line}")
+        say("done")
+
+
+def _worlds(names: Sequence[str], attach: str | None = None) -> list[Any]:
     from scenarios.worlds import UnknownWorld, world_named
 
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise UnknownWorld(f"--world {', '.join(repeated)} is given twice; expected each world once")
-    return [world_named(name) for name in names]
+    if attach is not None and "compose" not in names:
+        raise UnknownWorld("--attach is for the world compose; add --world compose")
+    worlds = [world_named(name) for name in names]
+    return [replace(world, attach_to=attach) if attach and world.name == "compose" else world for world in worlds]  # type: ignore[type-var]
 
 
 def _show_results(results: Sequence[Any], as_json: bool) -> None:

@@ -21,7 +21,7 @@ from scenarios.worlds.collector import UNRESOLVED
 CONNECT_S = 2
 READ_S = 30
 ROWS_AT_ONCE = 1_000
-_VIEWS = "SELECT table_name AS view FROM information_schema.views WHERE table_schema = %s AND table_name LIKE 'audit_%%'"
+_VIEWS = "SELECT table_name FROM information_schema.views WHERE table_schema = %s AND table_name LIKE 'audit_%%'"
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
-from scenarios.worlds.base import UnsupportedPlan, refuse_unsupported
+from scenarios.interrupts import interrupts_held
+from scenarios.worlds import compose_secrets
+from scenarios.worlds.base import UnsupportedPlan, WorldError, refuse_unsupported
 from scenarios.worlds.compose_project import ComposeProject
+from scenarios.worlds.compose_secrets import ComposeSecrets
 from scenarios.worlds.composed import ComposedPlatform
 from scenarios.worlds.containers import Containers, engine
 from scenarios.worlds.injector import FAULT_KINDS
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
     from scenarios.runfolder import RunFolder
     from scenarios.worlds.base import Progress
 
+# Followed by the lab's process id, which tells whether a project that is found still belongs to somebody.
+RUN_PREFIX = "paylab-run-"
 CONTAINER_FAULTS = frozenset({"outage", "throttle", "partition"})
 
 
@@ -47,9 +52,9 @@ class ComposeWorld:
         refuse_unsupported(self, plan)
         refuse_impossible(plan)
         client = engine()
-        with self._project(plan, progress) as project:
+        with self._project(plan, progress) as (project, secrets):
             containers = Containers(client, project.name)
-            platform = ComposedPlatform(containers, project.secret("fault"), project.secret("lab"), folder.logs)
+            platform = ComposedPlatform(containers, secrets.fault_token, secrets.lab_password, folder.logs)
             try:
                 progress.stage("waiting for every container to be ready")
                 platform.find()
@@ -58,31 +63,36 @@ class ComposeWorld:
                     run = Run(plan, platform, loader, folder, progress)
                     run.play()
                 progress.stage("reading the databases")
-                platform.keep(folder.databases, folder.path / "metrics")
+                platform.keep(folder.databases, folder.path / "metrics", stopping=self.attach_to is None)
             finally:
                 platform.close()
-                progress.stage("removing the containers")
         return run.history(self.name)
 
     @contextmanager
-    def _project(self, plan: Plan, progress: Progress) -> Iterator[ComposeProject]:
+    def _project(self, plan: Plan, progress: Progress) -> Iterator[tuple[ComposeProject, ComposeSecrets]]:
         if self.attach_to is not None:
-            yield ComposeProject.attached(self.attach_to)
+            yield ComposeProject(self.attach_to), compose_secrets.ensure()
             return
-        project = ComposeProject.for_run(run_environment(plan))
-        try:
+        with TemporaryDirectory(prefix=compose_secrets.FOLDER_PREFIX) as folder:
+            made = compose_secrets.ensure(Path(folder))
+            project = ComposeProject(
+                f"{RUN_PREFIX}{os.getpid()}", Path(folder), ports="free", environment=run_environment(plan)
+            )
             progress.stage("building the images")
-            project.build(load=True)
-            progress.stage("starting the containers")
-            project.up(scale=plan.platform.replicas)
-            yield project
-        finally:
-            project.down(volumes=True)
+            replace(project, profiles=("load",)).build()
+            try:
+                progress.stage("starting the containers")
+                project.up(scale=plan.platform.replicas)
+                yield project, made
+            finally:
+                with interrupts_held():
+                    progress.stage("removing the containers")
+                    project.down(volumes=True)
 
 
 def create() -> ComposeWorld:
     """The world as `world_named` wants it."""
-    return ComposeWorld(os.environ.get("PAYLAB_ATTACH") or None)
+    return ComposeWorld()
 
 
 def refuse_impossible(plan: Plan) -> None:
@@ -100,7 +110,11 @@ def refuse_impossible(plan: Plan) -> None:
 
 def run_environment(plan: Plan) -> Mapping[str, str]:
     """What a run's project is started with: its settings, and no restarts but those that the lab asks for."""
-    return {"PAYLAB_CONFIG": json.dumps(dict(plan.platform.settings)), "PAYLAB_RESTART": "no"}
+    return {
+        "PAYLAB_CONFIG": json.dumps(dict(plan.platform.settings)),
+        "PAYLAB_RESTART": "no",
+        "PAYLAB_FAULT_TOKEN_FILE": "/run/secrets/fault_token",
+    }
 
 
 @contextmanager
@@ -108,13 +122,15 @@ def load_container(project: ComposeProject, folder: RunFolder, registry: str) ->
     """The load generator in the project's network; it finds the run's folder at the same path as the lab does."""
     where = folder.path.resolve()
     name = f"{project.name}-load"
-    command = ["docker", "run", "--rm", "--interactive", "--init", "--name", name, "--network", project.network]
-    command += ["--user", f"{os.getuid()}:{os.getgid()}", "--volume", f"{where}:{where}", "--read-only"]
-    command += ["--tmpfs", "/tmp", "--env", "HOME=/tmp", project.load_image]  # noqa: S108 - inside the container
-    program = (*command, "python", "-m", "loadtests.run")
+    command = ["docker", "run", "--rm", "--interactive", "--init", "--read-only", "--name", name]
+    command += ["--network", f"{project.name}_default", "--volume", f"{where}:{where}"]
+    command += ["--user", f"{os.getuid()}:{os.getgid()}"]
+    command += ["--tmpfs", "/tmp", "--env", "HOME=/tmp", "--entrypoint", "python"]  # noqa: S108 - inside the container
+    program = (*command, f"{project.name}/load", "-m", "loadtests.run")
     try:
         with Loader(where / folder.plan.name, registry, where / folder.load.name, folder.logs, program=program) as made:
             yield made
     finally:
         # Only a client that was killed leaves its container behind.
-        subprocess.run(["docker", "rm", "--force", name], capture_output=True, check=False)
+        with suppress(WorldError):
+            project.run(["docker", "rm", "--force", name], {}, project.directory)

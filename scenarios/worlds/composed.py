@@ -168,13 +168,14 @@ class ComposedPlatform:
         except WorldError:
             return {DATABASE: 1}
 
-    def keep(self, databases: Path, metrics: Path) -> None:
-        """Stop the services in order, and keep their metrics, logs and audit views in the run's folder."""
+    def keep(self, databases: Path, metrics: Path, *, stopping: bool) -> None:
+        """Keep the metrics, logs and audit views of everybody in the run's folder; with `stopping`, stop them first."""
         self._usage.stop()
         self._keep_metrics(metrics)
-        self._containers.stop(list(self._lives), STOP_S)
-        for name in self._lives:
-            self._note(name, "stopped")
+        if stopping:
+            self._containers.stop(list(self._lives), STOP_S)
+            for name in self._lives:
+                self._note(name, "stopped")
         for name in self._containers.names():
             (self._logs / f"{name}.log").write_bytes(self._containers.logs(name))
         self._auditor().copy(list(SERVICES), databases)

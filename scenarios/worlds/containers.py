@@ -20,15 +20,12 @@ import docker
 from docker.errors import APIError, DockerException, NotFound
 
 from scenarios.worlds.base import WorldError
+from scenarios.worlds.compose_project import NUMBER_LABEL, ONEOFF_LABEL, PROJECT_LABEL, SERVICE_LABEL
 from settlement.topology import SERVICES, replica_name
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
 
-PROJECT_LABEL = "com.docker.compose.project"
-SERVICE_LABEL = "com.docker.compose.service"
-NUMBER_LABEL = "com.docker.compose.container-number"
-ONEOFF_LABEL = "com.docker.compose.oneoff"
 KILLED_STATUS = 128 + 9
 NANO = 1_000_000_000
 
@@ -188,6 +185,16 @@ class Containers:
             # The network was made without a subnet of its own choosing, where addresses cannot be asked for.
             with _told(f"reconnect {name}"):
                 network.connect(container, aliases=severed.aliases)
+
+    def rejoin_default(self, name: str) -> bool:
+        """Put it on the project's network if it is on none; says whether it had to be."""
+        container = self.of(name)
+        if container.attrs["NetworkSettings"]["Networks"]:
+            return False
+        with _told(f"reconnect {name}"):
+            network = self.client.networks.get(f"{self.project}_default")
+            network.connect(container, aliases=[container.labels[SERVICE_LABEL]])
+        return True
 
     def logs(self, name: str) -> bytes:
         """Everything it has written."""

@@ -8,15 +8,8 @@ from collections.abc import Iterator
 import docker
 import pytest
 
-from scenarios.worlds.containers import (
-    NUMBER_LABEL,
-    ONEOFF_LABEL,
-    PROJECT_LABEL,
-    SERVICE_LABEL,
-    ContainerDeath,
-    Containers,
-    projects,
-)
+from scenarios.worlds.compose_project import NUMBER_LABEL, ONEOFF_LABEL, PROJECT_LABEL, SERVICE_LABEL
+from scenarios.worlds.containers import ContainerDeath, Containers, projects
 from scenarios.worlds.supervisor import wait_until
 from scenarios.worlds.wire import fetched_text
 
