@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 # Followed by the lab's process id, which tells whether a project that is found still belongs to somebody.
 RUN_PREFIX = "paylab-run-"
+LOAD_IMAGE = "paylab/load"
 CONTAINER_FAULTS = frozenset({"outage", "throttle", "partition"})
 
 
@@ -126,7 +127,7 @@ def load_container(project: ComposeProject, folder: RunFolder, registry: str) ->
     command += ["--network", f"{project.name}_default", "--volume", f"{where}:{where}"]
     command += ["--user", f"{os.getuid()}:{os.getgid()}"]
     command += ["--tmpfs", "/tmp", "--env", "HOME=/tmp", "--entrypoint", "python"]  # noqa: S108 - inside the container
-    program = (*command, f"{project.name}/load", "-m", "loadtests.run")
+    program = (*command, LOAD_IMAGE, "-m", "loadtests.run")
     try:
         with Loader(where / folder.plan.name, registry, where / folder.load.name, folder.logs, program=program) as made:
             yield made

@@ -24,6 +24,8 @@ from settlement.topology import SERVICES
 PROJECT_DIRECTORY: Final = Path(__file__).parents[2]
 DEFAULT_FOLDER: Final = PROJECT_DIRECTORY / ".secrets"
 DEFAULT_PROJECT: Final = "paylab"
+# Of the temporary folders that runs keep theirs in.
+FOLDER_PREFIX: Final = "paylab-secrets-"
 SOURCE: Final = "secrets.json"
 LAB_USER: Final = "lab"
 _SHARED: Final = ("service_secret", "jwt_secret", "notify_secret", "operator_token", "fault_token")
