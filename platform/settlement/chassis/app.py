@@ -22,10 +22,11 @@ from settlement.chassis.database import Database, DatabaseBusy
 from settlement.chassis.envelope import Envelope
 from settlement.chassis.faults import CrashPoints, FaultTable
 from settlement.chassis.http_client import ServiceClient
+from settlement.chassis.inbox import Consumer, Inbox
 from settlement.chassis.limiter import Limiter
 from settlement.chassis.live_settings import LiveSettings
 from settlement.chassis.metrics import Metrics
-from settlement.chassis.outbox import Consumer, Inbox, Outbox
+from settlement.chassis.outbox import Outbox
 from settlement.chassis.problems import (
     Problem,
     render_busy,

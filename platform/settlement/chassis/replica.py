@@ -15,23 +15,28 @@ from typing import Final
 from opentelemetry.sdk.trace import SpanProcessor
 from starlette.types import ASGIApp
 
-from settlement.chassis import outbox
+from settlement.chassis import dead_letters, inbox, outbox
 from settlement.chassis.app import Chassis, ServiceApp, asgi_app
 from settlement.chassis.cache import cache_of
 from settlement.chassis.clock import Clock, SystemClock
 from settlement.chassis.database import Database
+from settlement.chassis.dead_letters import DeadLetters
 from settlement.chassis.discovery import RegistryCache
+from settlement.chassis.events import Carrier
 from settlement.chassis.faults import CrashPoints, FaultTable, kill_process
 from settlement.chassis.http_client import ServiceClient
+from settlement.chassis.inbox import Inbox
 from settlement.chassis.keys import KeyRing
 from settlement.chassis.limiter import limiter_of
 from settlement.chassis.live_settings import LiveSettings
 from settlement.chassis.metrics import Metrics
-from settlement.chassis.outbox import Inbox, Outbox
+from settlement.chassis.outbox import Outbox
 from settlement.chassis.redis import PROBE_INTERVAL_MS, SharedRedis
+from settlement.chassis.relay_http import HttpPush
 from settlement.chassis.secrets import Secrets
 from settlement.chassis.security import Tokens
 from settlement.chassis.signature import SignatureVerifier, target_of
+from settlement.chassis.streams import StreamConsumer, StreamPublisher
 from settlement.chassis.telemetry import get_logger
 from settlement.chassis.tracing import Tracing
 from settlement.chassis.transport import Transport
@@ -73,12 +78,18 @@ class Replica:
         package = f"settlement.services.{plan.service}"
         self._model = importlib.import_module(f"{package}.model")
         self._service_app: ServiceApp = importlib.import_module(f"{package}.api").create(self.chassis)
-        consumers = self._service_app.consumers
-        self._inbox = Inbox(self.chassis.database, consumers, self.chassis.clock, self.chassis.log)
+        self._inbox = self._made_inbox()
         self.app: ASGIApp = asgi_app(self.chassis, self._service_app, self._inbox)
 
+    def _made_inbox(self) -> Inbox:
+        chassis = self.chassis
+        letters = DeadLetters(chassis.database, chassis.settings, chassis.clock)
+        letters.expose(chassis.metrics)
+        return Inbox(chassis.database, self._service_app.consumers, letters, chassis.clock, chassis.log)
+
     async def _create_schema(self, model: ModuleType) -> None:
-        await self.chassis.database.create_schema([model.metadata, outbox.metadata], model.VIEWS)
+        metadatas = [model.metadata, outbox.metadata, inbox.metadata, dead_letters.metadata]
+        await self.chassis.database.create_schema(metadatas, model.VIEWS)
 
     async def start(self) -> None:
         """Create what is missing in the database, run the service's own start and the chassis' workers."""
@@ -89,8 +100,18 @@ class Replica:
             chassis.every(PROBE_INTERVAL_MS, chassis.redis.watch, "redis_watch")
         if self._service_app.start is not None:
             await self._service_app.start()
+        if chassis.redis is not None:
+            self._consume_streams(chassis.redis)
         chassis.every(lambda: chassis.settings.integer("outbox.poll_interval_ms"), chassis.outbox.relay, "outbox")
         chassis.every(FORGET_INTERVAL_MS, self._inbox.forget_old, "inbox_cleanup")
+
+    def _consume_streams(self, redis: SharedRedis) -> None:
+        chassis = self.chassis
+        consumer = StreamConsumer(
+            chassis.service, chassis.replica, redis, self._inbox.take, chassis.settings, chassis.log
+        )
+        consumer.expose(chassis.metrics)
+        chassis.spawn(consumer.run(), "event_streams")
 
     async def stop(self) -> None:
         """Stop the workers, close the connections, fold the database's log into its file."""
@@ -125,13 +146,16 @@ def _chassis(plan: ReplicaPlan) -> Chassis:
     path = plan.data / f"{plan.service}.sqlite"
     database = Database(path, plan.settings.text("database.synchronous"), end_without_disk)
     redis = SharedRedis(plan.redis_url, plan.settings, metrics.registry, log) if plan.redis_url else None
+    carrier: Carrier = HttpPush(client, log)
+    if redis is not None:
+        carrier = StreamPublisher(redis, plan.settings, plan.clock, metrics.registry, log)
     return Chassis(
         service=plan.service,
         replica=plan.replica,
         settings=plan.settings,
         database=database,
         client=client,
-        outbox=Outbox(plan.replica, database, client, plan.settings, plan.clock, log),
+        outbox=Outbox(plan.replica, database, carrier, plan.settings, plan.clock, log),
         crash_points=plan.crash_points,
         clock=plan.clock,
         secrets=plan.secrets,

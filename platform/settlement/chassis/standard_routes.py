@@ -1,4 +1,4 @@
-"""The endpoints that every service has: health, metrics, events, and faults where they are allowed."""
+"""The endpoints that every service has: health, metrics, events, dead letters, and faults where they are allowed."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
+from settlement.chassis.dead_letter_routes import dead_letter_routes
+from settlement.chassis.events import event_from
 from settlement.chassis.faults import FaultList
-from settlement.chassis.outbox import Event, Inbox
+from settlement.chassis.inbox import Inbox
 from settlement.chassis.problems import Problem
 from settlement.chassis.security import fault_operator, signed_service
 from settlement.protocol.crashpoints import CRASH_POINTS
@@ -28,6 +30,7 @@ class EventIn(BaseModel):
     subject: Annotated[str, Field(max_length=128)]
     data: dict[str, Any]
     occurred_at_ms: Annotated[int, Field(ge=0, lt=2**53)]
+    traceparent: Annotated[str, Field(max_length=55)] = ""
 
 
 class EventBatch(BaseModel):
@@ -37,15 +40,16 @@ class EventBatch(BaseModel):
 
 
 def standard_routes(chassis: Chassis, inbox: Inbox) -> APIRouter:
-    """Health, metrics, events, and with a fault token the fault endpoints."""
+    """Health, metrics, events, dead letters, and with a fault token the fault endpoints."""
     router = APIRouter()
     _add_health(router, chassis)
 
     @router.post("/events", dependencies=[Depends(signed_service)])
     async def take_events(batch: EventBatch) -> Response:
-        events = [Event(**event.model_dump()) for event in batch.events]
+        events = [event_from(event.model_dump()) for event in batch.events]
         return JSONResponse({"accepted": await inbox.take(events)})
 
+    router.routes.extend(dead_letter_routes(chassis, inbox).routes)
     if chassis.secrets.fault is not None:
         _add_faults(router, chassis)
     return router

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 
 from settlement.chassis.app import Chassis, ServiceApp
 from settlement.chassis.database import Transaction
-from settlement.chassis.outbox import Event
+from settlement.chassis.events import Event
 from settlement.chassis.security import current_user, operator, signed_service
 from settlement.topology import SUBSCRIPTIONS
 

@@ -13,7 +13,7 @@ from settlement.services.cart.service import CartService
 
 if TYPE_CHECKING:
     from settlement.chassis.database import Transaction
-    from settlement.chassis.outbox import Event
+    from settlement.chassis.events import Event
 
 UserId = Annotated[int, Depends(current_user)]
 GoodsId = Annotated[int, Path(ge=1, le=GOODS_ID_MAX)]

@@ -1,0 +1,50 @@
+"""An event, as it travels from the service where it happened to the services that subscribed to its type."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Protocol
+
+# The recipient of an event that is sent once, for whoever subscribed to it.
+EVERYBODY: Final = "*"
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened, in the past tense: `type` like `order.created`, `subject` what it happened to.
+
+    `traceparent` names the trace that it happened in; empty if it is not known.
+    """
+
+    event_id: str
+    type: str
+    subject: str
+    data: dict[str, Any]
+    occurred_at_ms: int
+    traceparent: str = ""
+
+    def wire_form(self) -> dict[str, Any]:
+        """The event as JSON values."""
+        return asdict(self)
+
+
+class Carrier(Protocol):
+    """A way for events to leave their service: at least once each, in no order that anybody may rely on."""
+
+    def recipients(self, event_type: str) -> Sequence[str]:
+        """To whom an event of this type is delivered, one outbox row each; empty if nobody wants it."""
+        ...
+
+    def ready(self) -> bool:
+        """False while trying is pointless: events stay in the outbox, as they are."""
+        ...
+
+    async def deliver(self, recipient: str, batch: Sequence[Event]) -> set[str]:
+        """Deliver a batch; returns the ids of the events that were confirmed. Never raises for a failed delivery."""
+        ...
+
+
+def event_from(wire_form: Mapping[str, Any]) -> Event:
+    """The event of a wire form made by `Event.wire_form`. Raises TypeError for one that was not."""
+    return Event(**wire_form)

@@ -1,0 +1,136 @@
+"""Takes delivered events, and each at most once: its id is marked in the transaction of its effect."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Final
+
+import sqlalchemy as sa
+from structlog.typing import FilteringBoundLogger
+
+from settlement.chassis.clock import Clock
+from settlement.chassis.database import CommitUnknown, Database, DatabaseBusy, Transaction
+from settlement.chassis.dead_letters import DeadLetter, DeadLetters
+from settlement.chassis.events import Event
+from settlement.chassis.trace import continued_trace, enter_trace, leave_trace
+
+CONSUMED_KEPT_MS: Final = 7 * 86_400_000
+
+metadata: Final = sa.MetaData()
+consumed: Final = sa.Table(
+    "consumed_events",
+    metadata,
+    sa.Column("event_id", sa.String(36), primary_key=True),
+    sa.Column("consumed_at_ms", sa.BigInteger, nullable=False),
+)
+_SEEN: Final = sa.select(consumed.c.event_id).where(consumed.c.event_id.in_(sa.bindparam("ids", expanding=True)))
+_MARK: Final = sa.insert(consumed)
+
+Consumer = Callable[[Transaction, Event], Awaitable[None]]
+
+
+class Inbox:
+    """Takes delivered events: a batch is one transaction, with the marks that its events were consumed.
+
+    If that fails, the events are taken one by one, so that a bad one holds up no other; one that failed too often
+    becomes a dead letter. Consumers get events of one subject in any order, and at most once each.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        consumers: dict[str, Consumer],
+        dead_letters: DeadLetters,
+        clock: Clock,
+        log: FilteringBoundLogger,
+    ) -> None:
+        self._database = database
+        self._consumers = consumers
+        self.dead_letters = dead_letters
+        self._clock = clock
+        self._log = log
+
+    async def take(self, batch: Sequence[Event]) -> list[str]:
+        """Consume a batch; returns the ids of the events that need not be delivered again."""
+        # What nobody here wants is done: a delivery repeated for ever would change nothing.
+        wanted = {event.event_id: event for event in batch if event.type in self._consumers}
+        if len(wanted) > 1 and await self._consumed_together(list(wanted.values())):
+            return [event.event_id for event in batch]
+        failed = {event_id for event_id, event in wanted.items() if not await self._done_with(event)}
+        return [event.event_id for event in batch if event.event_id not in failed]
+
+    async def _consumed_together(self, events: Sequence[Event]) -> bool:
+        try:
+            await self._database.run(partial(self._consume, events))
+        except Exception as error:  # noqa: BLE001 - one bad event must not hold up the others
+            self._log.warning("batch_not_consumed", events=len(events), error=f"{type(error).__name__}: {error}")
+            return False
+        return True
+
+    async def _done_with(self, event: Event) -> bool:
+        """Consume an event; true if it is consumed now, or dead."""
+        try:
+            await self._database.run(partial(self._consume, [event]))
+        except (DatabaseBusy, CommitUnknown) as error:
+            self._log.warning("event_not_consumed", event_id=event.event_id, type=event.type, error=str(error))
+            return False
+        except Exception as error:  # noqa: BLE001 - one bad event must not hold up the others
+            return await self._failed(event, error)
+        return True
+
+    async def _failed(self, event: Event, error: Exception) -> bool:
+        named = {"event_id": event.event_id, "type": event.type}
+        try:
+            if await self._database.read(_SEEN, {"ids": [event.event_id]}):
+                return True  # another replica was given the same event, and was first
+            dead = await self.dead_letters.failed(event, error)
+        except Exception as uncounted:  # noqa: BLE001 - then the database is at fault, not the event
+            self._log.warning("event_not_consumed", **named, error=f"{type(uncounted).__name__}: {uncounted}")
+            return False
+        if dead:
+            self._log.error("event_is_dead_letter", **named, exc_info=error)
+        else:
+            self._log.warning("event_not_consumed", **named, exc_info=error)
+        return dead
+
+    async def replay(self, letter: DeadLetter) -> str | None:
+        """Consume a dead letter, and forget it in the same transaction; returns what is wrong if it fails again."""
+        event = letter.event
+        if event.type not in self._consumers:
+            return f"nobody here consumes {event.type}"
+
+        async def consume_and_forget(tx: Transaction) -> None:
+            await self._consume([event], tx)
+            await self.dead_letters.remove(tx, [event.event_id])
+
+        try:
+            await self._database.run(consume_and_forget)
+        except Exception as error:  # noqa: BLE001 - reported to the operator
+            await self._failed(event, error)
+            return f"{type(error).__name__}: {error}"
+        return None
+
+    async def _consume(self, events: Sequence[Event], tx: Transaction) -> None:
+        seen = {row.event_id for row in await tx.execute(_SEEN, {"ids": [event.event_id for event in events]})}
+        fresh = [event for event in events if event.event_id not in seen]
+        if not fresh:
+            return
+        # In one order for everybody: replicas that are given the same events wait for each other, not in a circle.
+        # Who comes second violates the key, and finds the events seen when it tries again one by one.
+        now_ms = self._clock.now_ms()
+        marks = [{"event_id": event_id, "consumed_at_ms": now_ms} for event_id in sorted(e.event_id for e in fresh)]
+        await tx.execute(_MARK, marks)
+        for event in fresh:
+            token = enter_trace(continued_trace(event.traceparent))
+            try:
+                await self._consumers[event.type](tx, event)
+            finally:
+                leave_trace(token)
+
+    async def forget_old(self) -> None:
+        """Drop marks, and counts of failures, so old that nobody can still deliver their events."""
+        before = self._clock.now_ms() - CONSUMED_KEPT_MS
+        async with self._database.transaction() as tx:
+            await tx.execute(sa.delete(consumed).where(consumed.c.consumed_at_ms < before))
+        await self.dead_letters.forget_old_counts()
