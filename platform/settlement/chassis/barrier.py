@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Row, Table, bindparam, insert, select, update
+from sqlalchemy import Row, Table, bindparam, func, insert, select, update
 
 from settlement.chassis.participant import Payload
+from settlement.chassis.two_phase_metrics import InDoubt
 from settlement.protocol.messages import BarrierRecord, ParticipantPhase, Reply, Vote
 from settlement.protocol.participant import ParticipantState
 
@@ -51,6 +52,9 @@ class Barrier:
     """One service's barrier rows. Statements are built once: building costs more than executing."""
 
     def __init__(self, table: Table) -> None:
+        self._in_doubt = select(
+            func.count().label("transactions"), func.min(table.c.voted_at_ms).label("oldest_at_ms")
+        ).where(table.c.state == ParticipantPhase.PREPARED.value)
         self._find = select(table).where(table.c.gid == bindparam("wanted_gid"))
         self._find_locked = self._find.with_for_update()
         self._insert = insert(table)
@@ -81,6 +85,11 @@ class Barrier:
     async def prepared_before(self, database: Database, before_ms: int, limit: int) -> Sequence[Row[Any]]:
         """Rows in doubt whose yes vote is older than `before_ms`, oldest first."""
         return await database.read(self._prepared, {"before_ms": before_ms, "rows_max": limit})
+
+    async def in_doubt(self, database: Database) -> InDoubt:
+        """How many rows are prepared and have no outcome, and since when the oldest is."""
+        (row,) = await database.read(self._in_doubt)
+        return InDoubt(row.transactions, row.oldest_at_ms)
 
     async def write(
         self, tx: Transaction, record: BarrierRecord, kind: str, payload: Payload, row: Row[Any] | None, now_ms: int

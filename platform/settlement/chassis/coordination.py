@@ -12,6 +12,7 @@ from settlement.protocol.messages import TransactionRecord
 
 if TYPE_CHECKING:
     from settlement.chassis.database import Transaction
+    from settlement.chassis.two_phase_metrics import InDoubt
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,10 @@ class Journal(Protocol):
         self, tx: Transaction, replica: str, owner: str, now_ms: int, lease_ms: int, limit: int
     ) -> list[Claimed]:
         """Take over what an earlier process of this very replica was driving, lapsed or not, each one epoch up."""
+        ...
+
+    async def in_doubt(self) -> InDoubt:
+        """What is begun and not closed, and what waits for an operator, whoever drives it."""
         ...
 
     async def claim_one(self, tx: Transaction, gid: str, owner: str, now_ms: int, lease_ms: int) -> Claimed | None:

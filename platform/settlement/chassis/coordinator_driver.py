@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING
 
 from settlement.chassis.coordination import Claimed, Errand, Insert, Journal, Overtaken
 from settlement.chassis.drive import Drive, consume
-from settlement.chassis.trace import bind_gid
+from settlement.chassis.drive_spans import RECOVERY
+from settlement.chassis.trace import Trace, bind_gid, enter_trace
+from settlement.chassis.two_phase_metrics import CoordinatorMetrics
 from settlement.protocol.coordinator import ROLE, CoordinatorState, CoordinatorTiming, handle
 from settlement.protocol.crashpoints import AFTER, BEFORE, name_of
 from settlement.protocol.lease import Lease, grant
@@ -56,6 +58,8 @@ class Coordinator:
         # A restarted replica is another owner: what its dead predecessor held is not its own.
         self._owner = f"{chassis.replica}/{secrets.token_hex(4)}"
         self._drives: dict[str, Drive] = {}
+        self._metrics = CoordinatorMetrics(chassis.metrics.registry)
+        self._metrics.watch(chassis, journal.in_doubt)
 
     async def begin(self, errand: Errand, participants: Sequence[Participant], insert: Insert) -> Answer:
         """Run a new transaction up to its durable decision; completion goes on in the background.
@@ -79,7 +83,7 @@ class Coordinator:
             claimed = await self._journal.claim(
                 tx, self._owner, now_ms, self._lease_ms(), self._drives.keys(), CLAIMED_AT_ONCE_MAX
             )
-        return self._resume_all(claimed)
+        return self._resume_all(claimed, "lease_lapsed")
 
     async def recover_left_behind(self) -> int:
         """At start: take over what this replica's earlier process was driving, without waiting for its leases."""
@@ -88,12 +92,12 @@ class Coordinator:
             claimed = await self._journal.claim_left_behind(
                 tx, self._chassis.replica, self._owner, now_ms, self._lease_ms(), LEFT_BEHIND_MAX
             )
-        return self._resume_all(claimed)
+        return self._resume_all(claimed, "left_behind")
 
-    def _resume_all(self, claimed: Sequence[Claimed]) -> int:
+    def _resume_all(self, claimed: Sequence[Claimed], cause: str) -> int:
         for one in claimed:
             self._chassis.log.info("taken_over", gid=one.errand.gid, phase=one.record.phase, epoch=one.lease.epoch)
-            self._chassis.spawn(self._resume(one), f"recover {one.errand.gid}")
+            self._chassis.spawn(self._resume(one, cause), f"recover {one.errand.gid}")
         return len(claimed)
 
     async def intervene(self, gid: str, event: Event) -> CoordinatorPhase | None:
@@ -110,7 +114,7 @@ class Coordinator:
             # Judged before the claim is durable: an impossible order must not take the transaction from its driver.
             state, _ = handle(CoordinatorState(gid, timing=self._timing()), Recovered(claimed.record))
             handle(state, event)
-        drive = await self._resume(claimed)
+        drive = await self._resume(claimed, "operator")
         await drive.feed(event)
         return drive.state.phase
 
@@ -131,15 +135,28 @@ class Coordinator:
         """How many transactions this replica drives at the moment."""
         return len(self._drives)
 
-    async def _resume(self, claimed: Claimed) -> Drive:
-        bind_gid(claimed.errand.gid)
-        drive = self._adopt(claimed.errand, CoordinatorState(claimed.errand.gid, timing=self._timing()), claimed.lease)
+    async def _resume(self, claimed: Claimed, cause: str) -> Drive:
+        gid = claimed.errand.gid
+        bind_gid(gid)
+        self._metrics.recovered(cause)
+        recovery = self._chassis.tracing.of_recovery(RECOVERY, gid, {"paylab.cause": cause})
+        if recovery is not None:
+            enter_trace(recovery)
+        state = CoordinatorState(gid, timing=self._timing())
+        drive = self._adopt(claimed.errand, state, claimed.lease, recovery=recovery)
         drive.answer.add_done_callback(consume)
         await drive.feed(Recovered(claimed.record))
         return drive
 
-    def _adopt(self, errand: Errand, state: CoordinatorState, lease: Lease, insert: Insert | None = None) -> Drive:
-        drive = Drive(self._chassis, self._journal, errand, state, lease, self._forget, insert)
+    def _adopt(
+        self,
+        errand: Errand,
+        state: CoordinatorState,
+        lease: Lease,
+        insert: Insert | None = None,
+        recovery: Trace | None = None,
+    ) -> Drive:
+        drive = Drive(self._chassis, self._journal, errand, state, lease, self._forget, self._metrics, insert, recovery)
         self._drives[errand.gid] = drive
         return drive
 

@@ -9,12 +9,15 @@ its lease afterwards finds out from the record.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from settlement.chassis.coordination import Errand, Insert, Journal, Overtaken
+from settlement.chassis.drive_spans import DriveSpans
 from settlement.chassis.http_client import CallFailed, NotSent
+from settlement.chassis.trace import Trace, span
 from settlement.protocol.coordinator import ROLE, CoordinatorState, handle
 from settlement.protocol.crashpoints import AFTER, BEFORE, name_of
 from settlement.protocol.lease import Lease, renew
@@ -41,8 +44,14 @@ from settlement.protocol.messages import (
 
 if TYPE_CHECKING:
     from settlement.chassis.app import Chassis
+    from settlement.chassis.two_phase_metrics import CoordinatorMetrics
 
 UNAVAILABLE = "participant_unavailable"
+_WRITTEN = {
+    CoordinatorPhase.PREPARING: "begin",
+    CoordinatorPhase.DECIDED: "decide",
+    CoordinatorPhase.CLOSED: "close",
+}
 _OVER = (CoordinatorPhase.CLOSED, CoordinatorPhase.EXHAUSTED, CoordinatorPhase.FENCED)
 
 
@@ -57,7 +66,9 @@ class Drive:
         state: CoordinatorState,
         lease: Lease,
         ended: Callable[[Drive], None],
+        metrics: CoordinatorMetrics,
         insert: Insert | None = None,
+        recovery: Trace | None = None,
     ) -> None:
         self.errand = errand
         self.state = state
@@ -72,6 +83,9 @@ class Drive:
         self._abandoned = False
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._calling: set[tuple[str, type[Message]]] = set()
+        self._metrics = metrics
+        self._spans = DriveSpans(recovery)
+        self._begun_s: float | None = None
 
     async def feed(self, event: Event) -> None:
         """Handle an event, after those already waiting. Raises what a journal or a crash point raises."""
@@ -124,6 +138,22 @@ class Drive:
         record = effect.record
         if not isinstance(record, TransactionRecord):
             raise TypeError(f"a coordinator persists transaction records, not {record!r}")
+        with span(f"2pc {_WRITTEN.get(record.phase, record.phase.value)}"):
+            stored = await self._store(record)
+        if stored:
+            self._count(record)
+        return stored
+
+    def _count(self, record: TransactionRecord) -> None:
+        if record.phase is CoordinatorPhase.PREPARING:
+            self._begun_s = time.monotonic()
+            self._metrics.begun(self.errand.kind)
+        elif record.phase is CoordinatorPhase.DECIDED and record.attempts:
+            self._metrics.retries.inc()
+        elif record.phase is CoordinatorPhase.EXHAUSTED:
+            self._metrics.gave_up.inc()
+
+    async def _store(self, record: TransactionRecord) -> bool:
         async with self._chassis.database.transaction() as tx:
             if record.phase is CoordinatorPhase.PREPARING:
                 if self._insert is None:
@@ -137,6 +167,9 @@ class Drive:
     def _reply(self, message: Message) -> None:
         if isinstance(message, Answer) and not self.answer.done():
             self.answer.set_result(message)
+            took_s = None if self._begun_s is None else time.monotonic() - self._begun_s
+            self._metrics.decided(self.errand.kind, message.decision, took_s)
+            self._spans.decided(message.decision, message.reason)
             self._chassis.log.info("decided", decision=message.decision, reason=message.reason)
 
     def _set_timer(self, timer: SetTimer) -> None:
@@ -163,6 +196,7 @@ class Drive:
         self._chassis.spawn(self._deliver(to, message), f"{type(message).__name__} {self.errand.gid}")
 
     async def _deliver(self, to: str, message: Message) -> None:
+        self._spans.enter(preparing=isinstance(message, Prepare))
         try:
             event = await (self._prepare(to) if isinstance(message, Prepare) else self._tell(to, message))
         finally:
@@ -213,6 +247,7 @@ class Drive:
     def _end(self) -> None:
         for name in list(self._timers):
             self._cancel_timer(name)
+        self._spans.ended(self.state.phase)
         if not self.answer.done():
             self.answer.set_exception(Overtaken(self.errand.gid))
             self.answer.add_done_callback(consume)

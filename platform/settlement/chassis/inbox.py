@@ -13,7 +13,6 @@ from settlement.chassis.clock import Clock
 from settlement.chassis.database import CommitUnknown, Database, DatabaseBusy, Transaction
 from settlement.chassis.dead_letters import DeadLetter, DeadLetters
 from settlement.chassis.events import Event
-from settlement.chassis.trace import continued_trace, enter_trace, leave_trace
 
 CONSUMED_KEPT_MS: Final = 7 * 86_400_000
 
@@ -122,11 +121,7 @@ class Inbox:
         marks = [{"event_id": event_id, "consumed_at_ms": now_ms} for event_id in sorted(e.event_id for e in fresh)]
         await tx.execute(_MARK, marks)
         for event in fresh:
-            token = enter_trace(continued_trace(event.traceparent))
-            try:
-                await self._consumers[event.type](tx, event)
-            finally:
-                leave_trace(token)
+            await self._consumers[event.type](tx, event)
 
     async def forget_old(self) -> None:
         """Drop marks, and counts of failures, so old that nobody can still deliver their events."""

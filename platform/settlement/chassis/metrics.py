@@ -9,6 +9,7 @@ What has to be looked up (in a database, a pool) is looked up when somebody scra
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -19,6 +20,8 @@ from structlog.typing import FilteringBoundLogger
 LATENCY_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 # Anybody may scrape: however often that happens, the databases are asked once in this time.
 LOOKED_UP_EVERY_S: Final = 1.0
+
+LAG_MEASURED_EVERY_S: Final = 0.5
 
 LookUp = Callable[[], Awaitable[None]]
 
@@ -87,3 +90,15 @@ class Metrics:
             await look_up()
         except Exception as error:  # noqa: BLE001 - metrics must be readable while everything else is broken
             log.warning("metric_not_looked_up", error=f"{type(error).__name__}: {error}")
+
+
+async def watch_event_loop(metrics: Metrics) -> None:
+    """Measure for ever how much later than asked for a sleeper wakes: what every request waits for the loop."""
+    lag = Gauge(
+        "paylab_event_loop_lag_seconds", "How late the event loop woke a sleeper, last measured",
+        registry=metrics.registry,
+    )  # fmt: skip
+    while True:
+        asked_s = time.monotonic() + LAG_MEASURED_EVERY_S
+        await asyncio.sleep(LAG_MEASURED_EVERY_S)
+        lag.set(max(0.0, time.monotonic() - asked_s))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Row
@@ -15,7 +16,7 @@ from sqlalchemy import Row
 from settlement.chassis.barrier import Barrier, state_of, subject_of
 from settlement.chassis.http_client import CallFailed
 from settlement.chassis.participant import Unresolved
-from settlement.chassis.trace import bind_gid
+from settlement.chassis.trace import Recording, bind_gid
 from settlement.protocol.crashpoints import AFTER, BEFORE
 from settlement.protocol.messages import (
     ORPHAN_TIMER,
@@ -30,6 +31,7 @@ from settlement.protocol.participant import ParticipantState, handle
 if TYPE_CHECKING:
     from settlement.chassis.app import Chassis
     from settlement.chassis.participant_driver import ParticipantDriver
+    from settlement.chassis.two_phase_metrics import ParticipantMetrics
 
 ORPHANS_ASKED_MAX = 100
 ORPHANS_AT_ONCE_MAX = 8
@@ -39,7 +41,10 @@ COORDINATOR_SERVICE = "gateway"
 class Orphans:
     """The transactions that one service has been in doubt about for too long."""
 
-    def __init__(self, chassis: Chassis, barrier: Barrier, driver: ParticipantDriver[Any]) -> None:
+    def __init__(
+        self, chassis: Chassis, barrier: Barrier, driver: ParticipantDriver[Any], metrics: ParticipantMetrics
+    ) -> None:
+        self._metrics = metrics
         self._chassis = chassis
         self._barrier = barrier
         self._driver = driver
@@ -67,6 +72,11 @@ class Orphans:
 
     async def _resolve(self, row: Row[Any]) -> None:
         bind_gid(row.gid)
+        recovery = self._chassis.tracing.of_recovery("2pc orphan", row.gid)
+        with nullcontext() if recovery is None else Recording(recovery):
+            await self._ask_and_apply(row)
+
+    async def _ask_and_apply(self, row: Row[Any]) -> None:
         state, effects = handle(state_of(row.gid, row), TimerFired(ORPHAN_TIMER))
         if not any(isinstance(effect, Send) for effect in effects):
             return
@@ -74,6 +84,7 @@ class Orphans:
             decision = await self._ask_outcome(state, effects)
             if decision is not None:
                 await self._driver.decide(subject_of(row), decision)
+                self._metrics.recovered("orphan")
                 self._chassis.log.info("orphan_resolved", gid=row.gid, decision=decision)
         except (CallFailed, Unresolved) as error:
             self._chassis.log.warning("orphan_unresolved", gid=row.gid, error=str(error))

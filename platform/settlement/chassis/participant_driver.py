@@ -34,6 +34,7 @@ from settlement.chassis.orphans import Orphans
 from settlement.chassis.participant import Action, Business, Outside, Unresolved
 from settlement.chassis.participant_routes import participant_routes
 from settlement.chassis.problems import Problem
+from settlement.chassis.two_phase_metrics import ParticipantMetrics
 from settlement.protocol.crashpoints import AFTER, BEFORE, name_of
 from settlement.protocol.messages import (
     BarrierRecord,
@@ -68,7 +69,9 @@ class ParticipantDriver(Generic[Outside]):
         self._chassis = chassis
         self._business = business
         self._barrier = Barrier(barrier)
-        self._orphans = Orphans(chassis, self._barrier, self)
+        self._metrics = ParticipantMetrics(chassis.metrics.registry)
+        self._metrics.watch(chassis, lambda: self._barrier.in_doubt(chassis.database))
+        self._orphans = Orphans(chassis, self._barrier, self, self._metrics)
 
     # ---- what a service needs ---------------------------------------------------------------------------------------
 
@@ -132,6 +135,8 @@ class ParticipantDriver(Generic[Outside]):
             await self.passed(reserving, Reserve(), AFTER)
             state, effects = handle(found, event)
             await self._persist(tx, subject, row, state, effects)
+        if _writes(effects):
+            self._metrics.voted(subject.kind, state.vote)
         return await self._finish_late(subject, row, state, effects)
 
     async def _refuse_uncertain(self, subject: Subject, reason: str) -> Replying:
@@ -160,6 +165,8 @@ class ParticipantDriver(Generic[Outside]):
                 await self.passed(state, effects[0], AFTER)
                 await self._persist(tx, subject, row, state, effects)
                 effects = effects[1:]
+        if _writes(effects):
+            self._metrics.ended(subject.kind, event.decision)
         return await self._finish(state, effects)
 
     async def _reach_out(self, action: Action, subject: Subject) -> Outside:
@@ -216,6 +223,10 @@ class ParticipantDriver(Generic[Outside]):
     async def passed(self, state: ParticipantState, effect: Effect, side: str) -> None:
         """Pass the crash point before or after an effect."""
         await self._chassis.crash_points.passed(name_of(ROLE, state.phase, effect, side))
+
+
+def _writes(effects: Effects) -> bool:
+    return any(isinstance(effect, Persist) for effect in effects)
 
 
 def _refuse_another(known: Row[Any] | None, subject: Subject) -> None:

@@ -13,7 +13,7 @@ from settlement.chassis.barrier import Replying, Subject
 from settlement.chassis.participant import Gid, Payload, Unresolved
 from settlement.chassis.problems import Problem
 from settlement.chassis.security import signed_service
-from settlement.chassis.trace import bind_gid
+from settlement.chassis.trace import annotate, bind_gid
 from settlement.protocol.crashpoints import AFTER
 from settlement.protocol.messages import (
     Decision,
@@ -63,6 +63,7 @@ async def _answer_prepare(chassis: Chassis, driver: ParticipantDriver[Any], subj
     voted = replying.effect.message
     if not isinstance(voted, Voted):
         raise TypeError(f"a prepare is answered with a vote, not {voted!r}")
+    annotate({"paylab.vote": voted.vote.value, "paylab.reason": voted.reason})
     chassis.log.info("voted", gid=subject.gid, vote=voted.vote, reason=voted.reason)
     body = {"vote": voted.vote.value, "reason": voted.reason}
     return JSONResponse(body, background=_after(driver, replying))
@@ -80,6 +81,7 @@ async def _answer_decision(
     except Unresolved as error:
         chassis.log.warning("decision_unresolved", gid=subject.gid, reason=error.reason)
         raise Problem(503, error.reason, "The decision could not be applied yet; send it again") from error
+    annotate({"paylab.decision": decision.value})
     chassis.log.info("applied", gid=subject.gid, decision=decision.value)
     return JSONResponse({"ack": True}, background=_after(driver, replying))
 

@@ -22,6 +22,7 @@ from settlement.chassis.clock import Clock, SystemClock
 from settlement.chassis.database import Database
 from settlement.chassis.dead_letters import DeadLetters
 from settlement.chassis.discovery import RegistryCache
+from settlement.chassis.event_metrics import watch_outbox, watched
 from settlement.chassis.events import Carrier
 from settlement.chassis.faults import CrashPoints, FaultTable, kill_process
 from settlement.chassis.http_client import ServiceClient
@@ -29,7 +30,7 @@ from settlement.chassis.inbox import Inbox
 from settlement.chassis.keys import KeyRing
 from settlement.chassis.limiter import limiter_of
 from settlement.chassis.live_settings import LiveSettings
-from settlement.chassis.metrics import Metrics
+from settlement.chassis.metrics import Metrics, watch_event_loop
 from settlement.chassis.outbox import Outbox
 from settlement.chassis.redis import PROBE_INTERVAL_MS, SharedRedis
 from settlement.chassis.relay_http import HttpPush
@@ -85,7 +86,8 @@ class Replica:
         chassis = self.chassis
         letters = DeadLetters(chassis.database, chassis.settings, chassis.clock)
         letters.expose(chassis.metrics)
-        return Inbox(chassis.database, self._service_app.consumers, letters, chassis.clock, chassis.log)
+        consumers = watched(self._service_app.consumers, chassis)
+        return Inbox(chassis.database, consumers, letters, chassis.clock, chassis.log)
 
     async def _create_schema(self, model: ModuleType) -> None:
         metadatas = [model.metadata, outbox.metadata, inbox.metadata, dead_letters.metadata]
@@ -95,6 +97,8 @@ class Replica:
         """Create what is missing in the database, run the service's own start and the chassis' workers."""
         chassis = self.chassis
         await self._create_schema(self._model)
+        watch_outbox(chassis)
+        chassis.spawn(watch_event_loop(chassis.metrics), "event_loop_lag")
         if chassis.redis is not None:
             await chassis.redis.watch()  # what it finds is believed; a service starts without Redis, too
             chassis.every(PROBE_INTERVAL_MS, chassis.redis.watch, "redis_watch")

@@ -44,7 +44,7 @@ __all__ = [
 ]
 
 _TRACEPARENT: Final = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
-_GID: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+GID_FORM: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 GID: Final = "paylab.gid"
 
 Attributes = dict[str, str | int | float | bool]
@@ -80,7 +80,7 @@ def new_trace(gid: str = "") -> Trace:
 
 def continued_trace(traceparent: str, gid: str = "") -> Trace:
     """The trace of an incoming request; a malformed header starts a new one, a malformed gid is dropped."""
-    gid = gid if _GID.fullmatch(gid) else ""
+    gid = gid if GID_FORM.fullmatch(gid) else ""
     parent = parsed(traceparent)
     return new_trace(gid) if parent is None else Trace(parent.trace_id, os.urandom(8).hex(), gid, parent.sampled)
 

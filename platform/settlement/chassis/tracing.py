@@ -92,9 +92,9 @@ class Tracing:
             trace.span.set_status(Status(StatusCode.ERROR))
         trace.span.end()
 
-    def of_recovery(self, name: str, gid: str) -> Trace | None:
+    def of_recovery(self, name: str, gid: str, about: Attributes | None = None) -> Trace | None:
         """A trace of its own for work that no request waits for; None if spans go nowhere."""
-        return None if self._tracer is None else started(None, self._tracer, name, SpanKind.INTERNAL, gid=gid)
+        return None if self._tracer is None else started(None, self._tracer, name, SpanKind.INTERNAL, about, gid)
 
     def continued(self, traceparent: str) -> tuple[Trace, Tracer] | None:
         """The recorded span that a message came from, and what records here; None if it is not recorded."""

@@ -14,6 +14,7 @@ from sqlalchemy import Row, bindparam, delete, func, insert, select, update
 
 from settlement.chassis.coordinator_driver import Claimed, Errand
 from settlement.chassis.participant import Payload
+from settlement.chassis.two_phase_metrics import InDoubt
 from settlement.protocol.lease import Lease, claim
 from settlement.protocol.messages import CoordinatorPhase, Decision, Participant, TransactionRecord
 from settlement.services.gateway.model import idempotency_keys, transactions
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from settlement.chassis.live_settings import LiveSettings
 
 UNFINISHED = (CoordinatorPhase.PREPARING.value, CoordinatorPhase.DECIDED.value)
+EXHAUSTED = CoordinatorPhase.EXHAUSTED.value
 
 _KEY = select(idempotency_keys).where(
     idempotency_keys.c.user_id == bindparam("wanted_user"),
@@ -51,6 +53,15 @@ _BY_STATE = (
     .where(transactions.c.state == bindparam("wanted_state"))
     .order_by(transactions.c.begun_at_ms)
     .limit(bindparam("rows_max"))
+)
+_IN_DOUBT = (
+    select(
+        transactions.c.state,
+        func.count().label("transactions"),
+        func.min(transactions.c.begun_at_ms).label("oldest_at_ms"),
+    )
+    .where(transactions.c.state.in_((*UNFINISHED, EXHAUSTED)))
+    .group_by(transactions.c.state)
 )
 # The fence: whoever lost the transaction to a take-over finds another epoch and writes nothing.
 _UPDATE = update(transactions).where(
@@ -197,6 +208,14 @@ class GatewayJournal:
     async def in_state(self, state: str, limit: int) -> list[Row[Any]]:
         """Transactions in one state, oldest first."""
         return list(await self._database.read(_BY_STATE, {"wanted_state": state, "rows_max": limit}))
+
+    async def in_doubt(self) -> InDoubt:
+        """What is begun and not closed, and what waits for an operator, whoever drives it."""
+        rows = {row.state: row for row in await self._database.read(_IN_DOUBT)}
+        open_ = [rows[state] for state in UNFINISHED if state in rows]
+        exhausted = rows[EXHAUSTED].transactions if EXHAUSTED in rows else 0
+        oldest_at_ms = min((row.oldest_at_ms for row in open_), default=None)
+        return InDoubt(sum(row.transactions for row in open_), oldest_at_ms, exhausted)
 
     async def forget_old_keys(self, limit: int = 500) -> None:
         """Drop keys past their time, a few at a time."""
