@@ -6,7 +6,7 @@ SCENARIO ?= coordinator-crash
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint bench up down notebooks clean
+.PHONY: help run test check lint bench up down secrets notebooks clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,11 +42,14 @@ check: lint test ## everything that has to hold before a commit
 bench: .venv/.dev ## the benchmarks: libraries, and the platform against its floor
 	@$(BIN)/python -m benchmarks
 
-up: .venv/.lab ## start the platform alone (local processes) and keep it until Ctrl-C
-	@$(BIN)/paylab up
+up: .venv/.lab ## the whole platform in containers: build, start, wait, print the addresses (processes instead: `paylab up`)
+	@$(BIN)/paylab up --world compose
 
-down: .venv/.lab ## stop a platform that was started with `paylab up --detach`
-	@$(BIN)/paylab down
+down: .venv/.lab ## stop those containers; `make down VOLUMES=1` also deletes their databases and secrets
+	@$(BIN)/paylab down --world compose $(if $(VOLUMES),--volumes)
+
+secrets: .venv/.lab ## generate the platform's secrets, for `docker compose up` typed by hand
+	@$(BIN)/python -m scenarios.worlds.compose_secrets
 
 notebooks: .venv/.dev ## run the notebooks' sources and store their output beside them
 	@$(BIN)/python notebooks/execute.py

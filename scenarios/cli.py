@@ -166,29 +166,42 @@ def up(
 ) -> None:
     """Start the platform alone, print where it listens, and keep it up until Ctrl-C.
 
+    In the world compose it is containers, which stay until `paylab down`: always as with --detach.
+
     \b
     Examples:
       paylab up
       paylab up --replicas gateway=2 --set payment.channel_timeout_ms=500
       paylab up --detach
       paylab down
+      paylab up --world compose
+      paylab down --world compose
     """
-    from scenarios import platform_commands
+    from scenarios import compose_commands, platform_commands
     from scenarios.console import reported_errors
 
     with reported_errors():
         plan = platform_commands.platform_plan(world, topology, replicas, settings)
-        platform_commands.up(plan, port, detach)
+        if world == "compose":
+            compose_commands.up(plan, port)
+        else:
+            platform_commands.up(plan, port, detach)
 
 
 @app.command()
-def down(world: Annotated[str, typer.Option(help="The world that the platform is in.")] = "processes") -> None:
+def down(
+    world: Annotated[str, typer.Option(help="The world that the platform is in.")] = "processes",
+    volumes: Annotated[bool, typer.Option("--volumes", help="compose: delete its databases and secrets too.")] = False,
+) -> None:
     """Stop the platform that `paylab up` started."""
-    from scenarios import platform_commands
+    from scenarios import compose_commands, platform_commands
     from scenarios.console import reported_errors
 
     with reported_errors():
-        platform_commands.down(world)
+        if world == "compose":
+            compose_commands.down(volumes)
+        else:
+            platform_commands.down(world)
 
 
 @app.command()

@@ -16,7 +16,7 @@ from scenarios.state import PlatformState, read_state
 from scenarios.worlds import UnknownWorld
 from scenarios.worlds.base import WorldError
 
-WORLDS = ("processes",)
+WORLDS = ("processes", "compose")
 
 
 def platform_plan(world: str, topology: str, replicas: Sequence[str], settings: Sequence[str]) -> PlatformPlan:

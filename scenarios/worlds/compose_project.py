@@ -108,7 +108,11 @@ class ComposeProject:
         """Create what is not there and start it; images must be there. Returns before anything is ready."""
         counts = scale or {}
         scaled = [f"--scale={service}={count}" for service, count in counts.items()]
-        self._compose("up", "--detach", "--no-build", *scaled, *services, free=self._shared_ports(counts))
+        try:
+            self._compose("up", "--detach", "--no-build", *scaled, *services, free=self._shared_ports(counts))
+        except WorldError as error:
+            stopped = [container for container in self.ps() if container.state not in ("created", "running")]
+            raise WorldError(f"{error}\n{self._unwell(stopped)}") if stopped else error from error
 
     def scale(self, service: str, count: int) -> None:
         """Run so many containers of a service; the others are left alone. Its ports must be free ones beyond one."""

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
-from settlement.topology import SERVICES
+from settlement.topology import REGISTRY_SERVICE, SERVICES
 
 PROJECT_DIRECTORY: Final = Path(__file__).parents[2]
 DEFAULT_FOLDER: Final = PROJECT_DIRECTORY / ".secrets"
@@ -29,7 +29,7 @@ FOLDER_PREFIX: Final = "paylab-secrets-"
 SOURCE: Final = "secrets.json"
 LAB_USER: Final = "lab"
 _SHARED: Final = ("service_secret", "jwt_secret", "notify_secret", "operator_token", "fault_token")
-_OTHERS: Final = ("database_root", "redis", "grafana")
+_OTHERS: Final = ("database_root", "redis", "grafana", "eureka")
 _PRIVATE, _PRIVATE_FOLDER, _MOUNTED, _MOUNTED_FOLDER = 0o600, 0o700, 0o444, 0o755
 
 
@@ -112,6 +112,7 @@ def _mounts(made: ComposeSecrets) -> dict[str, dict[str, str]]:
         }
         for service in SERVICES
     }
+    mounts[REGISTRY_SERVICE]["eureka_token"] = made.others["eureka"]
     users = {f"users/{name}": password for name, password in database.items()}
     mounts["mariadb"] = {"root_password": made.others["database_root"], **users}
     mounts["redis"] = {"password": redis, "password.conf": f"requirepass {redis}\n"}

@@ -106,6 +106,7 @@ def test_a_platform_with_two_registries_is_not_even_tried(paylab: Callable[..., 
 
 def test_a_world_without_platform_is_refused(paylab: Callable[..., Result]) -> None:
     assert "no platform can be started in the world 'simulated'" in paylab("up", "--world", "simulated").stderr
+    assert "no platform can be started in the world 'moon'" in paylab("down", "--world", "moon").stderr
 
 
 @pytest.mark.parametrize("left", ["dead", "damaged"])
