@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from scenarios.interrupts import raise_on_signals
+from settlement.topology import DEFAULT_TOPOLOGY
 
 SEED_MAX = 2**31 - 1
 DEFAULT_PORT = 8761
@@ -161,7 +162,9 @@ def up(
     settings: Annotated[
         list[str], typer.Option("--set", metavar="SETTING=VALUE", help="Change a setting; repeat for several.")
     ] = [],  # noqa: B006 - as above
-    topology: Annotated[str, typer.Option(help="split, or merged as the article has it.")] = "split",
+    topology: Annotated[
+        str, typer.Option(help="compact: the back office in one process; split; or merged as the article has it.")
+    ] = DEFAULT_TOPOLOGY,
     detach: Annotated[bool, typer.Option("--detach", help="Return once it is ready; `paylab down` stops it.")] = False,
 ) -> None:
     """Start the platform alone, print where it listens, and keep it up until Ctrl-C.

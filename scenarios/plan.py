@@ -13,6 +13,7 @@ import numpy
 
 from scenarios.phases import phase_windows
 from settlement.settings import SETTINGS
+from settlement.topology import DEFAULT_TOPOLOGY
 
 if TYPE_CHECKING:
     from scenarios.spec import Scenario
@@ -96,7 +97,7 @@ class LoadPlan:
 class PlatformPlan:
     """The platform under test: topology name, protocol, replicas of each service (default 1), changed settings."""
 
-    topology: str = "split"
+    topology: str = DEFAULT_TOPOLOGY
     protocol: str = "two_phase"
     replicas: dict[str, int] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)

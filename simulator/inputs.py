@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from settlement import settings as catalogue
+from settlement.topology import DEFAULT_TOPOLOGY
 from simulator.calibration import Calibration
 
 
@@ -73,7 +74,7 @@ class SimulationInput:
     calibration: Calibration
     faults: tuple[Fault, ...] = ()
     load: Load = Load()
-    topology: str = "split"
+    topology: str = DEFAULT_TOPOLOGY
     replicas: dict[str, int] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     user_journeys: Callable[[int], Iterator[Arrival]] | None = None

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from settlement.topology import processes, replica_name
+from settlement.topology import process_name, processes, replica_name
 from simulator.books import Books
 from simulator.channel import Channel, ChannelStore
 from simulator.clients import CLIENT, Clients
@@ -93,7 +93,7 @@ class Simulation:
         for services in processes(self.plan.topology):
             count = max(self.plan.replicas.get(service, 1) for service in services)
             for number in range(count):
-                process = Process(self._host, replica_name(services[0], number))
+                process = Process(self._host, process_name(services, number))
                 network.watch(process)
                 self._processes.append(process)
                 for service in services:

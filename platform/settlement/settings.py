@@ -91,11 +91,15 @@ _CATALOGUE: Final = (
         "order.stock_per_goods", 1_000_000, 0, 10**12, "units", "Initial stock of every article of the catalogue."
     ),
     _integer("order.goods_count", 50, 1, 10_000, "", "Articles in the seeded catalogue."),
+    _integer("order.merchant_count", 10, 1, 1_000, "", "Merchants that the articles of the catalogue belong to."),
     _integer(
         "payment.orphan_interval_ms", 5_000, 10, 3_600_000, "ms", "Prepared longer than this: ask for the outcome."
     ),
     _integer("payment.channel_timeout_ms", 1_500, 10, 600_000, "ms", "How long a call to the channel may take."),
     _integer("payment.opening_balance_minor", 10_000_000, 0, 10**12, "minor", "Balance granted to a new account."),
+    _text("message.sms", "off", ("off", "on", "failing"), "Whether texts go to the simulated provider, and its mood."),
+    _integer("message.kept_days", 90, 1, 3_650, "days", "Messages older than this are dropped."),
+    _integer("statistics.kept_days", 400, 1, 3_650, "days", "Minutes counted longer ago than this are dropped."),
     _integer("channel.latency_ms", 5, 0, 60_000, "ms", "Time the channel takes to answer."),
     _number("channel.decline_share", 0.0, 0.0, 1.0, "", "Share of charges the channel declines."),
     _integer("channel.seed", 1, 0, 2**63 - 1, "", "Seed of the channel's declines."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,6 +26,9 @@ _SERVICES: Final = (
     Service("order", 8082, "orders, goods, stock"),
     Service("payment", 8083, "payments, ledger"),
     Service("gateway", 8084, "transactions, idempotency keys"),
+    Service("message", 8085, "inbox, deliveries"),
+    Service("statistics", 8086, "aggregates"),
+    Service("audit", 8092, "hash-chained records"),
     Service("channel", 8090, "the outside world's own ledger"),
 )
 SERVICES: Final[dict[str, Service]] = {service.name: service for service in _SERVICES}
@@ -32,17 +36,47 @@ SERVICES: Final[dict[str, Service]] = {service.name: service for service in _SER
 # Starting order: the registry first, everybody else in any order.
 REGISTRY_SERVICE: Final = "configcenter"
 
+# What no payment waits for: these may share a process, so that the platform fits a small machine.
+BACKOFFICE: Final = tuple(
+    name
+    for name in ("message", "statistics", "risk", "reconciliation", "clearing", "reporting", "audit")
+    if name in SERVICES
+)
+BACKOFFICE_PROCESS: Final = "backoffice"
+
 # Each inner tuple shares one process. `merged` is the article's own optimisation: usercenter and order together.
+_CORE: Final = tuple(name for name in SERVICES if name not in BACKOFFICE)
+_APART: Final = tuple((name,) for name in _CORE if name not in ("usercenter", "order"))
 TOPOLOGIES: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
+    "compact": (*((name,) for name in _CORE), BACKOFFICE),
     "split": tuple((name,) for name in SERVICES),
-    "merged": (("configcenter",), ("usercenter", "order"), ("cart",), ("payment",), ("gateway",), ("channel",)),
+    "merged": (_APART[0], ("usercenter", "order"), *_APART[1:], BACKOFFICE),
 }
+DEFAULT_TOPOLOGY: Final = "compact"
 
 # The participants of a transaction, by kind of transaction.
 PARTICIPANTS: Final = ("order", "payment")
 
-# Event type -> services that hear of it.
-SUBSCRIPTIONS: Final[dict[str, tuple[str, ...]]] = {"order.created": ("cart",)}
+# Event type -> services that hear of it; audit hears of everything.
+_HEARD_BY: Final[dict[str, tuple[str, ...]]] = {
+    "user.registered": (),
+    "order.created": ("cart", "message", "statistics"),
+    "order.cancelled": ("statistics",),
+    "order.paid": ("statistics", "clearing"),
+    "order.refunded": ("statistics", "clearing"),
+    "payment.succeeded": ("message", "statistics", "reporting"),
+    "payment.failed": ("message", "statistics", "reporting"),
+    "refund.succeeded": ("message", "statistics", "reporting"),
+    "refund.failed": ("message", "statistics", "reporting"),
+    "risk.refused": (),
+    "clearing.settled": ("reporting",),
+    "reconciliation.difference_found": (),
+}
+# Only services that exist: for any other, events would be kept for ever.
+SUBSCRIPTIONS: Final[dict[str, tuple[str, ...]]] = {
+    event_type: tuple(name for name in (*heard_by, "audit") if name in SERVICES)
+    for event_type, heard_by in _HEARD_BY.items()
+}
 
 
 def processes(topology: str) -> tuple[tuple[str, ...], ...]:
@@ -55,3 +89,10 @@ def processes(topology: str) -> tuple[tuple[str, ...], ...]:
 def replica_name(service: str, number: int) -> str:
     """`gateway-0` and so on."""
     return f"{service}-{number}"
+
+
+def process_name(services: Sequence[str], number: int) -> str:
+    """`gateway-0`, `usercenter-0+order-0`, `backoffice-0`: the process of these services' replicas of one number."""
+    if len(services) > 1 and set(services) <= set(BACKOFFICE):
+        return replica_name(BACKOFFICE_PROCESS, number)
+    return "+".join(replica_name(service, number) for service in services)

@@ -10,6 +10,7 @@ from scenarios import thresholds
 from scenarios.faults import AnyFault
 from scenarios.fields import Duration, Model, Moment, Rate, ServiceName, TopologyName, Weight, nearest, one_of
 from scenarios.thresholds import JOURNEYS, NAMED_EXPECTATIONS, Threshold
+from settlement.topology import DEFAULT_TOPOLOGY
 
 METHODS = ("card", "wallet", "balance")
 PROTOCOLS = ("two_phase",)
@@ -55,7 +56,7 @@ ProtocolName = Annotated[str, BeforeValidator(_protocol), WithJsonSchema({"enum"
 class Platform(Model):
     """The platform under test."""
 
-    topology: TopologyName = Field(default="split", description="which services share a process")
+    topology: TopologyName = Field(default=DEFAULT_TOPOLOGY, description="which services share a process")
     protocol: ProtocolName = Field(default="two_phase", description="how a payment is made atomic")
     replicas: dict[ServiceName, ReplicaCount] = Field(default={}, description="processes of a service; 1 if not named")
     settings: dict[str, Any] = Field(default={}, description="changed settings, like gateway.prepare_timeout_ms: 500")

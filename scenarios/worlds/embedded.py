@@ -67,7 +67,7 @@ class Platform:
 
     logs: Path
     databases: Path
-    topology: str = "split"
+    topology: str = topologies.DEFAULT_TOPOLOGY
     replicas: Mapping[str, int] = field(default_factory=dict)
     profile_settings: Mapping[str, Any] = field(default_factory=dict)
     port: int = 0
@@ -249,7 +249,7 @@ class Platform:
 
     def _spec(self, services: tuple[str, ...], number: int) -> ChildSpec:
         replicas = tuple(Replica(service, topologies.replica_name(service, number)) for service in services)
-        name = "+".join(replica.name for replica in replicas)
+        name = topologies.process_name(services, number)
         command = [*self.program, "--registry", self.registry, "--data", str(self.databases)]
         for replica in replicas:
             port = self.port if replica.service == topologies.REGISTRY_SERVICE else 0

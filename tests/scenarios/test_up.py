@@ -94,7 +94,7 @@ def test_bad_options_are_all_listed(paylab: Callable[..., Result]) -> None:
     assert "--replicas: gatewy: unknown service 'gatewy'; did you mean gateway?" in result.stderr
     assert "--replicas: 'order' is not of the form SERVICE=N" in result.stderr
     assert "--set: foo.bar: unknown setting" in result.stderr
-    assert "--topology: unknown topology 'round'; expected one of split, merged" in result.stderr
+    assert "--topology: unknown topology 'round'; expected one of compact, split, merged" in result.stderr
 
 
 def test_a_platform_with_two_registries_is_not_even_tried(paylab: Callable[..., Result]) -> None:

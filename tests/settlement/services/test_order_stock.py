@@ -107,12 +107,12 @@ class Disorder(RuleBasedStateMachine):
         self.database = Database(Path(self.folder.name) / "order.sqlite", "OFF")
         self.runner.run(self.database.create_schema([metadata], VIEWS))
         self.business = OrderBusiness(self.clock, self.events)
-        self.service = OrderService(self.database, self.clock)
+        self.service = OrderService(self.database, self.clock, self.events)
         self.states: dict[str, ParticipantState] = {}
         self.known: dict[str, Deal] = {}
         self.totals: dict[str, int] = {}
         catalogue = Catalogue(self.database)
-        self.runner.run(catalogue.seed(goods_count=GOODS, stock_per_goods=STOCK, currency="CNY"))
+        self.runner.run(catalogue.seed(goods_count=GOODS, stock_per_goods=STOCK, merchant_count=2, currency="CNY"))
 
     def teardown(self) -> None:
         self.runner.run(self.database.close())
@@ -126,7 +126,7 @@ class Disorder(RuleBasedStateMachine):
     )
     def order(self, counts: dict[int, int], lives_ms: int) -> str:
         number = f"{len(self.totals):013d}"
-        lines = [OrderedGoods(goods_id, "x", count, 10) for goods_id, count in counts.items()]
+        lines = [OrderedGoods(goods_id, "x", count, 10, 1) for goods_id, count in counts.items()]
         self.totals[number] = sum(line.amount_minor for line in lines)
         now_ms = self.clock.now_ms()
         values = {

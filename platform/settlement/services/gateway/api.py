@@ -32,7 +32,7 @@ StateAsked = Literal["preparing", "decided", "closed", "exhausted"]
 
 def create(chassis: Chassis) -> ServiceApp:
     """The gateway of one replica."""
-    journal = GatewayJournal(chassis.database, chassis.clock, chassis.settings)
+    journal = GatewayJournal(chassis.database, chassis.clock, chassis.settings, chassis.outbox)
     coordinator = Coordinator(chassis, journal)
     service = GatewayService(chassis, journal, coordinator)
     driven = Gauge("paylab_2pc_driven", "Transactions on their way in this replica", registry=chassis.metrics.registry)

@@ -17,6 +17,7 @@ from settlement.chassis.participant import Payload
 from settlement.chassis.two_phase_metrics import InDoubt
 from settlement.protocol.lease import Lease, claim
 from settlement.protocol.messages import CoordinatorPhase, Decision, Participant, TransactionRecord
+from settlement.services.gateway.events import publish
 from settlement.services.gateway.model import idempotency_keys, transactions
 from settlement.services.gateway.notifications import enqueue
 from settlement.topology import PARTICIPANTS
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from settlement.chassis.clock import Clock
     from settlement.chassis.database import Database, Transaction
     from settlement.chassis.live_settings import LiveSettings
+    from settlement.chassis.outbox import Outbox
 
 UNFINISHED = (CoordinatorPhase.PREPARING.value, CoordinatorPhase.DECIDED.value)
 EXHAUSTED = CoordinatorPhase.EXHAUSTED.value
@@ -72,6 +74,8 @@ _ADVANCE = _UPDATE.values({name: bindparam(f"new_{name}") for name in (
 )})  # fmt: skip
 # A decision is repeated with every retry, but it happened once.
 _DECIDE = _ADVANCE.values(decided_at_ms=func.coalesce(transactions.c.decided_at_ms, bindparam("event_at_ms")))
+# A transaction that an operator resumes is recorded as decided again; it is news only the first time.
+_DECIDE_FIRST = _ADVANCE.where(transactions.c.decided_at_ms.is_(None)).values(decided_at_ms=bindparam("event_at_ms"))
 _CLOSE = _ADVANCE.values(closed_at_ms=bindparam("event_at_ms"))
 _CLAIM = _UPDATE.values(
     epoch=bindparam("new_epoch"), owner=bindparam("new_owner"), lease_until_ms=bindparam("new_lease_until_ms")
@@ -111,10 +115,11 @@ class KeyTaken(Exception):
 class GatewayJournal:
     """The gateway's records."""
 
-    def __init__(self, database: Database, clock: Clock, settings: LiveSettings) -> None:
+    def __init__(self, database: Database, clock: Clock, settings: LiveSettings, outbox: Outbox) -> None:
         self._database = database
         self._clock = clock
         self._settings = settings
+        self._outbox = outbox
 
     # ---- what the driver needs (see chassis.coordinator_driver.Journal) ---------------------------------------------
 
@@ -152,12 +157,18 @@ class GatewayJournal:
         changes["new_lease_until_ms"] = lease.until_ms
         changes["event_at_ms"] = now_ms
         key = {"wanted_gid": record.gid, "held_epoch": lease.epoch}
+        may_be_news = record.phase is CoordinatorPhase.DECIDED and record.attempts == 0
+        if may_be_news and (await tx.execute(_DECIDE_FIRST, {**key, **changes})).rowcount == 1:
+            await self._announce(tx, record.gid, now_ms)
+            return True
         statement = _CLOSE if record.phase is CoordinatorPhase.CLOSED else _DECIDE
-        if (await tx.execute(statement, {**key, **changes})).rowcount != 1:
-            return False
-        if record.phase is CoordinatorPhase.DECIDED and record.attempts == 0:
-            await enqueue(tx, (await tx.execute(_BY_GID, {"wanted_gid": record.gid})).one(), now_ms)
-        return True
+        return (await tx.execute(statement, {**key, **changes})).rowcount == 1
+
+    async def _announce(self, tx: Transaction, gid: str, now_ms: int) -> None:
+        """Write down who has to be told of a decision: the merchant, and the rest of the platform."""
+        decided = (await tx.execute(_BY_GID, {"wanted_gid": gid})).one()
+        await enqueue(tx, decided, now_ms)
+        await publish(self._outbox, tx, decided)
 
     async def has_lapsed(self, now_ms: int) -> bool:
         """Whether there may be anything to claim."""

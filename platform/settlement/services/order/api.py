@@ -31,13 +31,14 @@ OrderNo = Annotated[str, Path(max_length=64)]
 def create(chassis: Chassis) -> ServiceApp:
     """The order service of one replica."""
     catalogue = Catalogue(chassis.database)
-    service = OrderService(chassis.database, chassis.clock)
+    service = OrderService(chassis.database, chassis.clock, chassis.outbox)
     driver = ParticipantDriver(chassis, OrderBusiness(chassis.clock, chassis.outbox), barrier)
 
     async def start() -> None:
         await catalogue.seed(
             goods_count=chassis.settings.integer("order.goods_count"),
             stock_per_goods=chassis.settings.integer("order.stock_per_goods"),
+            merchant_count=chassis.settings.integer("order.merchant_count"),
             currency=chassis.settings.text("gateway.currency"),
         )
         await driver.start()

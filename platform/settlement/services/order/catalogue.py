@@ -24,13 +24,18 @@ def price_minor(goods_id: int) -> int:
     return 100 + (goods_id * 7_919) % 9_900
 
 
+def merchant_of(goods_id: int, merchant_count: int) -> int:
+    """The merchant who sells a generated article: 1 to `merchant_count`, in turn."""
+    return 1 + (goods_id - 1) % merchant_count
+
+
 class Catalogue:
     """Reads of the goods tables, and their first filling."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def seed(self, *, goods_count: int, stock_per_goods: int, currency: str) -> None:
+    async def seed(self, *, goods_count: int, stock_per_goods: int, merchant_count: int, currency: str) -> None:
         """Add the goods that are missing up to `goods_count`. Replicas may all call this at the same time."""
         async with self._database.transaction() as tx:
             highest = (await tx.execute(select(func.max(goods.c.id)))).scalar() or 0
@@ -40,7 +45,13 @@ class Catalogue:
             await tx.execute(
                 insert(goods),
                 [
-                    {"id": number, "name": f"goods {number}", "price_minor": price_minor(number), "currency": currency}
+                    {
+                        "id": number,
+                        "name": f"goods {number}",
+                        "price_minor": price_minor(number),
+                        "currency": currency,
+                        "merchant_id": merchant_of(number, merchant_count),
+                    }
                     for number in missing
                 ],
             )
@@ -60,7 +71,7 @@ class Catalogue:
         return GoodsPage(goods=shown, next_after=shown[-1].goods_id if len(rows) > limit else None)
 
     async def prices(self, goods_ids: Iterable[int]) -> dict[int, Row[Any]]:
-        """Rows (id, name, price_minor, currency) of those goods that exist, by id."""
+        """Rows (id, name, price_minor, currency, merchant_id) of those goods that exist, by id."""
         return {row.id: row for row in await self._database.read(_PRICES, {"goods_ids": list(goods_ids)})}
 
 
@@ -70,5 +81,6 @@ def _view(row: Row[Any]) -> GoodsView:
         name=row.name,
         price_minor=row.price_minor,
         currency=row.currency,
+        merchant_id=row.merchant_id,
         available_units=row.available_units,
     )

@@ -20,6 +20,7 @@ from sqlalchemy import Executable, Row, bindparam, func, insert, select
 
 from settlement.chassis.http_client import NotSent, Unknown
 from settlement.chassis.problems import Problem
+from settlement.services.order.events import publish
 from settlement.services.order.model import OrderStatus, orders
 from settlement.services.order.schemas import TOTAL_MINOR_MAX, CartContent, OrderRequest, OrderView
 from settlement.services.order.snapshot import OrderedGoods, dump
@@ -112,8 +113,8 @@ class OrderCreation:
         if missing:
             raise Problem(422, "goods_not_found", "No such goods", f"unknown goods: {', '.join(map(str, missing))}")
         ordered = [
-            OrderedGoods(line.goods_id, known[line.goods_id].name, line.count, known[line.goods_id].price_minor)
-            for line in lines
+            OrderedGoods(line.goods_id, row.name, line.count, row.price_minor, row.merchant_id)
+            for line, row in ((line, known[line.goods_id]) for line in lines)
         ]
         if sum(line.amount_minor for line in ordered) > TOTAL_MINOR_MAX:
             raise Problem(422, "total_too_large", "Total too large", f"at most {TOTAL_MINOR_MAX} minor units an order")
@@ -144,16 +145,12 @@ class OrderCreation:
         }
 
     async def _publish(self, tx: Transaction, values: dict[str, Any], lines: list[Line]) -> None:
-        data = {
-            "order_no": values["order_no"],
-            "user_id": values["user_id"],
-            "status": "pending",
+        more = {
             "total_minor": values["total_minor"],
-            "currency": values["currency"],
             "cart_version": values["cart_version"],
             "items": [asdict(line) for line in lines],
         }
-        await self._chassis.outbox.add(tx, type="order.created", subject=values["order_no"], data=data)
+        await publish(self._chassis.outbox, tx, "order.created", values, values["created_at_ms"], **more)
 
 
 async def _lines(once: _Once, cart: CartContent | None, read: Read) -> list[Line]:

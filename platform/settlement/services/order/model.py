@@ -50,6 +50,7 @@ goods = Table(
     Column("name", String(100), nullable=False),
     Column("price_minor", BigInteger, CheckConstraint("price_minor > 0"), nullable=False),
     Column("currency", String(3), nullable=False),
+    Column("merchant_id", BigInteger, nullable=False),
 )
 
 stock = Table(

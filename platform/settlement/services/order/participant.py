@@ -16,6 +16,7 @@ from sqlalchemy import Row, bindparam, select, update
 
 from settlement.chassis.participant import Action, Payload, Reservation
 from settlement.services.order import stock
+from settlement.services.order.events import publish
 from settlement.services.order.model import OrderStatus, orders
 from settlement.services.order.snapshot import lines_of
 
@@ -88,11 +89,11 @@ class OrderBusiness:
         if kind == "refund":
             await self._let_go(tx, order, OrderStatus.REFUNDED, refund_gid=gid)
             await stock.take_back(tx, lines_of(order.goods_list))
-            await self._publish(tx, "order.refunded", order, gid, "refunded")
+            await self._publish(tx, "order.refunded", order, gid=gid)
         else:
             await self._let_go(tx, order, OrderStatus.PAID, paid_gid=gid)
             await stock.sell(tx, lines_of(order.goods_list))
-            await self._publish(tx, "order.paid", order, gid, "paid")
+            await self._publish(tx, "order.paid", order, gid=gid)
 
     async def release(self, tx: Transaction, gid: str, kind: str, payload: Payload, outside: None) -> None:
         """Give back what this transaction holds, if anything."""
@@ -106,7 +107,8 @@ class OrderBusiness:
         status = OrderStatus.CANCELLED if expired else OrderStatus.PENDING
         await self._let_go(tx, order, status)
         await stock.unreserve(tx, lines_of(order.goods_list))
-        await self._publish(tx, "order.failed", order, gid, status.name.lower())
+        if expired:
+            await self._publish(tx, "order.cancelled", order, reason="expired")
 
     async def _reserve_payment(self, tx: Transaction, gid: str, order: Row[Any], payload: Payload) -> Reservation:
         now_ms = self._clock.now_ms()
@@ -159,17 +161,8 @@ class OrderBusiness:
         if (await tx.execute(_LET_GO, change)).rowcount != 1:
             raise NotHeld(f"order {order.order_no} was taken between reading it and letting it go")
 
-    async def _publish(self, tx: Transaction, event_type: str, order: Row[Any], gid: str, status: str) -> None:
-        data = {
-            "order_no": order.order_no,
-            "user_id": order.user_id,
-            "gid": gid,
-            "status": status,
-            "total_minor": order.total_minor,
-            "currency": order.currency,
-            "pay_method": order.pay_method,
-        }
-        await self._outbox.add(tx, type=event_type, subject=order.order_no, data=data)
+    async def _publish(self, tx: Transaction, event_type: str, order: Row[Any], **more: str) -> None:
+        await publish(self._outbox, tx, event_type, order._asdict(), self._clock.now_ms(), **more)
 
 
 async def _find(tx: Transaction, payload: Payload) -> Row[Any] | None:

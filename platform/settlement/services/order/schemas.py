@@ -69,6 +69,7 @@ class GoodsView(BaseModel):
     name: str
     price_minor: int
     currency: str
+    merchant_id: int
     available_units: int
 
 
@@ -86,6 +87,7 @@ class OrderedGoodsView(BaseModel):
     name: str
     count: int
     price_minor: int
+    merchant_id: int
 
 
 class OrderView(BaseModel):

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Row, bindparam, select, update
 
 from settlement.chassis.problems import Problem
+from settlement.services.order.events import publish
 from settlement.services.order.model import OrderStatus, orders
 from settlement.services.order.schemas import OrderPage, OrderView
 from settlement.services.order.views import order_view
 
 if TYPE_CHECKING:
     from settlement.chassis.clock import Clock
-    from settlement.chassis.database import Database
+    from settlement.chassis.database import Database, Transaction
+    from settlement.chassis.outbox import Outbox
 
 EXPIRE_BATCH = 200
 
@@ -31,7 +33,7 @@ _CANCEL = (
     .values(status=OrderStatus.CANCELLED.value, updated_at_ms=bindparam("now_ms"))
 )
 _EXPIRED = (
-    select(orders.c.id)
+    select(orders)
     .where(orders.c.status == OrderStatus.PENDING.value, orders.c.expires_at_ms <= bindparam("now_ms"))
     .order_by(orders.c.expires_at_ms)
     .limit(EXPIRE_BATCH)
@@ -43,9 +45,10 @@ _NO_CURSOR = "~"
 class OrderService:
     """Orders of users. Every method that takes a user sees that user's orders only."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, outbox: Outbox) -> None:
         self._database = database
         self._clock = clock
+        self._outbox = outbox
 
     async def find(self, user_id: int, order_no: str) -> OrderView:
         """One order. Problem 404 if it does not exist or is somebody else's."""
@@ -63,24 +66,28 @@ class OrderService:
         owned = {"number": order_no, "owner": user_id}
         async with self._database.transaction() as tx:
             order = _only((await tx.execute(_OWN, owned)).all())
-            if order.status != OrderStatus.CANCELLED:
-                cancelled = await tx.execute(_CANCEL, {"order_id": order.id, "now_ms": self._clock.now_ms()})
-                if cancelled.rowcount != 1:
-                    word = OrderStatus(order.status).name.lower()
-                    raise Problem(409, "order_not_cancellable", "Order cannot be cancelled", f"the order is {word}")
+            if order.status != OrderStatus.CANCELLED and not await self._cancelled(tx, order, "by_user"):
+                word = OrderStatus(order.status).name.lower()
+                raise Problem(409, "order_not_cancellable", "Order cannot be cancelled", f"the order is {word}")
             return order_view(_only((await tx.execute(_OWN, owned)).all()))
 
     async def expire(self) -> int:
         """Cancel up to EXPIRE_BATCH pending orders whose time is over; returns how many."""
         now_ms = self._clock.now_ms()
         # Looked for outside a transaction first: most rounds find nothing and need not take the write lock.
-        due = [row.id for row in await self._database.read(_EXPIRED, {"now_ms": now_ms})]
+        due = await self._database.read(_EXPIRED, {"now_ms": now_ms})
         if not due:
             return 0
         async with self._database.transaction() as tx:
-            # The status is part of the update's condition: an order may have been taken by a payment since the read.
-            cancelled = [await tx.execute(_CANCEL, {"order_id": order_id, "now_ms": now_ms}) for order_id in due]
-        return sum(result.rowcount for result in cancelled)
+            return sum([await self._cancelled(tx, order, "expired") for order in due])
+
+    async def _cancelled(self, tx: Transaction, order: Row[Any], reason: str) -> bool:
+        """Cancel an order that is still pending: a payment may have taken it since it was read."""
+        now_ms = self._clock.now_ms()
+        if (await tx.execute(_CANCEL, {"order_id": order.id, "now_ms": now_ms})).rowcount != 1:
+            return False
+        await publish(self._outbox, tx, "order.cancelled", order._asdict(), now_ms, reason=reason)
+        return True
 
 
 def _only(rows: Sequence[Row[Any]]) -> Row[Any]:

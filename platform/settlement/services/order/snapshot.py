@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import asdict, dataclass
 
 from settlement.services.order.stock import Line
@@ -16,6 +17,7 @@ class OrderedGoods:
     name: str
     count: int
     price_minor: int
+    merchant_id: int
 
     @property
     def amount_minor(self) -> int:
@@ -31,6 +33,14 @@ def dump(ordered: list[OrderedGoods]) -> str:
 def load(goods_list: str) -> list[OrderedGoods]:
     """The lines of an order, as written by `dump`."""
     return [OrderedGoods(**line) for line in json.loads(goods_list)]
+
+
+def shares(goods_list: str) -> list[dict[str, int]]:
+    """What each merchant has of an order, in minor units, in order of their ids."""
+    amounts: Counter[int] = Counter()
+    for line in load(goods_list):
+        amounts[line.merchant_id] += line.amount_minor
+    return [{"merchant_id": merchant_id, "amount_minor": amounts[merchant_id]} for merchant_id in sorted(amounts)]
 
 
 def lines_of(goods_list: str) -> list[Line]:

@@ -62,6 +62,8 @@ class UserCenter:
         try:
             async with self._chassis.database.transaction() as tx:
                 user_id: int = (await tx.execute(sa.insert(users).returning(users.c.id), row)).scalar_one()
+                told = {"user_id": user_id}
+                await self._chassis.outbox.add(tx, type="user.registered", subject=str(user_id), data=told)
         except IntegrityError as error:
             raise _taken(error) from error
         return user_id

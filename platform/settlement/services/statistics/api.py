@@ -1,0 +1,61 @@
+"""HTTP face of the statistics service. For operators only: the figures are of all users and merchants together."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends, Query, Request
+from starlette.responses import Response
+
+from settlement.chassis.app import Chassis, ServiceApp
+from settlement.chassis.security import chassis_of, operator
+from settlement.services.statistics.counting import consumers
+from settlement.services.statistics.schemas import Figures, Group
+from settlement.services.statistics.service import Interval, Statistics, interval
+
+FORGET_INTERVAL_MS: Final = 3_600_000
+JSON: Final = "application/json"
+
+Moment = Annotated[int | None, Query(ge=0, lt=2**53)]
+
+
+async def _asked(request: Request, from_ms: Moment = None, to_ms: Moment = None) -> Interval:
+    return interval(from_ms, to_ms, chassis_of(request).clock.now_ms())
+
+
+Over = Annotated[Interval, Depends(_asked)]
+
+
+def create(chassis: Chassis) -> ServiceApp:
+    """The statistics service of one replica."""
+    statistics = Statistics(chassis)
+
+    async def start() -> None:
+        chassis.every(FORGET_INTERVAL_MS, statistics.forget_old, "forget_statistics")
+
+    router = APIRouter()
+    router.routes.extend(_operator_router(statistics).routes)
+    return ServiceApp(router=router, start=start, consumers=consumers())
+
+
+def _operator_router(statistics: Statistics) -> APIRouter:
+    router = APIRouter(prefix="/statistics", dependencies=[Depends(operator)])
+
+    @router.get("/payments")
+    async def payments(over: Over, group: Group = "status") -> Response:
+        return _json(await statistics.payments(over, group))
+
+    @router.get("/orders")
+    async def orders(over: Over, group: Group = "status") -> Response:
+        return _json(await statistics.orders(over, group))
+
+    @router.get("/summary")
+    async def summary(over: Over) -> Response:
+        return Response((await statistics.summary(over)).model_dump_json(), media_type=JSON)
+
+    return router
+
+
+def _json(figures: Figures) -> Response:
+    # Of the groups, every row shows the one that was asked for.
+    return Response(figures.model_dump_json(exclude_none=True), media_type=JSON)
