@@ -85,6 +85,13 @@ _CATALOGUE: Final = (
     ),
     _integer("gateway.idempotency_ttl_s", 86_400, 1, 31_536_000, "s", "How long an idempotency key is remembered."),
     _text("gateway.currency", "CNY", ("CNY", "EUR", "GBP", "JPY", "USD"), "The currency payments are taken in."),
+    _text(
+        "gateway.risk_mode",
+        "fail_open",
+        ("off", "fail_open", "fail_closed"),
+        "Whether risk is asked before a payment, and whether a payment goes on when risk does not answer.",
+    ),
+    _integer("gateway.risk_timeout_ms", 150, 1, 60_000, "ms", "How long a payment waits for risk's verdict."),
     _integer("order.orphan_interval_ms", 5_000, 10, 3_600_000, "ms", "Prepared longer than this: ask for the outcome."),
     _integer("order.expire_after_s", 900, 1, 31_536_000, "s", "An unpaid order is cancelled after this."),
     _integer(
@@ -100,6 +107,20 @@ _CATALOGUE: Final = (
     _text("message.sms", "off", ("off", "on", "failing"), "Whether texts go to the simulated provider, and its mood."),
     _integer("message.kept_days", 90, 1, 3_650, "days", "Messages older than this are dropped."),
     _integer("statistics.kept_days", 400, 1, 3_650, "days", "Minutes counted longer ago than this are dropped."),
+    _integer("risk.rules_refresh_ms", 500, 10, 60_000, "ms", "How often a replica looks for rules changed elsewhere."),
+    _integer(
+        "reconciliation.interval_ms", 0, 0, 86_400_000, "ms", "How often every channel is reconciled; 0 is never."
+    ),
+    _integer(
+        "reconciliation.grace_ms", 120_000, 0, 86_400_000, "ms", "How long one side may book later than the other."
+    ),
+    _integer("clearing.fee_basis_points", 60, 0, 10_000, "1/10000", "Fee on what a merchant's customers paid."),
+    _integer("clearing.grace_ms", 300_000, 0, 86_400_000, "ms", "How long after its end a day is cleared by itself."),
+    _text("reporting.storage_url", "", (), "Where reports are kept: file:// or s3://; empty is the data folder."),
+    _integer("reporting.retry_ms", 5_000, 10, 3_600_000, "ms", "Pause before a report is stored again."),
+    _integer(
+        "reporting.daily_after_ms", 600_000, 0, 86_400_000, "ms", "How long after its end a day is reported by itself."
+    ),
     _integer("channel.latency_ms", 5, 0, 60_000, "ms", "Time the channel takes to answer."),
     _number("channel.decline_share", 0.0, 0.0, 1.0, "", "Share of charges the channel declines."),
     _integer("channel.seed", 1, 0, 2**63 - 1, "", "Seed of the channel's declines."),

@@ -28,6 +28,10 @@ _SERVICES: Final = (
     Service("gateway", 8084, "transactions, idempotency keys"),
     Service("message", 8085, "inbox, deliveries"),
     Service("statistics", 8086, "aggregates"),
+    Service("risk", 8087, "rules, assessments"),
+    Service("reconciliation", 8088, "statements, differences"),
+    Service("clearing", 8089, "batches"),
+    Service("reporting", 8091, "reports"),
     Service("audit", 8092, "hash-chained records"),
     Service("channel", 8090, "the outside world's own ledger"),
 )

@@ -141,7 +141,8 @@ class Shop:
         assert all(row["s"] == 0 for row in pending), f"holds left behind: {pending}"
         kept = sum(row["amount_minor"] for gid, row in paid.items() if gid not in refunded)
         (merchant,) = await self.rows("payment", "SELECT COALESCE(SUM(amount_minor), 0) AS s FROM audit_postings "
-                                           "WHERE layer = 'posted' AND account = 'merchant:settlement'")  # fmt: skip
+                                           "WHERE layer = 'posted' AND (account LIKE 'merchant:%' "
+                                           "OR account = 'income:fees')")  # fmt: skip
         assert merchant["s"] == kept
         await self._audit_channel(paid, refunded)
         await self._audit_orders(paid, refunded)

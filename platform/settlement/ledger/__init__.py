@@ -9,7 +9,9 @@ postings is what is held now, and the history of both layers is append-only.
 Accounts, and what a positive balance means there:
 
     user:<id>             money of a customer kept with us
-    merchant:settlement   money owed to the merchants
+    merchant:settlement   money owed to the merchants, of days that are not cleared yet
+    merchant:payable:<id> money of cleared days, owed to one merchant
+    income:fees           what we earned on cleared days
     channel:card          negative: money that the card channel took for us and owes us
     channel:wallet        the same for the wallet
     equity:grants         negative: play money given to new customers
@@ -18,10 +20,21 @@ Accounts, and what a positive balance means there:
     payment by card       channel:card     -> merchant:settlement
     refund                merchant:settlement -> where the payment came from
     grant                 equity:grants    -> user:<id>
+    payout                merchant:settlement -> merchant:payable:<id> and income:fees (see `payout`)
 """
 
-from settlement.ledger.accounts import CHANNEL_CARD, CHANNEL_WALLET, GRANTS, MERCHANT, source_of, user_account
+from settlement.ledger.accounts import (
+    CHANNEL_CARD,
+    CHANNEL_WALLET,
+    FEES,
+    GRANTS,
+    MERCHANT,
+    merchant_payable,
+    source_of,
+    user_account,
+)
 from settlement.ledger.book import Book, OverdrawnError
+from settlement.ledger.payout import fee_of, payout
 from settlement.ledger.postings import (
     AMOUNT_MAX,
     Layer,
@@ -38,6 +51,7 @@ __all__ = [
     "AMOUNT_MAX",
     "CHANNEL_CARD",
     "CHANNEL_WALLET",
+    "FEES",
     "GRANTS",
     "MERCHANT",
     "Book",
@@ -47,7 +61,10 @@ __all__ = [
     "UnbalancedError",
     "balanced",
     "capture",
+    "fee_of",
     "hold",
+    "merchant_payable",
+    "payout",
     "source_of",
     "transfer",
     "user_account",

@@ -8,6 +8,7 @@ MERCHANT: Final = "merchant:settlement"
 GRANTS: Final = "equity:grants"
 CHANNEL_CARD: Final = "channel:card"
 CHANNEL_WALLET: Final = "channel:wallet"
+FEES: Final = "income:fees"
 
 _USER_PREFIX: Final = "user:"
 
@@ -15,6 +16,11 @@ _USER_PREFIX: Final = "user:"
 def user_account(user_id: int) -> str:
     """The account of one customer."""
     return f"{_USER_PREFIX}{user_id}"
+
+
+def merchant_payable(merchant_id: str) -> str:
+    """The account of what one merchant is to be paid."""
+    return f"merchant:payable:{merchant_id}"
 
 
 def is_user_account(account: str) -> bool:

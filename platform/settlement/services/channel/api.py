@@ -8,17 +8,22 @@ from datetime import date
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Response
+from starlette.responses import JSONResponse
 
 from settlement.chassis.app import Chassis, ServiceApp
 from settlement.chassis.problems import Problem
-from settlement.chassis.security import signed_service
-from settlement.services.channel.schemas import ChargeRequest, RefundRequest
+from settlement.chassis.security import fault_operator, signed_service
+from settlement.services.channel.planting import Plant, Planting
+from settlement.services.channel.schemas import ChannelName, ChargeRequest, RefundRequest
 from settlement.services.channel.service import ChannelService, Decliner
-from settlement.services.channel.statement import statement
+from settlement.services.channel.statement import period_statement, statement
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+Moment = Annotated[int, Query(ge=0, lt=2**47)]
+After = Annotated[int, Query(ge=0, le=2**53 - 1)]
+Limit = Annotated[int, Query(ge=1, le=1000)]
 OutTradeNo = Annotated[str, Path(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_:.-]+$")]
 
 
@@ -39,6 +44,8 @@ def create(chassis: Chassis) -> ServiceApp:
     router.routes.extend(_card_router(card, decliner, distance).routes)
     router.routes.extend(_wallet_router(wallet, decliner, distance).routes)
     router.routes.extend(_statement_router(chassis).routes)
+    if chassis.secrets.fault is not None:
+        router.routes.extend(_planting_router(chassis).routes)
     return ServiceApp(router=router)
 
 
@@ -100,14 +107,43 @@ def _statement_router(chassis: Chassis) -> APIRouter:
     @router.get("/statements/{day}")
     async def read_statement(
         day: Annotated[str, Path(pattern=r"^\d{4}-\d{2}-\d{2}$")],
-        after: Annotated[int, Query(ge=0, le=2**53 - 1)] = 0,
-        limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
+        after: After = 0,
+        limit: Limit = 1000,
     ) -> Response:
         try:
             asked = date.fromisoformat(day)
         except ValueError as error:
             raise Problem(422, "no_such_day", "No such day", str(error)) from error
         return _json(await statement(chassis.database, asked, after=after, limit=limit))
+
+    @router.get("/statements")
+    async def read_period(
+        channel: Annotated[ChannelName, Query()],
+        from_ms: Moment,
+        until_ms: Moment,
+        after: After = 0,
+        limit: Limit = 1000,
+    ) -> Response:
+        found = await period_statement(chassis.database, channel, from_ms, until_ms, after=after, limit=limit)
+        return _json(found)
+
+    return router
+
+
+def _planting_router(chassis: Chassis) -> APIRouter:
+    """Only where faults may be injected: statements that are wrong on purpose."""
+    router = APIRouter(prefix="/operator/statements/plant", dependencies=[Depends(fault_operator)])
+    planting = Planting(chassis.database, chassis.clock)
+
+    @router.post("", status_code=201)
+    async def plant(request: Plant) -> Response:
+        chassis.log.warning("statement_corrupted", kind=request.kind, out_trade_no=request.out_trade_no)
+        return JSONResponse(await planting.plant(request), 201)
+
+    @router.delete("", status_code=204)
+    async def remove_planted() -> Response:
+        await planting.remove_all()
+        return Response(status_code=204)
 
     return router
 

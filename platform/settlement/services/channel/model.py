@@ -67,6 +67,21 @@ entries = Table(
 )
 Index("entries_by_time", entries.c.booked_at_ms, entries.c.id)
 
+# What statements show wrongly on purpose: a line of the ledger is hidden, another one is shown, or both.
+planted_lines = Table(
+    "planted_lines",
+    metadata,
+    Column("id", ROW_ID, primary_key=True, autoincrement=True),
+    Column("hides_entry_id", BigInteger),
+    Column("kind", String(16)),
+    Column("channel", String(16)),
+    Column("out_trade_no", String(64)),
+    Column("refund_no", String(64)),
+    Column("amount_minor", BigInteger),
+    Column("currency", String(3)),
+    Column("booked_at_ms", BigInteger),
+)
+
 VIEWS = {
     "audit_charges": (
         "SELECT channel, out_trade_no, state, authorized_minor, captured_minor, refunded_minor, currency, "

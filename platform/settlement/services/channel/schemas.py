@@ -73,3 +73,13 @@ class Statement(BaseModel):
     day: str
     entries: list[StatementEntry]
     next_after: int | None
+
+
+class PeriodStatement(BaseModel):
+    """A page of one channel's entries booked in [from_ms, until_ms), in order of booking."""
+
+    channel: ChannelName
+    from_ms: int
+    until_ms: int
+    entries: list[StatementEntry]
+    next_after: int | None

@@ -19,6 +19,7 @@ from settlement.protocol.transitions import ProtocolError
 from settlement.services.gateway.answers import describe, describe_to_operator
 from settlement.services.gateway.journal import GatewayJournal, record_of
 from settlement.services.gateway.notifications import POLL_INTERVAL_MS, Notifier
+from settlement.services.gateway.risk import RiskGate
 from settlement.services.gateway.schemas import Gid, PaymentRequest, RefundRequest
 from settlement.services.gateway.service import GatewayService
 
@@ -34,7 +35,7 @@ def create(chassis: Chassis) -> ServiceApp:
     """The gateway of one replica."""
     journal = GatewayJournal(chassis.database, chassis.clock, chassis.settings, chassis.outbox)
     coordinator = Coordinator(chassis, journal)
-    service = GatewayService(chassis, journal, coordinator)
+    service = GatewayService(chassis, journal, coordinator, RiskGate(chassis))
     driven = Gauge("paylab_2pc_driven", "Transactions on their way in this replica", registry=chassis.metrics.registry)
     driven.set_function(lambda: coordinator.driven)
 

@@ -102,6 +102,7 @@ class Request:
     notify_url: str | None = None
     return_url: str | None = None
     note: str | None = None
+    risk: str = ""
 
 
 class KeyTaken(Exception):

@@ -25,6 +25,8 @@ transactions = Table(
     Column("note", String(200)),
     Column("notify_url", String(200)),
     Column("return_url", String(200)),
+    # How risk let it through: allowed | unassessed | off; empty for refunds, which are not assessed.
+    Column("risk", String(16), nullable=False),
     Column("state", String(16), nullable=False),
     Column("decision", String(8)),
     Column("reason", String(64), nullable=False),

@@ -25,6 +25,7 @@ from settlement.protocol.messages import CoordinatorPhase, Decision
 from settlement.services.gateway.answers import first_answer
 from settlement.services.gateway.journal import GatewayJournal, KeyTaken, Request, participants_of
 from settlement.services.gateway.notifications import allowed
+from settlement.services.gateway.risk import RiskGate
 from settlement.services.gateway.schemas import PaymentRequest, RefundRequest
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ TAKE_OVER_MS = 1_000
 class GatewayService:
     """Takes money-moving requests of users."""
 
-    def __init__(self, chassis: Chassis, journal: GatewayJournal, coordinator: Coordinator) -> None:
+    def __init__(self, chassis: Chassis, journal: GatewayJournal, coordinator: Coordinator, risk: RiskGate) -> None:
+        self._risk = risk
         self._chassis = chassis
         self._journal = journal
         self._coordinator = coordinator
@@ -45,18 +47,17 @@ class GatewayService:
     async def pay(self, user_id: int, request: PaymentRequest, key: str) -> Response:
         """Pay an order.
 
-        Raises Problem 409 `idempotency_key_in_use`, 422 `idempotency_key_reused | currency_not_supported |
-        notify_host_not_allowed`. A refused payment is not raised but answered, as it will be in every replay.
+        Raises Problem 403 `risk_denied | risk_review`, 409 `idempotency_key_in_use`, 422 `idempotency_key_reused |
+        currency_not_supported | notify_host_not_allowed`, 503 `risk_unavailable`, each with nothing begun. A refused
+        payment is not raised but answered, as it will be in every replay.
         """
         fingerprint = _fingerprint("payment", request.model_dump_json())
-        try:
-            self._require_takeable(request)
-        except Problem:
-            # A known key comes first: the settings may have changed since its first request was taken.
-            known = await self._journal.find_key(user_id, key)
-            if known is None:
-                raise
+        known = await self._journal.find_key(user_id, key)
+        if known is not None:
+            # First of all: settings and risk's rules may have changed since the request was taken.
             return await self._replay(known, fingerprint)
+        self._require_takeable(request)
+        admitted = await self._risk.admit(user_id, request, key, fingerprint)
         gid = self._new_gid("p")
         payload = Payload(
             user_id=user_id,
@@ -66,7 +67,7 @@ class GatewayService:
             method=request.method,
             out_trade_no=gid,
         )
-        asked = Request(key, fingerprint, request.notify_url, request.return_url)
+        asked = Request(key, fingerprint, request.notify_url, request.return_url, risk=admitted)
         return await self._run(Errand(gid, "payment", payload), asked)
 
     async def refund(self, user_id: int, payment_gid: str, request: RefundRequest, key: str) -> Response:

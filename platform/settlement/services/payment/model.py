@@ -38,6 +38,7 @@ payments = Table(
     Column("updated_at_ms", BigInteger, nullable=False),
 )
 Index("payments_by_payment", payments.c.payment_gid)
+Index("payments_by_channel", payments.c.channel, payments.c.created_at_ms, payments.c.gid)
 
 postings = Table(
     "postings",
@@ -61,6 +62,19 @@ accounts = Table(
     Column("held_minor", BigInteger, CheckConstraint("held_minor >= 0"), nullable=False),
     Column("opened_at_ms", BigInteger, nullable=False),
     CheckConstraint("posted_minor >= held_minor", name="never_overdrawn"),
+)
+
+# One row a batch that clearing had paid out; its postings carry the batch's id as their gid.
+payouts = Table(
+    "payouts",
+    metadata,
+    Column("batch_id", String(64), primary_key=True),
+    Column("merchant_id", String(32), nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("gross_minor", BigInteger, nullable=False),
+    Column("refunded_minor", BigInteger, nullable=False),
+    Column("fee_minor", BigInteger, nullable=False),
+    Column("booked_at_ms", BigInteger, nullable=False),
 )
 
 VIEWS = {

@@ -1,0 +1,1 @@
+"""Reporting: daily reports of payments and clearing, kept in files or object storage."""
