@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 from starlette.responses import JSONResponse
 
 from settlement.chassis.app import Chassis, ServiceApp
-from settlement.chassis.outbox import Consumer
+from settlement.chassis.inbox import Consumer
 from settlement.chassis.security import operator
 from settlement.services.clearing.entries import enter
 from settlement.services.clearing.schemas import BatchState, CloseRequest, Day, OrderSettled
@@ -16,7 +16,7 @@ from settlement.services.clearing.service import ClearingService
 
 if TYPE_CHECKING:
     from settlement.chassis.database import Transaction
-    from settlement.chassis.outbox import Event
+    from settlement.chassis.events import Event
 
 SETTLE_INTERVAL_MS = 500
 CLOSE_INTERVAL_MS = 1_000

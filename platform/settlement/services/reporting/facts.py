@@ -14,7 +14,7 @@ from settlement.services.reporting.schemas import BatchSettled, Decided, Kind
 
 if TYPE_CHECKING:
     from settlement.chassis.database import Database, Transaction
-    from settlement.chassis.outbox import Event
+    from settlement.chassis.events import Event
 
 # Event type -> (kind, status) of the decision that it tells of.
 DECISION_EVENTS: Final = {
