@@ -64,6 +64,9 @@ def _text(name: str, default: str, choices: tuple[str, ...], description: str) -
 # Alipay repeats after 4 m, 10 m, 10 m, 1 h, 2 h, 6 h, 15 h; a run of a minute needs the same shape 480 times faster.
 NOTIFY_SCHEDULE_MS: Final = (500, 1_250, 1_250, 7_500, 15_000, 45_000, 112_500)
 
+# The positions of a degradation switch, as in policies/degradation.py.
+MODES: Final = ("automatic", "always", "never")
+
 _CATALOGUE: Final = (
     _integer("gateway.prepare_timeout_ms", 2_000, 10, 600_000, "ms", "How long the coordinator waits for all votes."),
     _integer("gateway.lease_ms", 3_000, 20, 600_000, "ms", "How long a replica owns a transaction without renewing."),
@@ -147,6 +150,24 @@ _CATALOGUE: Final = (
     _integer("http.breaker_open_ms", 500, 10, 600_000, "ms", "How long a breaker stays open the first time."),
     _integer("http.breaker_open_max_ms", 2_000, 10, 600_000, "ms", "How long a breaker stays open at most."),
     _integer("http.body_bytes_max", 65_536, 256, 16_777_216, "bytes", "A larger request body is refused with 413."),
+    _number("limit.user_rate_per_s", 100.0, 0.0, 1e6, "", "Requests a user may make of a service; 0: any number."),
+    _integer("limit.user_burst", 200, 1, 10**6, "", "Requests a user may make at once."),
+    _number("limit.address_rate_per_s", 5_000.0, 0.0, 1e6, "", "The same for a client address without a session."),
+    _integer("limit.address_burst", 10_000, 1, 10**6, "", "The same for a client address without a session."),
+    _number("limit.account_rate_per_s", 20.0, 0.0, 1e6, "", "Captchas, registrations, log-ins each for an address."),
+    _integer("limit.account_burst", 1_000, 1, 10**6, "", "Captchas, registrations, log-ins each, at once."),
+    _number("limit.service_rate_per_s", 20_000.0, 0.0, 1e6, "", "Calls of the platform's own services, by address."),
+    _integer("limit.service_burst", 40_000, 1, 10**6, "", "Calls of the platform's own services at once."),
+    _text(
+        "limit.concurrency_mode", "fixed", ("off", "fixed", "adaptive"), "How a replica limits what it does at once."
+    ),
+    _integer("limit.concurrency_max", 512, 1, 100_000, "", "Requests in progress in a replica, at most."),
+    _text("gateway.admission_mode", "adaptive", ("off", "fixed", "adaptive"), "How new payments are limited."),
+    _integer("gateway.admission_max", 200, 1, 100_000, "", "Payments and refunds undecided in a replica, at most."),
+    _text("degrade.cart_cache", "automatic", MODES, "Read carts from the database every time."),
+    _text("degrade.goods_list", "automatic", MODES, "Serve the list of goods as it was some seconds ago."),
+    _text("degrade.risk", "automatic", MODES, "Do not ask risk about payments."),
+    _text("degrade.statistics", "automatic", MODES, "Serve aggregates as they were some seconds ago."),
     _integer("outbox.poll_interval_ms", 200, 5, 60_000, "ms", "How often the outbox is looked at."),
     _integer("outbox.batch_size_max", 100, 1, 1_000, "", "Events delivered in one call."),
     _integer("events.attempts_max", 10, 1, 1_000, "", "An event that failed so often becomes a dead letter."),

@@ -50,6 +50,8 @@ def test_outcome_of_a_request(reply: Reply, outcome: Outcome) -> None:
         (Reply(401, {}), True, Answer.NOT_DONE),
         (Reply(429, {}), False, Answer.NOT_DONE),
         (Reply(409, {"code": "payment_not_settled"}), False, Answer.NOT_DONE),
+        (Reply(503, {"code": "overloaded"}), False, Answer.NOT_DONE),
+        (Reply(503, {"code": "overloaded"}), True, Answer.NOT_DONE),
         (Reply(0, error="refused", sent=False), True, Answer.NOT_DONE),
         (Reply(502, {}), False, Answer.DOUBTFUL),
         (Reply(0, error="timeout"), False, Answer.DOUBTFUL),

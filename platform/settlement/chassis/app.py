@@ -16,9 +16,11 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.types import ASGIApp
 from structlog.typing import FilteringBoundLogger
 
+from settlement.chassis.admission import Admission
 from settlement.chassis.cache import Cache
 from settlement.chassis.clock import Clock
 from settlement.chassis.database import Database, DatabaseBusy
+from settlement.chassis.degradation import Degradation
 from settlement.chassis.envelope import Envelope
 from settlement.chassis.faults import CrashPoints, FaultTable
 from settlement.chassis.http_client import ServiceClient
@@ -72,6 +74,8 @@ class Chassis:
     workers: Workers
     cache: Cache
     limiter: Limiter
+    admission: Admission
+    degradation: Degradation
     data: Path
     redis: SharedRedis | None = None
     profile: str = "dev"

@@ -1,6 +1,7 @@
-"""The one ASGI middleware around every service: trace, body limits, injected faults, metrics, log line, last resort.
+"""The one ASGI middleware around every service.
 
-One pure ASGI layer, because each layer is paid for by every request of every hop of every payment.
+Trace, admission, body limits, injected faults, metrics, log line, last resort. One pure ASGI layer, because each layer
+is paid for by every request of every hop of every payment.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ class _Exchange:
         self._body: bytes | None = None
         self.status = 0
         self.withheld = False
+        self.told: list[tuple[bytes, bytes]] = []
 
     async def receive(self) -> Message:
         """The request body read before, once; then whatever the server says."""
@@ -61,6 +63,7 @@ class _Exchange:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             message["headers"].append((b"paylab-replica", self._replica))
+            message["headers"].extend(self.told)
         if not self.withheld:
             await self._send(message)
 
@@ -169,10 +172,17 @@ class Envelope:
         scope = exchange.scope
         if b"%00" in scope.get("raw_path", b"") or b"%00" in scope["query_string"]:
             raise Problem(400, "text_not_allowed", "The address contains a NUL character")
+        # Before the body: whoever asks too often is not listened to.
+        exchange.told = await self._chassis.admission.count(scope, headers)
         if b"content-length" in headers or b"transfer-encoding" in headers:
             declared = headers.get(b"content-length", b"")
             await exchange.read_body(declared, self._chassis.settings.integer("http.body_bytes_max"))
-        faults = self._chassis.faults
+        # After the body: a client that sends slowly keeps nobody else out.
+        with self._chassis.admission.in_progress(scope["path"]):
+            await self._run(exchange)
+
+    async def _run(self, exchange: _Exchange) -> None:
+        scope, faults = exchange.scope, self._chassis.faults
         if faults.routes and not scope["path"].startswith(UNTOUCHABLE):
             await self._suffer(exchange, faults.of_request(scope["method"], scope["path"]))
         else:

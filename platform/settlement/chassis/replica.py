@@ -16,11 +16,13 @@ from opentelemetry.sdk.trace import SpanProcessor
 from starlette.types import ASGIApp
 
 from settlement.chassis import dead_letters, inbox, outbox
+from settlement.chassis.admission import Admission
 from settlement.chassis.app import Chassis, ServiceApp, asgi_app
 from settlement.chassis.cache import cache_of
 from settlement.chassis.clock import Clock, SystemClock
 from settlement.chassis.database import Database
 from settlement.chassis.dead_letters import DeadLetters
+from settlement.chassis.degradation import Degradation
 from settlement.chassis.discovery import RegistryCache
 from settlement.chassis.event_metrics import watch_outbox, watched
 from settlement.chassis.events import Carrier
@@ -153,6 +155,9 @@ def _chassis(plan: ReplicaPlan) -> Chassis:
     carrier: Carrier = HttpPush(client, log)
     if redis is not None:
         carrier = StreamPublisher(redis, plan.settings, plan.clock, metrics.registry, log)
+    tokens = Tokens(KeyRing.parse(plan.secrets.jwt))
+    limiter = limiter_of(plan.service, redis, plan.clock, metrics.registry)
+    admission = Admission(plan.service, plan.settings, limiter, tokens, metrics, plan.clock)
     return Chassis(
         service=plan.service,
         replica=plan.replica,
@@ -167,11 +172,13 @@ def _chassis(plan: ReplicaPlan) -> Chassis:
         metrics=metrics,
         tracing=Tracing(plan.service, plan.replica, plan.settings, plan.span_processors),
         faults=faults,
-        tokens=Tokens(KeyRing.parse(plan.secrets.jwt)),
+        tokens=tokens,
         signatures=SignatureVerifier(plan.secrets.service, _names(plan)),
         workers=Workers(log),
         cache=cache_of(plan.service, redis, plan.clock, metrics.registry),
-        limiter=limiter_of(plan.service, redis, plan.clock, metrics.registry),
+        limiter=limiter,
+        admission=admission,
+        degradation=Degradation(plan.settings, client.breakers, admission, metrics),
         redis=redis,
         data=plan.data,
         profile=plan.profile,

@@ -20,8 +20,9 @@ class Mode(StrEnum):
     NEVER = "never"
 
 
-# What a feature depends on when it is no other service: this very replica having time for it.
+# What a feature depends on when it is no other service: this very replica having time for it, or nothing at all.
 THIS_REPLICA: Final = "this replica"
+NOTHING: Final = "nothing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +36,7 @@ class Switch:
 
 
 _SWITCHES: Final = (
-    Switch(
-        "cart_cache",
-        "degrade.cart_cache",
-        THIS_REPLICA,
-        "Carts are read from the database every time; only `always` does so, for it costs more, not less.",
-    ),
+    Switch("cart_cache", "degrade.cart_cache", NOTHING, "Carts are read from the database every time."),
     Switch("goods_list", "degrade.goods_list", THIS_REPLICA, "The list of goods is served as it was some seconds ago."),
     Switch("risk", "degrade.risk", "risk", "Payments are not assessed but treated as `risk.degraded_verdict` says."),
     Switch("statistics", "degrade.statistics", THIS_REPLICA, "Aggregates are served as they were some seconds ago."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from types import ModuleType
 from typing import Any
@@ -36,6 +37,8 @@ class Probe:
         self.executed = 0
         self.headers: dict[str, str] = {}
         self.poison: set[str] = set()
+        self.hold = asyncio.Event()
+        self.holding = 0
 
     def create(self, chassis: Chassis) -> ServiceApp:
         router = APIRouter()
@@ -60,6 +63,13 @@ class Probe:
 
         @router.get("/operator", dependencies=[Depends(operator)])
         async def operate() -> Response:
+            return JSONResponse({})
+
+        @router.get("/held")
+        async def held() -> Response:
+            self.holding += 1
+            await self.hold.wait()
+            self.holding -= 1
             return JSONResponse({})
 
         @router.get("/bug")

@@ -98,6 +98,37 @@ def test_aimd_takes_a_crowd_of_late_ones_for_one_mishap() -> None:
     assert limit.value == 60
 
 
+TIMEOUT_MS = 2_000.0
+
+
+def _finished_per_s(limit: Limit, offered_per_s: int, capacity_per_s: int, seconds: int) -> float:
+    """A server that shares itself among all it has begun, and whose work is lost if it takes longer than a timeout."""
+    gate, began_ms, left, finished = Gate(limit), list[float](), list[float](), 0
+    for tick in range(seconds * 100):
+        now_ms = tick * 10.0
+        for _ in range(offered_per_s // 100):
+            if gate.try_enter():
+                began_ms.append(now_ms)
+                left.append(1.0)
+        share = capacity_per_s / 100 / max(1, len(left))
+        left = [work - share for work in left]
+        ended = [work <= 0 or now_ms - begun >= TIMEOUT_MS for work, begun in zip(left, began_ms, strict=True)]
+        for work, begun, is_ended in zip(left, began_ms, ended, strict=True):
+            if is_ended:
+                gate.leave(now_ms - begun, now_ms)
+                finished += work <= 0 and tick >= seconds * 50
+        left = [work for work, is_ended in zip(left, ended, strict=True) if not is_ended]
+        began_ms = [begun for begun, is_ended in zip(began_ms, ended, strict=True) if not is_ended]
+    return finished / (seconds / 2)
+
+
+def test_shedding_keeps_an_overloaded_server_at_work_that_would_else_finish_nothing() -> None:
+    """Twice the capacity is offered, and what takes 2 s is thrown away: the shape of a metastable failure."""
+    assert _finished_per_s(Fixed(100_000), offered_per_s=200, capacity_per_s=100, seconds=20) < 5
+    shedding = Aimd(200, lambda: TIMEOUT_MS / 2)
+    assert _finished_per_s(shedding, offered_per_s=200, capacity_per_s=100, seconds=20) > 95
+
+
 @pytest.mark.parametrize("limit", [Gradient(50), Aimd(50, lambda: 10.0)])
 @given(samples=st.lists(st.tuples(st.floats(0, 60_000), st.integers(1, 100), st.integers(0, 500)), max_size=100))
 def test_whatever_happens_the_limit_stays_within_its_bounds(

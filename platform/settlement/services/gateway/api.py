@@ -16,6 +16,7 @@ from settlement.chassis.problems import Problem
 from settlement.chassis.security import current_user, operator, signed_service
 from settlement.protocol.messages import Forgotten, Resumed
 from settlement.protocol.transitions import ProtocolError
+from settlement.services.gateway.admission import PaymentAdmission
 from settlement.services.gateway.answers import describe, describe_to_operator
 from settlement.services.gateway.journal import GatewayJournal, record_of
 from settlement.services.gateway.notifications import POLL_INTERVAL_MS, Notifier
@@ -46,18 +47,20 @@ def create(chassis: Chassis) -> ServiceApp:
         chassis.every(FORGET_INTERVAL_MS, journal.forget_old_keys, "forget_keys")
 
     router = APIRouter()
-    router.routes.extend(_user_router(service).routes)
+    router.routes.extend(_user_router(service, PaymentAdmission(chassis)).routes)
     router.routes.extend(_outcome_router(journal, coordinator).routes)
     router.routes.extend(_operator_router(journal, coordinator).routes)
     return ServiceApp(router=router, start=start)
 
 
-def _user_router(service: GatewayService) -> APIRouter:
+def _user_router(service: GatewayService, admission: PaymentAdmission) -> APIRouter:
     router = APIRouter()
 
     @router.post("/payments", status_code=201)
     async def pay(user_id: UserId, request: PaymentRequest, idempotency_key: IdempotencyKey = None) -> Response:
-        return await service.pay(user_id, request, _required(idempotency_key))
+        key = _required(idempotency_key)
+        with admission.begun():
+            return await service.pay(user_id, request, key)
 
     @router.get("/payments")
     async def find_payment(user_id: UserId, idempotency_key: KeyAsked) -> Response:
@@ -71,7 +74,9 @@ def _user_router(service: GatewayService) -> APIRouter:
     async def refund(
         user_id: UserId, gid: Gid, request: RefundRequest, idempotency_key: IdempotencyKey = None
     ) -> Response:
-        return await service.refund(user_id, gid, request, _required(idempotency_key))
+        key = _required(idempotency_key)
+        with admission.begun():
+            return await service.refund(user_id, gid, request, key)
 
     @router.get("/refunds")
     async def find_refund(user_id: UserId, idempotency_key: KeyAsked) -> Response:
