@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from scenarios import config_cli
 from scenarios.interrupts import raise_on_signals
 from settlement.topology import DEFAULT_TOPOLOGY
 
@@ -18,6 +19,8 @@ SEED_MAX = 2**31 - 1
 DEFAULT_PORT = 8761
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="rich", add_completion=False)
+
+app.add_typer(config_cli.app, name="config")
 
 ScenarioArgument = Annotated[str, typer.Argument(metavar="SCENARIO", help="A name from `paylab list`, or a YAML file.")]
 SetOption = Annotated[

@@ -1,4 +1,4 @@
-"""What a replica says of itself: the command line before the environment, and nothing that the registry would refuse."""
+"""What a replica says of itself: command line before environment, and nothing that the registry would refuse."""
 
 from __future__ import annotations
 
