@@ -23,7 +23,7 @@ from typing import Any, Final, Protocol
 from prometheus_client import CollectorRegistry, Counter
 
 from settlement.chassis.clock import Clock
-from settlement.chassis.redis import RedisFailed, SharedRedis
+from settlement.chassis.redis import NOT_ON_DISK, RedisFailed, SharedRedis
 from settlement.policies.request_cache import RequestCache
 
 ENTRIES_MAX: Final = 10_000
@@ -147,8 +147,8 @@ class RedisCache:
         self._clock = clock
         self._lookups = lookups
         self._flights = SingleFlight()
-        self._look = redis.client.register_script(_LOOK)
-        self._store = redis.client.register_script(_STORE)
+        self._look = redis.client.register_script(NOT_ON_DISK + _LOOK)
+        self._store = redis.client.register_script(NOT_ON_DISK + _STORE)
 
     async def get_or_compute(self, key: str, compute: Compute, ttl_ms: int, version: int = 0) -> bytes:
         """See Cache."""

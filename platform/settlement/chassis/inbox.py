@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final
 
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
 from structlog.typing import FilteringBoundLogger
 
 from settlement.chassis.clock import Clock
@@ -27,6 +29,10 @@ _SEEN: Final = sa.select(consumed.c.event_id).where(consumed.c.event_id.in_(sa.b
 _MARK: Final = sa.insert(consumed)
 
 Consumer = Callable[[Transaction, Event], Awaitable[None]]
+
+
+class _DatabaseAway(Exception):
+    """Nothing can be consumed now, whatever the event."""
 
 
 class Inbox:
@@ -56,8 +62,15 @@ class Inbox:
         wanted = {event.event_id: event for event in batch if event.type in self._consumers}
         if len(wanted) > 1 and await self._consumed_together(list(wanted.values())):
             return [event.event_id for event in batch]
-        failed = {event_id for event_id, event in wanted.items() if not await self._done_with(event)}
-        return [event.event_id for event in batch if event.event_id not in failed]
+        left = dict(wanted)
+        for event_id, event in wanted.items():
+            try:
+                if await self._done_with(event):
+                    del left[event_id]
+            except _DatabaseAway as error:  # each of the others would have to find it out anew, and wait for it
+                self._log.warning("events_not_consumed", events=len(left), error=str(error))
+                break
+        return [event.event_id for event in batch if event.event_id not in left]
 
     async def _consumed_together(self, events: Sequence[Event]) -> bool:
         try:
@@ -68,12 +81,11 @@ class Inbox:
         return True
 
     async def _done_with(self, event: Event) -> bool:
-        """Consume an event; true if it is consumed now, or dead."""
+        """Consume an event; true if it is consumed now, or dead. Raises _DatabaseAway."""
         try:
             await self._database.run(partial(self._consume, [event]))
         except (DatabaseBusy, CommitUnknown) as error:
-            self._log.warning("event_not_consumed", event_id=event.event_id, type=event.type, error=str(error))
-            return False
+            raise _DatabaseAway(str(error)) from error
         except Exception as error:  # noqa: BLE001 - one bad event must not hold up the others
             return await self._failed(event, error)
         return True
@@ -84,9 +96,11 @@ class Inbox:
             if await self._database.read(_SEEN, {"ids": [event.event_id]}):
                 return True  # another replica was given the same event, and was first
             dead = await self.dead_letters.failed(event, error)
-        except Exception as uncounted:  # noqa: BLE001 - then the database is at fault, not the event
-            self._log.warning("event_not_consumed", **named, error=f"{type(uncounted).__name__}: {uncounted}")
-            return False
+        except IntegrityError:
+            return False  # another replica was given the same event, and counted first
+        except Exception as uncounted:
+            # Then the database is at fault, not the event.
+            raise _DatabaseAway(f"{type(uncounted).__name__}: {uncounted}") from uncounted
         if dead:
             self._log.error("event_is_dead_letter", **named, exc_info=error)
         else:
@@ -106,7 +120,8 @@ class Inbox:
         try:
             await self._database.run(consume_and_forget)
         except Exception as error:  # noqa: BLE001 - reported to the operator
-            await self._failed(event, error)
+            with contextlib.suppress(_DatabaseAway):
+                await self._failed(event, error)
             return f"{type(error).__name__}: {error}"
         return None
 

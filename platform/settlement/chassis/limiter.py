@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 from prometheus_client import CollectorRegistry, Gauge
 
 from settlement.chassis.clock import Clock
-from settlement.chassis.redis import RedisFailed, SharedRedis
+from settlement.chassis.redis import NOT_ON_DISK, RedisFailed, SharedRedis
 from settlement.policies.token_bucket import HAIR, Taken, TokenBuckets
 
 KEY_KEPT_MS_MIN: Final = 1_000
@@ -73,7 +73,7 @@ class RedisLimiter:
         self._prefix = f"limit:{service}:"
         self._redis = redis
         self._fallback = fallback
-        self._script = redis.client.register_script(TAKE)
+        self._script = redis.client.register_script(NOT_ON_DISK + TAKE)
         self._degraded = Gauge("paylab_limiter_degraded", "Whether each replica counts for itself", registry=registry)
 
     async def take(self, key: str, rate_per_s: float, burst: float, cost: float = 1.0) -> Taken:

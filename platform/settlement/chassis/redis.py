@@ -27,6 +27,10 @@ CONNECTIONS_MAX: Final = 32
 
 T = TypeVar("T")
 
+# The first line of a script whose writes need not survive Redis: they stay out of the append-only file, which is synced
+# for the events' sake before any answer. Without it every cached value and every counted request would wait for a disk.
+NOT_ON_DISK: Final = "redis.set_repl(redis.REPL_REPLICA)\n"
+
 
 class RedisFailed(Exception):
     """A command has no good answer."""

@@ -147,6 +147,16 @@ async def test_a_value_computed_at_one_replica_serves_the_others_until_one_inval
     assert work.times == 2
 
 
+async def test_a_restarted_redis_remembers_no_cached_value(replica: MakeCache, redis_server: RedisServer) -> None:
+    cache, work = replica(), Work()
+    for _ in range(2):
+        await cache.get_or_compute("k", work, 60_000)
+    redis_server.kill()
+    await asyncio.to_thread(redis_server.start)
+    await replica().get_or_compute("k", work, 60_000)
+    assert work.times == 2
+
+
 async def test_without_redis_every_value_is_computed(replica: MakeCache, redis_server: RedisServer) -> None:
     cache, work = replica(), Work()
     await cache.get_or_compute("k", work, 60_000)

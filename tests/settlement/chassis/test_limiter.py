@@ -79,6 +79,15 @@ async def test_buckets_are_forgotten_when_they_would_be_full(replica: Connect, r
     assert 0 < redis_server.client.pttl("limit:test:k") <= 1_000
 
 
+async def test_counting_requests_never_waits_for_the_disk(replica: Connect, redis_server: RedisServer) -> None:
+    limiter, _ = await replica()
+    await limiter.take("warm", 10, 100)
+    written = redis_server.client.info("persistence")["aof_current_size"]
+    for number in range(10):
+        assert (await limiter.take(f"k{number}", 10, 100)).allowed
+    assert redis_server.client.info("persistence")["aof_current_size"] == written
+
+
 async def test_without_redis_each_replica_counts_for_itself_until_redis_is_back(
     replica: Connect, redis_server: RedisServer
 ) -> None:
@@ -88,7 +97,9 @@ async def test_without_redis_each_replica_counts_for_itself_until_redis_is_back(
     assert [(await limiter.take("k", 0.001, 2)).allowed for _ in range(3)] == [True, True, False]
     redis_server.start()
     await redis.watch()
-    assert not (await limiter.take("k", 0.001, 1)).allowed  # what Redis knew counts again
+    other, _ = await replica()
+    assert (await other.take("k", 0.001, 1)).allowed
+    assert not (await limiter.take("k", 0.001, 1)).allowed  # they count together again
 
 
 async def test_a_cost_no_bucket_can_hold_is_a_bug(replica: Connect) -> None:
