@@ -13,7 +13,7 @@ import uvloop
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from benchmarks.measure import Figure, Sample, interleaved
-from settlement.chassis.database import Database
+from settlement.chassis.sqlite import SqliteDatabase
 
 ROUNDS = 5
 RUN_S = 0.8
@@ -85,7 +85,7 @@ async def _core(path: Path) -> Sample:
 
 
 async def _grouped(path: Path) -> Sample:
-    database = Database(path)
+    database = SqliteDatabase(path)
     await database.create_schema([ENTRY.metadata], {})
     statement = ENTRY.insert()
 

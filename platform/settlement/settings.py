@@ -187,6 +187,17 @@ _CATALOGUE: Final = (
     _integer("usercenter.token_ttl_s", 3_600, 1, 2_592_000, "s", "How long a session token is good."),
     _text("database.synchronous", "FULL", ("FULL", "NORMAL", "OFF"), "SQLite durability; FULL survives a power cut."),
     _number("trace.sample_share", 0.05, 0.0, 1.0, "", "Share of the requests from outside whose spans are recorded."),
+    _integer("database.pool_initial", 2, 0, 1_000, "", "Connections to the server that a replica opens at its start."),
+    _integer("database.pool_min", 2, 0, 1_000, "", "Idle connections are closed down to this many."),
+    _integer("database.pool_max", 16, 1, 1_000, "", "Connections to the server that a replica has at most."),
+    _integer("database.pool_wait_max_ms", 2_000, 1, 60_000, "ms", "Longest wait for a connection; then 503."),
+    _integer("database.pool_idle_max_ms", 60_000, 100, 86_400_000, "ms", "A connection idle for longer is closed."),
+    _text(
+        "database.pool_liveness_check",
+        "when_idle",
+        ("always", "when_idle", "never"),
+        "When a connection is tried out before it is used: at every use, or after a second without.",
+    ),
     _text("log.level", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"), "The least important level that is logged."),
 )
 
@@ -203,6 +214,8 @@ _MUST_BE_LESS: Final = (
 _MUST_NOT_EXCEED: Final = (
     ("gateway.retry_base_ms", "gateway.retry_max_ms"),
     ("http.breaker_open_ms", "http.breaker_open_max_ms"),
+    ("database.pool_initial", "database.pool_max"),
+    ("database.pool_min", "database.pool_max"),
 )
 
 

@@ -34,6 +34,7 @@ from settlement.chassis.replica import Replica, ReplicaPlan
 from settlement.chassis.secrets import Secrets
 from settlement.chassis.telemetry import configure_logging, get_logger
 from settlement.chassis.transport import Answer, NotSent, Unknown
+from tests.mariadb_server import MariaServer, running
 from tests.redis_server import RedisServer
 
 SECRETS = Secrets(
@@ -158,8 +159,9 @@ class Cluster:
 
     plan_secrets = SECRETS
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, server: MariaServer | None = None) -> None:
         self._data = data
+        self._server = server
         self.clock = MovableClock()
         self.network = FakeNetwork()
         self.secrets = SECRETS
@@ -190,7 +192,7 @@ class Cluster:
                 clock=self.clock,
                 crash_points=CrashPoints(lambda: self._die(name)),
                 end_process=lambda: self._leave(name),
-                **plan,
+                **{"database_url": self._server.url(service) if self._server else None, **plan},
             )
         )
         self._replicas[name] = started
@@ -279,9 +281,29 @@ def _quiet_logs() -> None:
 
 
 @pytest.fixture
-async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
+def backend(request: pytest.FixtureRequest) -> str:
+    """Which database the services use: `sqlite`, or `mariadb` where a test is marked with both_backends."""
+    return str(getattr(request, "param", "sqlite"))
+
+
+@pytest.fixture(scope="session")
+def mariadb_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaServer]:
+    """A MariaDB server of our own, set up as deploy/mariadb has it."""
+    with running(tmp_path_factory.mktemp("mariadb")) as server:
+        yield server
+
+
+@pytest.fixture
+def mariadb(mariadb_server: MariaServer) -> MariaServer:
+    """The same server, with empty schemas."""
+    mariadb_server.empty()
+    return mariadb_server
+
+
+@pytest.fixture
+async def cluster(tmp_path: Path, backend: str, request: pytest.FixtureRequest) -> AsyncIterator[Cluster]:
     """Services in this process; see the top of this file."""
-    made = Cluster(tmp_path)
+    made = Cluster(tmp_path, request.getfixturevalue("mariadb") if backend == "mariadb" else None)
     yield made
     await made.close()
 

@@ -19,7 +19,7 @@ from structlog.typing import FilteringBoundLogger
 from settlement.chassis.admission import Admission
 from settlement.chassis.cache import Cache
 from settlement.chassis.clock import Clock
-from settlement.chassis.database import Database, DatabaseBusy
+from settlement.chassis.database import CommitUnknown, Database, DatabaseBusy, DatabaseUnavailable
 from settlement.chassis.degradation import Degradation
 from settlement.chassis.envelope import Envelope
 from settlement.chassis.faults import CrashPoints, FaultTable
@@ -32,9 +32,11 @@ from settlement.chassis.outbox import Outbox
 from settlement.chassis.problems import (
     Problem,
     render_busy,
+    render_commit_unknown,
     render_http_exception,
     render_overflow,
     render_problem,
+    render_unavailable,
     render_validation_error,
 )
 from settlement.chassis.redis import SharedRedis
@@ -132,6 +134,8 @@ def asgi_app(chassis: Chassis, service_app: ServiceApp, inbox: Inbox) -> ASGIApp
             RequestValidationError: render_validation_error,
             OverflowError: render_overflow,
             DatabaseBusy: render_busy,
+            DatabaseUnavailable: render_unavailable,
+            CommitUnknown: render_commit_unknown,
         },
     )
     app.state.chassis = chassis

@@ -101,6 +101,20 @@ def unexpected_problem() -> Problem:
 
 
 async def render_busy(_request: Request, error: Exception) -> Response:
-    """The database was locked for too long; nothing was executed."""
+    """A lock or a connection of the database could not be had in time; nothing was kept."""
     _log.warning("database_busy", error=str(error))
     return Problem(503, "database_busy", "Try again", headers={"Retry-After": "1"}).response()
+
+
+async def render_unavailable(_request: Request, error: Exception) -> Response:
+    """The database cannot be reached; nothing was kept."""
+    _log.error("database_unavailable", error=str(error))
+    title = "The database cannot be reached; nothing was changed"
+    return Problem(503, "database_unavailable", title, headers={"Retry-After": "1"}).response()
+
+
+async def render_commit_unknown(_request: Request, error: Exception) -> Response:
+    """The database was lost in the middle of a commit: it happened or it did not, and repeating will tell."""
+    _log.error("commit_unknown", error=str(error))
+    title = "The database was lost; whether this happened is not known yet"
+    return Problem(503, "outcome_unknown", title, headers={"Retry-After": "1"}).response()

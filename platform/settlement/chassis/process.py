@@ -18,6 +18,7 @@ from opentelemetry.sdk.trace import SpanProcessor
 from sqlalchemy.exc import DatabaseError
 
 from settlement.chassis.clock import SystemClock
+from settlement.chassis.database import DatabaseUnavailable, DatabaseUnusable
 from settlement.chassis.discovery import (
     Announcement,
     Registration,
@@ -143,17 +144,19 @@ class RunningReplica:
     def _assembled(self, plan: ReplicaPlan) -> Replica:
         try:
             return Replica(plan)
-        except DatabaseError as error:
-            raise self._unusable_database(error) from error
+        except (DatabaseError, DatabaseUnusable) as error:
+            raise self._no_database(error) from error
 
     async def _started(self, replica: Replica) -> None:
         try:
             await replica.start()
-        except DatabaseError as error:
-            raise self._unusable_database(error) from error
+        except (DatabaseError, DatabaseUnusable, DatabaseUnavailable) as error:
+            raise self._no_database(error) from error
 
-    def _unusable_database(self, error: DatabaseError) -> StartFailed:
-        return StartFailed(f"cannot use the database {self._process.data / self.given.service}.sqlite: {error.orig}")
+    def _no_database(self, error: DatabaseError | DatabaseUnusable | DatabaseUnavailable) -> StartFailed:
+        remote = self._process.backends.database_url is not None
+        name = "of this service" if remote else f"{self._process.data / self.given.service}.sqlite"
+        return StartFailed(f"cannot use the database {name}: {getattr(error, 'orig', error)}")
 
     def _keep_up(self, client: RegistryClient, cache: RegistryCache, settings: LiveSettings) -> None:
         assert self._replica is not None  # noqa: S101 - called after the start

@@ -20,7 +20,7 @@ from settlement.chassis.admission import Admission
 from settlement.chassis.app import Chassis, ServiceApp, asgi_app
 from settlement.chassis.cache import cache_of
 from settlement.chassis.clock import Clock, SystemClock
-from settlement.chassis.database import Database
+from settlement.chassis.database import open_database
 from settlement.chassis.dead_letters import DeadLetters
 from settlement.chassis.degradation import Degradation
 from settlement.chassis.discovery import RegistryCache
@@ -149,8 +149,8 @@ def _chassis(plan: ReplicaPlan) -> Chassis:
         # At once, not in order: an orderly end would answer what is open, and fold a log with holes into the file.
         plan.end_process()
 
-    path = plan.data / f"{plan.service}.sqlite"
-    database = Database(path, plan.settings.text("database.synchronous"), end_without_disk)
+    file = plan.data / f"{plan.service}.sqlite"
+    database = open_database(plan.database_url, file, plan.settings, log, end_without_disk)
     redis = SharedRedis(plan.redis_url, plan.settings, metrics.registry, log) if plan.redis_url else None
     carrier: Carrier = HttpPush(client, log)
     if redis is not None:

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from settlement.chassis import database as module
 from settlement.chassis import durability
+from settlement.chassis import sqlite as module
 from settlement.chassis.database import Database, DatabaseBusy
 from settlement.chassis.sql import insert_ignore
+from settlement.chassis.sqlite import SqliteDatabase
 
 metadata = sa.MetaData()
 things = sa.Table("things", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("name", sa.String))
@@ -25,7 +26,7 @@ NAMES = sa.select(things.c.name).order_by(things.c.id)
 
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    opened = Database(tmp_path / "things.sqlite")
+    opened = SqliteDatabase(tmp_path / "things.sqlite")
     await opened.create_schema([metadata], {"audit_things": "SELECT name FROM things"})
     yield opened
     await opened.close()
@@ -122,7 +123,7 @@ async def test_a_commit_is_in_the_file_that_another_process_reads(database: Data
 
 
 async def test_closing_folds_the_log_into_the_file(tmp_path: Path) -> None:
-    opened = Database(tmp_path / "x.sqlite")
+    opened = SqliteDatabase(tmp_path / "x.sqlite")
     await opened.create_schema([metadata], {})
     async with opened.transaction() as tx:
         await tx.execute(INSERT, {"name": "a"})
@@ -134,7 +135,7 @@ async def test_closing_folds_the_log_into_the_file(tmp_path: Path) -> None:
 async def test_durability_is_as_set(
     tmp_path: Path, name: str, number: int, syncs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened = Database(tmp_path / "x.sqlite", name)
+    opened = SqliteDatabase(tmp_path / "x.sqlite", name)
     calls: list[int] = []
     monkeypatch.setattr(os, "fdatasync", calls.append)
     async with opened.transaction() as tx:

@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 from sqlalchemy import Executable, Row, insert, select, text
 
-from settlement.chassis.database import Database
 from settlement.chassis.participant import Payload
 from settlement.chassis.problems import Problem
+from settlement.chassis.sqlite import SqliteDatabase
 from settlement.protocol.messages import (
     Confirm,
     Decision,
@@ -104,7 +104,7 @@ class Disorder(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.clock = HandClock()
         self.events = Events()
-        self.database = Database(Path(self.folder.name) / "order.sqlite", "OFF")
+        self.database = SqliteDatabase(Path(self.folder.name) / "order.sqlite", "OFF")
         self.runner.run(self.database.create_schema([metadata], VIEWS))
         self.business = OrderBusiness(self.clock, self.events)
         self.service = OrderService(self.database, self.clock, self.events)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from settlement.chassis.database import Database
+from settlement.chassis.sqlite import SqliteDatabase
 from settlement.chassis.live_settings import LiveSettings
 from settlement.chassis.metrics import Metrics
 from settlement.chassis.problems import Problem
@@ -41,7 +41,7 @@ class Clock:
 class Platform:
     """A registry and replicas that renew every second; each its own process unless told otherwise."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: SqliteDatabase) -> None:
         self.clock = Clock()
         self.database = database
         self.settings = LiveSettings()
@@ -93,7 +93,7 @@ class Platform:
 
 @pytest.fixture
 async def platform(tmp_path: Path) -> AsyncIterator[Platform]:
-    database = Database(tmp_path / "configcenter.sqlite", "OFF")
+    database = SqliteDatabase(tmp_path / "configcenter.sqlite", "OFF")
     await database.create_schema([metadata], VIEWS)
     yield Platform(database)
     await database.close()
