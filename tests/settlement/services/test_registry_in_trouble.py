@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from settlement.chassis.sqlite import SqliteDatabase
 from settlement.chassis.live_settings import LiveSettings
 from settlement.chassis.metrics import Metrics
 from settlement.chassis.problems import Problem
+from settlement.chassis.sqlite import SqliteDatabase
 from settlement.chassis.telemetry import get_logger
 from settlement.services.configcenter.eureka_codec import Status, read_instance
 from settlement.services.configcenter.model import VIEWS, metadata
