@@ -8,6 +8,7 @@ ORPHAN_AFTER_MS also what others left lying (they may be dead).
 
 from __future__ import annotations
 
+import asyncio
 import json
 import uuid
 from collections.abc import Sequence
@@ -24,6 +25,8 @@ from settlement.chassis.trace import current_trace
 
 ORPHAN_AFTER_MS: Final = 5_000
 RETRY_AFTER_MS: Final = 500
+# A recipient that failed is left alone for this many times as long as the failure took.
+PATIENCE: Final = 2
 
 metadata: Final = sa.MetaData()
 events: Final = sa.Table(
@@ -56,6 +59,7 @@ _DUE: Final = (
             events.c.created_at_ms <= sa.bindparam("orphaned_before_ms"),
         )
     )
+    .where(events.c.subscriber.not_in(sa.bindparam("held_back", expanding=True)))
     .order_by(events.c.id)
     .limit(sa.bindparam("count", type_=sa.Integer))
 )
@@ -79,6 +83,7 @@ class Outbox:
         self._settings = settings
         self._clock = clock
         self._log = log
+        self._held_back: dict[str, int] = {}
 
     async def add(self, tx: Transaction, *, type: str, subject: str, data: dict[str, Any]) -> None:  # noqa: A002
         """Record an event for every service that subscribed to its type (see topology.SUBSCRIPTIONS)."""
@@ -91,28 +96,40 @@ class Outbox:
             await tx.execute(_ADD, rows)
 
     async def relay(self) -> int:
-        """Deliver what is due, one batch per recipient; returns how many rows were confirmed."""
+        """Deliver what is due, to all recipients at once; returns how many rows were confirmed."""
         confirmed, count = 0, self._settings.integer("outbox.batch_size_max")
         while self._carrier.ready():
             due = await self._due(count)
-            delivered = 0
-            for recipient in dict.fromkeys(row.subscriber for row in due):
-                delivered += await self._deliver(recipient, [row for row in due if row.subscriber == recipient])
-            confirmed += delivered
-            if delivered < count:  # nothing more is due, or something is in the way
+            recipients = dict.fromkeys(row.subscriber for row in due)
+            batches = {name: [row for row in due if row.subscriber == name] for name in recipients}
+            confirmed += sum(await asyncio.gather(*(self._deliver(name, rows) for name, rows in batches.items())))
+            # A full page was in part somebody's who cannot be reached: behind it there may be others' events. Each
+            # round confirms, postpones or holds back something, so there is a last one.
+            if len(due) < count:
                 break
         return confirmed
 
     async def _due(self, count: int) -> Sequence[sa.Row[Any]]:
         now_ms = self._clock.now_ms()
-        orphaned_before_ms = now_ms - ORPHAN_AFTER_MS
+        self._held_back = {name: until_ms for name, until_ms in self._held_back.items() if until_ms > now_ms}
         return await self._database.read(
             _DUE,
-            {"now_ms": now_ms, "replica": self._replica, "orphaned_before_ms": orphaned_before_ms, "count": count},
+            {
+                "now_ms": now_ms,
+                "replica": self._replica,
+                "orphaned_before_ms": now_ms - ORPHAN_AFTER_MS,
+                "held_back": list(self._held_back),
+                "count": count,
+            },
         )
 
     async def _deliver(self, recipient: str, rows: Sequence[sa.Row[Any]]) -> int:
+        begun_ms = self._clock.monotonic_ms()
         accepted = await self._carrier.deliver(recipient, [_event(row) for row in rows])
+        if not accepted:
+            # Who lets us wait is left alone the longer, and whatever waits for them holds up nobody else.
+            pause_ms = max(RETRY_AFTER_MS, round(PATIENCE * (self._clock.monotonic_ms() - begun_ms)))
+            self._held_back[recipient] = self._clock.now_ms() + pause_ms
         done = [row.id for row in rows if row.event_id in accepted]
         missed = [row.id for row in rows if row.event_id not in accepted]
         async with self._database.transaction() as tx:

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from settlement.topology import SUBSCRIPTIONS
+
 NOTES = sa.text("SELECT text FROM notes ORDER BY id")
 WAITING = sa.text("SELECT subject FROM outbox_events ORDER BY id")
 
@@ -109,3 +111,43 @@ async def test_marks_of_consumed_events_are_dropped_when_nobody_can_deliver_them
     cluster.clock.advance_ms(8 * 86_400_000)
     await replica._inbox.forget_old()
     assert await replica.chassis.database.read(sa.text("SELECT 1 FROM consumed_events")) == []
+
+
+async def test_events_for_somebody_who_is_away_hold_up_nobody_else(
+    cluster: Any, probe: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SUBSCRIPTIONS, "probe.missed", ("nobody",))
+    await cluster.start("probe", settings={"outbox.batch_size_max": 5})
+    chassis = cluster.replica("probe-0").chassis
+    async with chassis.database.transaction() as tx:
+        for number in range(40):
+            await chassis.outbox.add(tx, type="probe.missed", subject=f"missed {number}", data={})
+        await chassis.outbox.add(tx, type="probe.happened", subject="heard", data={"n": 1})
+    await _noted(cluster, ["heard"])
+    await _left(cluster, [f"missed {number}" for number in range(40)])
+
+
+async def test_a_batch_is_consumed_in_one_transaction(
+    cluster: Any, probe: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replica = await cluster.start("probe", settings={"outbox.poll_interval_ms": 60_000})
+    await _happen(cluster, *(f"{number:02d}" for number in range(30)))
+    begun, transaction = [], replica.chassis.database.transaction
+
+    def counting(**options: Any) -> Any:
+        begun.append(1)
+        return transaction(**options)
+
+    monkeypatch.setattr(replica.chassis.database, "transaction", counting)
+    assert await replica.chassis.outbox.relay() == 30
+    assert await _notes(cluster) == [f"{number:02d}" for number in range(30)]
+    assert len(begun) == 2  # one consumes, one takes them out of the outbox
+
+
+async def test_an_event_that_comes_twice_in_a_batch_is_consumed_once(cluster: Any, probe: Any) -> None:
+    await cluster.start("probe")
+    event = {"event_id": "e1", "type": "probe.happened", "subject": "a", "data": {}, "occurred_at_ms": 1}
+    other = {**event, "event_id": "e2", "subject": "b"}
+    reply = await cluster.call("probe", "POST", "/events", json={"events": [event, other, event]})
+    assert reply.json["accepted"] == ["e1", "e2", "e1"]
+    assert await _notes(cluster) == ["a", "b"]
