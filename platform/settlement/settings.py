@@ -185,6 +185,7 @@ _CATALOGUE: Final = (
     _integer("usercenter.argon2_time_cost", 1, 1, 16, "", "Passes of argon2id over its memory."),
     _integer("usercenter.argon2_memory_kib", 8_192, 64, 1_048_576, "KiB", "Memory argon2id fills."),
     _integer("usercenter.token_ttl_s", 3_600, 1, 2_592_000, "s", "How long a session token is good."),
+    _integer("usercenter.login_delay_max_ms", 60_000, 0, 86_400_000, "ms", "Longest wait after failed log-ins."),
     _text("database.synchronous", "FULL", ("FULL", "NORMAL", "OFF"), "SQLite durability; FULL survives a power cut."),
     _number("trace.sample_share", 0.05, 0.0, 1.0, "", "Share of the requests from outside whose spans are recorded."),
     _integer("database.pool_initial", 2, 0, 1_000, "", "Connections to the server that a replica opens at its start."),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import httpx
 import pytest
+
+from settlement.services.usercenter import passwords
 
 
 async def _captcha(http: httpx.AsyncClient) -> dict[str, Any]:
@@ -152,3 +155,90 @@ async def test_a_user_cannot_take_the_phone_of_another(http: httpx.AsyncClient) 
     headers = {"Authorization": f"Bearer {await _token(http, '13900000000')}"}
     reply = await http.patch("/users/me", headers=headers, json={"phone": "13800000001"})
     assert (reply.status_code, reply.json()["code"]) == (409, "phone_taken")
+
+
+# ---- guessing -------------------------------------------------------------------------------------------------------
+
+
+async def _log_in(http: httpx.AsyncClient, login: str, password: str = "wrong horse") -> httpx.Response:
+    return await http.post("/sessions", json={"login": login, "password": password})
+
+
+@pytest.mark.parametrize("login", ["13800000001", "nobody@example.org"])
+async def test_guessing_is_slowed_down_and_the_answers_do_not_tell_which_accounts_exist(
+    cluster: Any, http: httpx.AsyncClient, login: str
+) -> None:
+    await _register(http)
+    told = []
+    for _ in range(9):
+        reply = await _log_in(http, login)
+        told.append((reply.status_code, reply.json()["code"], reply.headers.get("Retry-After")))
+        if reply.status_code == 429:
+            cluster.clock.advance_ms(int(reply.headers["Retry-After"]) * 1_000)
+    failed = (401, "login_failed", None)
+    waits = [(429, "too_many_attempts", seconds) for seconds in ("1", "2")]
+    assert told == [failed] * 6 + [waits[0], failed, waits[1]]
+
+
+async def test_the_right_password_is_not_looked_at_too_early_and_then_forgives(
+    cluster: Any, http: httpx.AsyncClient
+) -> None:
+    await _register(http)
+    for _ in range(6):
+        await _log_in(http, "13800000001")
+    assert (await _log_in(http, "13800000001", "correct horse")).status_code == 429
+    assert (await _log_in(http, "nobody@example.org")).status_code == 401, "somebody else need not wait"
+    cluster.clock.advance_ms(1_000)
+    assert await _token(http)
+    assert [(await _log_in(http, "13800000001")).status_code for _ in range(5)] == [401] * 5
+
+
+async def test_guesses_sent_at_once_are_counted_one_by_one(http: httpx.AsyncClient) -> None:
+    await _register(http)
+    replies = await asyncio.gather(*(_log_in(http, "13800000001", f"guess {number}") for number in range(30)))
+    assert sorted(reply.status_code for reply in replies) == [401] * 6 + [429] * 24
+
+
+async def test_an_address_that_tries_many_accounts_is_slowed_down(cluster: Any, http: httpx.AsyncClient) -> None:
+    await _register(http)
+    statuses = [(await _log_in(http, f"user{number}@example.org")).status_code for number in range(60)]
+    assert statuses == [401] * 51 + [429] * 9
+    assert (await _log_in(http, "13800000001", "correct horse")).status_code == 429
+    cluster.clock.advance_ms(3_600_001)
+    assert await _token(http)
+
+
+async def test_another_replica_knows_of_the_failures(cluster: Any, http: httpx.AsyncClient) -> None:
+    await _register(http)
+    for _ in range(6):
+        await _log_in(http, "13800000001")
+    await cluster.start("usercenter", "usercenter-1")
+    assert (await _log_in(cluster.http("usercenter-1"), "13800000001")).status_code == 429
+
+
+async def test_guessing_captchas_is_slowed_down(http: httpx.AsyncClient) -> None:
+    replies = [await _register(http, captcha_id="guess", captcha_answer=9) for _ in range(53)]
+    assert [reply.status_code for reply in replies] == [422] * 51 + [429] * 2
+    assert replies[-1].json()["code"] == "too_many_attempts"
+
+
+async def test_a_stolen_session_does_not_find_out_the_password(http: httpx.AsyncClient) -> None:
+    await _register(http)
+    headers = {"Authorization": f"Bearer {await _token(http)}"}
+    change = {"password": "another horse", "current_password": "guess"}
+    statuses = [(await http.patch("/users/me", json=change, headers=headers)).status_code for _ in range(8)]
+    assert statuses == [403] * 6 + [429] * 2
+
+
+async def test_nobody_s_login_is_hashed_like_somebody_s(
+    http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await _register(http)
+    hashed = []
+    verify = passwords.verify_secret
+    monkeypatch.setattr(passwords, "verify_secret", lambda *given: hashed.append(given[0][:40]) or verify(*given))
+    await _log_in(http, "13800000001")
+    await _log_in(http, "nobody@example.org")
+    assert len(hashed) == 2
+    parameters = [encoded.rsplit(b"$", 2)[0] for encoded in hashed]
+    assert parameters[0] == parameters[1], "the same argon2 parameters"

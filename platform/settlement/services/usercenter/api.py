@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 from starlette.responses import JSONResponse, Response
 
 from settlement.chassis.app import Chassis, ServiceApp
@@ -17,6 +17,14 @@ CLEANUP_INTERVAL_MS: Final = 60_000
 User = Annotated[int, Depends(current_user)]
 
 
+async def _client_address(request: Request) -> str:
+    """The address of the connection; no header can change it."""
+    return request.client.host if request.client is not None else ""
+
+
+Address = Annotated[str, Depends(_client_address)]
+
+
 def create(chassis: Chassis) -> ServiceApp:
     """Accounts and sessions of the platform."""
     center = UserCenter(chassis)
@@ -27,22 +35,23 @@ def create(chassis: Chassis) -> ServiceApp:
         return JSONResponse(await center.new_captcha(), 201)
 
     @router.post("/users")
-    async def register(body: UserIn) -> Response:
-        return JSONResponse({"user_id": await center.register(body)}, 201)
+    async def register(body: UserIn, address: Address) -> Response:
+        return JSONResponse({"user_id": await center.register(body, address)}, 201)
 
     @router.post("/sessions")
-    async def log_in(body: SessionIn) -> Response:
-        return JSONResponse(await center.log_in(body), 201)
+    async def log_in(body: SessionIn, address: Address) -> Response:
+        return JSONResponse(await center.log_in(body, address), 201)
 
     @router.get("/users/me")
     async def show_me(user_id: User) -> Response:
         return JSONResponse(await center.profile(user_id))
 
     @router.patch("/users/me")
-    async def change_me(user_id: User, body: ProfileChange) -> Response:
-        return JSONResponse(await center.change(user_id, body))
+    async def change_me(user_id: User, body: ProfileChange, address: Address) -> Response:
+        return JSONResponse(await center.change(user_id, body, address))
 
     async def start() -> None:
-        chassis.every(CLEANUP_INTERVAL_MS, center.drop_old_captchas, "captcha_cleanup")
+        await center.start()
+        chassis.every(CLEANUP_INTERVAL_MS, center.forget_old, "usercenter_cleanup")
 
     return ServiceApp(router, start)

@@ -1,4 +1,4 @@
-"""Tables of the user center: the article's `user` with its columns, and captchas.
+"""Tables of the user center: the article's `user` with its columns, captchas, failed attempts.
 
 Hardened against the article: `passwd` is an argon2id hash with its parameters (the article has 32 characters, an
 MD5), `salt` the 16 random bytes that went into it, in hex; phone and email are unique and never null.
@@ -34,6 +34,16 @@ captchas: Final = sa.Table(
     sa.Column("captcha_id", sa.String(32), primary_key=True),
     sa.Column("answer", sa.Integer, nullable=False),
     sa.Column("expires_at_ms", sa.BigInteger, nullable=False, index=True),
+)
+
+# Failed attempts by account and by address, both as hashes; see `throttle`.
+failures: Final = sa.Table(
+    "failed_attempts",
+    metadata,
+    sa.Column("subject", sa.String(64), primary_key=True),
+    sa.Column("failures", sa.Integer, nullable=False),
+    sa.Column("not_before_ms", sa.BigInteger, nullable=False),
+    sa.Column("last_at_ms", sa.BigInteger, nullable=False, index=True),
 )
 
 VIEWS: Final[dict[str, str]] = {}

@@ -14,6 +14,7 @@ from settlement.chassis.problems import Problem
 from settlement.services.usercenter.model import captchas, users
 from settlement.services.usercenter.passwords import Passwords
 from settlement.services.usercenter.schemas import ProfileChange, SessionIn, UserIn
+from settlement.services.usercenter.throttle import Attempt, Throttle
 
 CAPTCHA_TTL_MS: Final = 300_000
 
@@ -31,6 +32,16 @@ class UserCenter:
     def __init__(self, chassis: Chassis) -> None:
         self._chassis = chassis
         self._passwords = Passwords(chassis.settings)
+        self._throttle = Throttle(chassis)
+
+    async def start(self) -> None:
+        """Get ready to answer those without an account as slowly as those with one."""
+        await self._passwords.prepare()
+
+    async def forget_old(self) -> None:
+        """Forget captchas that nobody solved in time, and failures of long ago."""
+        await self.drop_old_captchas()
+        await self._throttle.forget_old()
 
     async def new_captcha(self) -> dict[str, Any]:
         """A sum to solve; good for one registration within five minutes."""
@@ -47,9 +58,12 @@ class UserCenter:
         async with self._chassis.database.transaction() as tx:
             await tx.execute(sa.delete(captchas).where(captchas.c.expires_at_ms < self._chassis.clock.now_ms()))
 
-    async def register(self, user: UserIn) -> int:
-        """Create an account; returns its id. Raises Problem 422 (captcha) or 409 (phone or email taken)."""
+    async def register(self, user: UserIn, address: str) -> int:
+        """Create an account; returns its id. Raises Problem 429, 422 (captcha) or 409 (phone or email taken)."""
+        attempt = Attempt("captcha", "", address)
+        await self._throttle.begin(attempt)
         await self._use_captcha(user.captcha_id, user.captcha_answer)
+        await self._throttle.forgive(attempt)
         encoded, salt = await self._passwords.hashed(user.password)
         now_ms = self._chassis.clock.now_ms()
         row = {
@@ -68,13 +82,16 @@ class UserCenter:
             raise _taken(error) from error
         return user_id
 
-    async def log_in(self, session: SessionIn) -> dict[str, Any]:
-        """Open a session. Raises Problem 401, the same whether login or password is wrong."""
+    async def log_in(self, session: SessionIn, address: str) -> dict[str, Any]:
+        """Open a session. Raises Problem 401 and 429, the same whether login or password is wrong."""
         login = session.login.lower()
+        attempt = Attempt("login", login, address)
+        await self._throttle.begin(attempt)
         rows = await self._chassis.database.read(_BY_LOGIN, {"login": login})
         encoded = rows[0].passwd if rows else None
         if not await self._passwords.matches(encoded, session.password):
             raise Problem(401, "login_failed", "Login or password is wrong")
+        await self._throttle.forgive(attempt)
         ttl_ms = self._chassis.settings.integer("usercenter.token_ttl_s") * 1_000
         expires_at_ms = (self._chassis.clock.now_ms() + ttl_ms) // 1_000 * 1_000
         user_id: int = rows[0].id
@@ -86,13 +103,15 @@ class UserCenter:
         row = await self._user(user_id)
         return {"user_id": row.id, "name": row.name, "phone": row.phone, "email": row.email}
 
-    async def change(self, user_id: int, change: ProfileChange) -> dict[str, Any]:
-        """Change a profile. Raises Problem 401 (account gone), 403 (current password) or 409 (phone, email taken)."""
+    async def change(self, user_id: int, change: ProfileChange, address: str) -> dict[str, Any]:
+        """Change a profile.
+
+        Raises Problem 401 (account gone), 403 (current password), 409 (phone, email taken) or 429 (guessing).
+        """
         row = await self._user(user_id)
         values: dict[str, Any] = change.model_dump(include={"name", "phone", "email"}, exclude_none=True)
         if change.password is not None:
-            if not await self._passwords.matches(row.passwd, change.current_password or ""):
-                raise Problem(403, "wrong_password", "The current password is wrong")
+            await self._check_password(row, change.current_password or "", address)
             values["passwd"], values["salt"] = await self._passwords.hashed(change.password)
         values["updated_at_ms"] = self._chassis.clock.now_ms()
         try:
@@ -108,6 +127,14 @@ class UserCenter:
             raise Problem(401, "not_authenticated", "This account does not exist (any more)")
         return rows[0]
 
+    async def _check_password(self, row: sa.Row[Any], password: str, address: str) -> None:
+        """Whoever found an open session must not find out the password with it."""
+        attempt = Attempt("password", str(row.id), address)
+        await self._throttle.begin(attempt)
+        if not await self._passwords.matches(row.passwd, password):
+            raise Problem(403, "wrong_password", "The current password is wrong")
+        await self._throttle.forgive(attempt)
+
     async def _use_captcha(self, captcha_id: str, answer: int) -> None:
         # A wrong answer uses the captcha up as well: there are only nineteen possible ones.
         async with self._chassis.database.transaction() as tx:
@@ -117,9 +144,9 @@ class UserCenter:
 
     async def _right_answer(self, tx: Transaction, captcha_id: str) -> int | None:
         row = (await tx.execute(_CAPTCHA, {"id": captcha_id})).first()
-        if row is None:
+        # Of two that found it at the same time, one removes it.
+        if row is None or (await tx.execute(_USE_CAPTCHA, {"id": captcha_id})).rowcount == 0:
             return None
-        await tx.execute(_USE_CAPTCHA, {"id": captcha_id})
         answer: int = row.answer
         return answer if row.expires_at_ms >= self._chassis.clock.now_ms() else None
 
