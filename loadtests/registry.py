@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from settlement.policies.balancer import WEIGHT, LeastLoaded
 from settlement.policies.lapse import LastKnown
 
 FETCH_TIMEOUT_S = 1.0
@@ -29,6 +30,7 @@ class Replica:
 
     name: str
     address: str
+    weight: int = WEIGHT
 
 
 def fetch(registry_url: str) -> dict[str, list[Replica]]:
@@ -48,7 +50,7 @@ def parse(document: Any) -> dict[str, list[Replica]]:
     """The document's replicas that are up, by service; KeyError, TypeError or AttributeError if it is none."""
     return {
         service: [
-            Replica(str(entry["replica"]), _with_scheme(str(entry["address"])))
+            Replica(str(entry["replica"]), _with_scheme(str(entry["address"])), int(entry.get("weight", WEIGHT)))
             for entry in entries
             if entry.get("status", "UP") == "UP"
         ]
@@ -61,7 +63,7 @@ def _with_scheme(address: str) -> str:
 
 
 class Registry:
-    """A cached registry, balanced in turn; `refresh` asks again, `suspect` passes a replica over for a while."""
+    """A cached registry, balanced by weight; `refresh` asks again, `suspect` passes a replica over for a while."""
 
     def __init__(
         self, source: Callable[[], dict[str, list[Replica]]], clock: Callable[[], float] = time.monotonic
@@ -70,21 +72,23 @@ class Registry:
         self._clock = clock
         self._last_known: LastKnown[Replica] = LastKnown()
         self._services = self._last_known.after(source(), clock() * 1_000)
-        self._turns: dict[str, int] = {}
+        self._turns = LeastLoaded()
         self._suspects: dict[str, float] = {}
         self._refreshed_s = clock()
         self._refreshing = False
 
     def resolve(self, service: str) -> Replica | None:
-        """The next replica of `service` in turn, or None if the registry knows none."""
+        """The next replica of `service`, in turns that follow the weights, or None if the registry knows none."""
         replicas = self._services.get(service, ())
         if not replicas:
             return None
         now_s = self._clock()
         trusted = [replica for replica in replicas if self._suspects.get(replica.address, now_s) <= now_s] or replicas
-        turn = self._turns.get(service, 0)
-        self._turns[service] = turn + 1
-        return trusted[turn % len(trusted)]
+        if len(trusted) == 1:
+            return trusted[0]
+        by_address = {replica.address: replica for replica in trusted}
+        weights = {address: replica.weight for address, replica in by_address.items()}
+        return by_address[self._turns.pick(list(by_address), weights)]
 
     def suspect(self, replica: Replica) -> None:
         """Note that a replica refused or broke a connection."""
@@ -97,6 +101,7 @@ class Registry:
         self._refreshing = True
         try:
             self._services = self._last_known.after(self._source(), self._clock() * 1_000)
+            self._turns.forget({replica.address for replicas in self._services.values() for replica in replicas})
         except NotARegistry:
             pass
         finally:

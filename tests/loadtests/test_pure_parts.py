@@ -187,3 +187,15 @@ def test_captchas_are_solved_and_strange_ones_refused() -> None:
     assert [solve(question) for question in ("3 + 9", "what is 12 - 5?", "4*6")] == [12, 7, 24]
     with pytest.raises(AccountRefused, match="picture"):
         solve("a picture of a cat")
+
+
+def test_users_follow_the_weights_and_leave_out_who_is_not_up() -> None:
+    def entry(name: str, **members: object) -> dict[str, object]:
+        return {"replica": name, "address": f"http://{name}", **members}
+
+    document = {
+        "services": {"gateway": [entry("a", weight=300), entry("b", weight=100), entry("out", status="OUT_OF_SERVICE")]}
+    }
+    registry = Registry(lambda: parse_registry(document))
+    served = [replica.name for _ in range(8) if (replica := registry.resolve("gateway"))]
+    assert served == list("aabaaaba")
