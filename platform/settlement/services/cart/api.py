@@ -21,7 +21,7 @@ GoodsId = Annotated[int, Path(ge=1, le=GOODS_ID_MAX)]
 
 def create(chassis: Chassis) -> ServiceApp:
     """The cart service of one replica."""
-    service = CartService(chassis.database, chassis.clock, chassis.cache, chassis.settings)
+    service = CartService(chassis.database, chassis.clock, chassis.cache, chassis.settings, chassis.degradation)
 
     async def order_created(tx: Transaction, event: Event) -> None:
         await service.take_out(tx, OrderCreated.model_validate(event.data))

@@ -14,6 +14,7 @@ from settlement.chassis.security import current_user
 from settlement.services.order.catalogue import Catalogue
 from settlement.services.order.creation import OrderCreation
 from settlement.services.order.model import barrier
+from settlement.services.order.pages import Pages
 from settlement.services.order.participant import OrderBusiness
 from settlement.services.order.schemas import OrderRequest
 from settlement.services.order.service import OrderService
@@ -31,6 +32,7 @@ OrderNo = Annotated[str, Path(max_length=64)]
 def create(chassis: Chassis) -> ServiceApp:
     """The order service of one replica."""
     catalogue = Catalogue(chassis.database)
+    pages = Pages(catalogue, chassis.clock, lambda: chassis.degradation.active("goods_list"))
     service = OrderService(chassis.database, chassis.clock, chassis.outbox)
     driver = ParticipantDriver(chassis, OrderBusiness(chassis.clock, chassis.outbox), barrier)
 
@@ -45,18 +47,18 @@ def create(chassis: Chassis) -> ServiceApp:
         chassis.every(EXPIRE_INTERVAL_MS, service.expire, "order_expiry")
 
     router = APIRouter()
-    router.routes.extend(_goods_router(catalogue).routes)
+    router.routes.extend(_goods_router(catalogue, pages).routes)
     router.routes.extend(_orders_router(OrderCreation(chassis, catalogue), service).routes)
     router.routes.extend(driver.router().routes)
     return ServiceApp(router=router, start=start)
 
 
-def _goods_router(catalogue: Catalogue) -> APIRouter:
+def _goods_router(catalogue: Catalogue, pages: Pages) -> APIRouter:
     router = APIRouter()
 
     @router.get("/goods")
     async def list_goods(limit: Limit = 20, after: Annotated[int, Query(ge=0, le=2**53 - 1)] = 0) -> Response:
-        return _json(await catalogue.page(after=after, limit=limit))
+        return Response(await pages.page(after=after, limit=limit), media_type="application/json")
 
     @router.get("/goods/{goods_id}")
     async def read_goods(goods_id: Annotated[int, Path(ge=1, le=2**53 - 1)]) -> Response:
