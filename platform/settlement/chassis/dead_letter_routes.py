@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 EventId = Annotated[str, Field(min_length=1, max_length=36)]
 
 
-class Choice(BaseModel):
+class DeadLetterChoice(BaseModel):
     """Which dead letters: those of some events, or all of them."""
 
     model_config = ConfigDict(extra="forbid")
@@ -40,7 +40,7 @@ def dead_letter_routes(chassis: Chassis, inbox: Inbox) -> APIRouter:
         return JSONResponse({"dead_letters": [_shown(letter) for letter in page], "next_after": following})
 
     @router.post("/replay")
-    async def replay(choice: Choice) -> Response:
+    async def replay(choice: DeadLetterChoice) -> Response:
         """Consume them now, at most PAGE_MAX at a time; one that fails again stays what it is."""
         chosen = await letters.page() if choice.event_ids == "all" else await letters.of(choice.event_ids)
         replayed, failed = [], []
@@ -54,7 +54,7 @@ def dead_letter_routes(chassis: Chassis, inbox: Inbox) -> APIRouter:
         return JSONResponse({"replayed": replayed, "failed": failed, "left": await letters.count()})
 
     @router.post("/discard")
-    async def discard(choice: Choice) -> Response:
+    async def discard(choice: DeadLetterChoice) -> Response:
         """Forget them: their effects will never happen."""
         if choice.event_ids == "all":
             discarded = await letters.discard_all()

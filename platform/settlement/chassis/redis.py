@@ -84,8 +84,9 @@ class SharedRedis:
                 return await command(self.client)
         except (ConnectionLost, RedisTimeout, OSError) as error:  # TimeoutError is an OSError
             self._errors.labels("down").inc()
-            self._went_down(error)
-            raise RedisDown(str(error) or f"no answer within {timeout_ms:g} ms") from error
+            down = RedisDown(str(error) or f"no answer within {timeout_ms:g} ms")
+            self._went_down(down)
+            raise down from error
         except RedisError as error:
             self._errors.labels("refused").inc()
             raise RedisRefused(str(error)) from error
@@ -104,9 +105,9 @@ class SharedRedis:
         """Return as soon as Redis is believed to be up."""
         await self._recovered.wait()
 
-    def _went_down(self, error: Exception) -> None:
+    def _went_down(self, error: RedisDown) -> None:
         if self.up:
-            self._log.warning("redis_down", error=str(error) or type(error).__name__)
+            self._log.warning("redis_down", error=str(error))
         self.up = False
         self._up_gauge.set(0)
         self._recovered.clear()

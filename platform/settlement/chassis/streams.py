@@ -75,6 +75,13 @@ end
 return redis.call('XTRIM', KEYS[1], 'MINID', '=', needed)
 """
 
+# KEYS: the stream. ARGV: the group. Makes both where they are missing; a new group begins at the beginning.
+_JOIN: Final = """
+local made = redis.pcall('XGROUP', 'CREATE', KEYS[1], ARGV[1], '0', 'MKSTREAM')
+if made['err'] and not string.find(made['err'], 'BUSYGROUP') then return made end
+return 1
+"""
+
 Take = Callable[[Sequence[Event]], Awaitable[Sequence[str]]]
 
 
@@ -182,6 +189,7 @@ class StreamConsumer:
         self._log = log
         self._streams = [stream_of(name) for name, subscribers in SUBSCRIPTIONS.items() if service in subscribers]
         self._claim_at_s = 0.0
+        self._join = redis.client.register_script(_JOIN)
 
     def expose(self, metrics: Metrics) -> None:
         """Show how far this service is behind, per event type."""
@@ -219,11 +227,7 @@ class StreamConsumer:
             await asyncio.sleep(RETRY_AFTER_S)
 
     async def _create_group(self, stream: str) -> None:
-        try:
-            await self._redis.run(lambda client: client.xgroup_create(stream, self._group, id="0", mkstream=True))
-        except RedisRefused as error:
-            if not str(error).startswith("BUSYGROUP"):  # it exists
-                raise
+        await self._redis.run(lambda _: self._join([stream], [self._group]))
 
     async def _turn(self) -> None:
         entries = await self._claim_if_due()

@@ -218,3 +218,19 @@ async def test_what_is_no_event_is_put_aside(world: World) -> None:
     await world.happen("b")
     await world.settled({"a", "b"})
     await world.cluster.eventually(lambda: world.pending() == 0)
+
+
+async def test_what_waited_for_one_carrier_goes_with_another(world: World) -> None:
+    await world.start()
+    world.redis.kill()
+    await world.happen("waited for redis")
+    await world.cluster.stop("probe-0")
+    await world.cluster.start("probe", settings=QUICK)  # now without Redis
+    await world.settled({"waited for redis"})
+    world.cluster.network.refuse("probe", "/events", times=10_000)
+    await world.happen("waited for http")
+    await world.cluster.stop("probe-0")
+    await asyncio.to_thread(world.redis.start)
+    await world.start()
+    world.cluster.clock.advance_ms(1_000)
+    await world.settled({"waited for redis", "waited for http"})
