@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from structlog.typing import FilteringBoundLogger
 
 from settlement.chassis.clock import Clock
-from settlement.chassis.database import CommitUnknown, Database, DatabaseBusy, Transaction
+from settlement.chassis.database import CommitUnknown, Database, DatabaseBusy, DatabaseUnavailable, Transaction
 from settlement.chassis.dead_letters import DeadLetter, DeadLetters
 from settlement.chassis.events import Event
 
@@ -84,7 +84,7 @@ class Inbox:
         """Consume an event; true if it is consumed now, or dead. Raises _DatabaseAway."""
         try:
             await self._database.run(partial(self._consume, [event]))
-        except (DatabaseBusy, CommitUnknown) as error:
+        except (DatabaseBusy, DatabaseUnavailable, CommitUnknown) as error:
             raise _DatabaseAway(str(error)) from error
         except Exception as error:  # noqa: BLE001 - one bad event must not hold up the others
             return await self._failed(event, error)

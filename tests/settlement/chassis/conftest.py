@@ -20,7 +20,7 @@ from settlement.chassis.security import current_user, operator, signed_service
 from settlement.topology import SUBSCRIPTIONS
 
 metadata = sa.MetaData()
-notes = sa.Table("notes", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("text", sa.String))
+notes = sa.Table("notes", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("text", sa.String(200)))
 
 
 class NoteIn(BaseModel):

@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from tests.mariadb_server import both_backends
+
+pytestmark = both_backends
 NOTES = sa.text("SELECT text FROM notes")
 Ask = Callable[..., Awaitable[Any]]
 

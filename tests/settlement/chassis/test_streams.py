@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from settlement.topology import SUBSCRIPTIONS
+from tests.mariadb_server import MariaServer, both_backends
 from tests.redis_server import RedisServer
 
 STREAM, GROUP = "events:probe.happened", "probe"
@@ -68,6 +70,7 @@ async def test_an_event_goes_through_the_stream_and_leaves_nothing_behind(world:
     assert [path for _, _, path in world.cluster.network.carried if path == "/events"] == []
 
 
+@both_backends
 async def test_killing_redis_in_the_middle_of_a_stream_loses_and_repeats_nothing(world: World) -> None:
     await world.start("probe-0", **{"outbox.batch_size_max": 5})
     await world.start("probe-1", **{"outbox.batch_size_max": 5})
@@ -119,6 +122,7 @@ async def test_a_redis_that_lost_its_data_is_used_again_from_the_beginning(world
     await world.settled({"before", "meanwhile", "after", "after that"})
 
 
+@both_backends
 async def test_a_consumer_that_dies_before_it_acknowledges_causes_no_second_effect(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,6 +143,7 @@ async def test_a_consumer_that_dies_before_it_acknowledges_causes_no_second_effe
     assert await world.notes("probe-1") == Counter({"a": 1})
 
 
+@both_backends
 async def test_what_a_dead_consumer_had_taken_is_claimed_by_another(world: World, probe: Any) -> None:
     taken = asyncio.Event()
 
@@ -156,6 +161,7 @@ async def test_what_a_dead_consumer_had_taken_is_claimed_by_another(world: World
     await world.settled({"a"}, "probe-1")
 
 
+@both_backends
 async def test_replicas_share_the_work(world: World) -> None:
     for replica in ("probe-0", "probe-1"):
         await world.start(replica, **{"outbox.batch_size_max": 2, "events.claim_after_ms": 10_000})
@@ -234,3 +240,18 @@ async def test_what_waited_for_one_carrier_goes_with_another(world: World) -> No
     await world.start()
     world.cluster.clock.advance_ms(1_000)
     await world.settled({"waited for redis", "waited for http"})
+
+
+@pytest.mark.parametrize("backend", ["mariadb"], indirect=True)
+async def test_an_outage_of_the_database_delays_events_and_condemns_none(world: World, mariadb: MariaServer) -> None:
+    await world.start(**{"events.attempts_max": 1})
+    await world.happen("before")
+    await world.settled({"before"})
+    await asyncio.to_thread(mariadb.stop)
+    event = {"event_id": "e", "type": "probe.happened", "subject": "during", "data": {}, "occurred_at_ms": 1}
+    world.redis.client.xadd(STREAM, {"event": json.dumps(event)})
+    await world.cluster.eventually(lambda: world.pending() == 1)
+    await asyncio.to_thread(mariadb.start)
+    await world.settled({"before", "during"})
+    letters = await world.cluster.http("probe").get("/operator/dead-letters", headers=world.cluster.as_operator())
+    assert letters.json()["dead_letters"] == []
