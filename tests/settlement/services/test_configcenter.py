@@ -74,7 +74,19 @@ async def test_only_signed_calls_register(center: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"address": "ftp://x"}, {"address": "http://x/path"}, {"lease_ms": 0}, {"lease_ms": 2**63}, {"x": 1}]
+    "changes",
+    [
+        {"address": "ftp://x"},
+        {"address": "http://x/path"},
+        {"address": "http://a:b:c"},
+        {"address": "http://[:]:1"},
+        {"address": "http://x:99999"},
+        {"address": "http://x:0"},
+        {"address": "http://-"},
+        {"lease_ms": 0},
+        {"lease_ms": 2**63},
+        {"x": 1},
+    ],
 )
 async def test_a_bad_registration_is_refused(center: Any, changes: dict[str, Any]) -> None:
     assert await _register(center, **changes) in (400, 422)

@@ -184,6 +184,8 @@ async def test_cancelling_removes_once(http: httpx.AsyncClient) -> None:
         ({"app": "OTHER"}, "posted to"),
         ({"hostName": "a b"}, "hostName"),
         ({"hostName": "x/../y"}, "hostName"),
+        ({"hostName": "::g"}, "hostName"),
+        ({"hostName": "user@host"}, "hostName"),
         ({"instanceId": "a/b"}, "instanceId"),
         ({"port": {"$": 1, "@enabled": "false"}}, "neither port"),
         ({"metadata": {"weight": "-1"}}, "weight"),
@@ -200,6 +202,22 @@ async def test_a_bad_registration_is_refused_with_the_reason(
     assert (reply.status_code, reply.json()["code"]) == (400, "invalid_instance")
     assert said in reply.json()["detail"]
     assert await _listed(http) == {}
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [
+        ("fe80::1", "http://[fe80::1]:8085"),
+        ("shop_order_1", "http://shop_order_1:8085"),
+        ("Mac.local", "http://Mac.local:8085"),
+    ],
+)
+async def test_hosts_of_all_sorts_become_addresses(http: httpx.AsyncClient, host: str, address: str) -> None:
+    document = json.loads(SPRING_JSON)
+    document["instance"]["hostName"] = host
+    assert (await http.post("/eureka/apps/LOYALTY", json=document)).status_code == 204
+    assert (await http.get("/registry")).json()["services"]["loyalty"][0]["address"] == address
+    assert (await _listed(http))["LOYALTY"][0]["hostName"] == host
 
 
 async def test_an_entity_bomb_is_refused(http: httpx.AsyncClient) -> None:

@@ -6,6 +6,7 @@ Everybody is in the same registry, so each can be told of in both vocabularies: 
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -28,7 +29,7 @@ Key = tuple[str, str]
 
 _SERVICE: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 _REPLICA: Final = re.compile(r"[^\s/?#%]{1,200}")
-_HOST: Final = re.compile(r"[A-Za-z0-9_.-]+|[0-9a-fA-F:]+")
+_HOST: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?")
 _VERSION_LENGTH_MAX: Final = 32
 
 
@@ -93,15 +94,17 @@ def restored(document: Mapping[str, Any]) -> Registration:
 
 def registration_of(instance: Instance) -> Registration:
     """The registration that an Eureka client asks for. Raises InvalidInstance with all problems."""
+    address = _address(instance)
     problems = [
         f"instance.{name}: {text[:60]!r} is not allowed here"
         for name, text, form in (
             ("app", instance.app.lower(), _SERVICE),
             ("instanceId", instance.instance_id, _REPLICA),
-            ("hostName", instance.host_name, _HOST),
         )
         if form.fullmatch(text) is None
     ]
+    if not is_address(address):
+        problems.append(f"instance.hostName: {address[:60]!r} is no address")
     if not (instance.port.enabled or instance.secure_port.enabled):
         problems.append("instance.port: neither port is enabled")
     version, weight = "", WEIGHT
@@ -115,7 +118,7 @@ def registration_of(instance: Instance) -> Registration:
     return Registration(
         service=instance.app.lower(),
         replica=instance.instance_id,
-        address=_address(instance),
+        address=address,
         version=version,
         weight=weight,
         lease_ms=instance.lease.duration_s * 1_000,
@@ -124,6 +127,20 @@ def registration_of(instance: Instance) -> Registration:
         override=None if override is Status.UNKNOWN else override,
         eureka=instance,
     )
+
+
+def is_address(address: str) -> bool:
+    """Whether this can be called: `http://host:port`, or https, or without the port. Every caller will be given it."""
+    try:
+        parts = urlsplit(address)
+        port, host = parts.port, parts.hostname or ""
+        named = _HOST.fullmatch(host) is not None
+        if not named:
+            ipaddress.IPv6Address(host)
+    except ValueError:
+        return False
+    shown = (host if named else f"[{host}]") + ("" if port is None else f":{port}")
+    return parts.scheme in ("http", "https") and port != 0 and address.lower() == f"{parts.scheme}://{shown}"
 
 
 def _version_and_weight(metadata: Mapping[str, str]) -> tuple[str, int]:
