@@ -13,6 +13,7 @@ import pytest
 
 from settlement.chassis.discovery import RegistryClient, follow_config
 from settlement.chassis.live_settings import LiveSettings
+from tests.mariadb_server import both_backends
 
 
 @pytest.fixture
@@ -71,6 +72,7 @@ async def test_every_change_leaves_an_audit_line(
         assert part in lines[1]
 
 
+@both_backends
 async def test_history_comes_in_pages_newest_first(http: httpx.AsyncClient) -> None:
     for latency_ms in range(1, 8):
         await _put(http, latency_ms)
@@ -110,6 +112,7 @@ async def test_differences_between_any_two_versions(http: httpx.AsyncClient) -> 
 # ---- roll back, conditions, refusals --------------------------------------------------------------------------------
 
 
+@both_backends
 async def test_a_roll_back_is_a_new_version_with_the_old_values(http: httpx.AsyncClient) -> None:
     await _put(http, 9)
     await _put(http, 5)
@@ -135,6 +138,7 @@ async def test_a_change_based_on_an_older_version_is_refused(http: httpx.AsyncCl
     assert (await _put(http, 7, if_match="soon")).status_code == 400
 
 
+@both_backends
 async def test_of_two_changes_at_once_one_wins(http: httpx.AsyncClient) -> None:
     replies = await asyncio.gather(*(_put(http, latency_ms, if_match='"0"') for latency_ms in (1, 2, 3)))
     assert sorted(reply.status_code for reply in replies) == [200, 412, 412]

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.mariadb_server import both_backends
+
 ADDRESS = {"address": "http://127.0.0.1:1234", "version": "1", "lease_ms": 3_000, "metadata": {}}
 
 
@@ -60,6 +62,7 @@ async def test_a_replica_that_comes_back_elsewhere_replaces_itself(center: Any) 
     assert after["version"] > before["version"]
 
 
+@both_backends
 async def test_registrations_survive_a_restart_of_the_registry(center: Any) -> None:
     await _register(center)
     await center.kill("configcenter-0")
@@ -96,6 +99,7 @@ async def _put(center: Any, values: dict[str, Any]) -> Any:
     return await center.http("configcenter").put("/config/dev", json={"values": values}, headers=center.as_operator())
 
 
+@both_backends
 async def test_config_versions_count_up_and_are_kept(center: Any) -> None:
     http = center.http("configcenter")
     assert (await http.get("/config/dev")).json() == {"version": 0, "values": {}}

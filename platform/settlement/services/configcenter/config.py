@@ -18,6 +18,7 @@ from settlement.services.configcenter.model import config_versions
 from settlement.settings import PROFILES, validate
 
 PAGE_MAX: Final = 100
+WRITE_ATTEMPTS_MAX: Final = 5
 
 _LATEST: Final = (
     sa.select(config_versions.c.version, config_versions.c.document)
@@ -78,10 +79,7 @@ class Config:
             raise Problem(
                 422, "invalid_settings", "Settings are wrong", "; ".join(problems), extra={"errors": problems}
             )
-        try:
-            version, before = await self._chassis.database.run(lambda tx: self._write(tx, profile, change))
-        except IntegrityError as error:
-            raise Problem(409, "written_at_once", "Somebody else wrote a version just now; try again") from error
+        version, before = await self._written(profile, change)
         self.wake()
         self._chassis.log.info(
             "config_changed",
@@ -130,6 +128,14 @@ class Config:
         """Let every watcher look again."""
         self._changed.set()
         self._changed = asyncio.Event()
+
+    async def _written(self, profile: str, change: Change) -> tuple[int, dict[str, Any]]:
+        for _ in range(WRITE_ATTEMPTS_MAX):
+            try:
+                return await self._chassis.database.run(lambda tx: self._write(tx, profile, change))
+            except IntegrityError:
+                continue  # somebody wrote this very version meanwhile; the next look sees theirs
+        raise Problem(409, "written_at_once", "Others keep writing versions; try again")
 
     async def _write(self, tx: Transaction, profile: str, change: Change) -> tuple[int, dict[str, Any]]:
         found = await tx.execute(_LATEST.with_for_update(), {"profile": profile})
