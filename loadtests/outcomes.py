@@ -54,8 +54,8 @@ class Reply:
 _SAYS_NOTHING = frozenset({401, 403, 408, 425, 429})
 _STILL_RUNNING = "idempotency_key_in_use"
 _NOT_YET = "payment_not_settled"
-# Turned away at the door, by a replica with too much to do: nothing was begun.
-_OVERLOADED = "overloaded"
+# Turned away, by a replica with too much to do or by a gateway that must not go on without risk: nothing was begun.
+_TURNED_AWAY = frozenset({"overloaded", "risk_unavailable"})
 
 
 def classify(reply: Reply) -> Outcome:
@@ -66,7 +66,7 @@ def classify(reply: Reply) -> Outcome:
         return Outcome.UNKNOWN
     if 200 <= reply.status < 300:
         return Outcome.OK
-    if reply.body.get("code") == _OVERLOADED:
+    if reply.body.get("code") in _TURNED_AWAY:
         return Outcome.FAIL
     if reply.status >= 500 and reply.body.get("status") != "failed":
         return Outcome.UNKNOWN
@@ -75,7 +75,7 @@ def classify(reply: Reply) -> Outcome:
 
 def _comes_back(reply: Reply) -> bool:
     """Refused for now, nothing begun, and the client was asked to come back."""
-    return reply.status == 429 or reply.body.get("code") in (_NOT_YET, _OVERLOADED)
+    return reply.status == 429 or reply.body.get("code") in {_NOT_YET, *_TURNED_AWAY}
 
 
 def judge(reply: Reply, *, in_doubt: bool) -> Answer:

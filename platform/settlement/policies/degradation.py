@@ -38,7 +38,7 @@ class Switch:
 _SWITCHES: Final = (
     Switch("cart_cache", "degrade.cart_cache", NOTHING, "Carts are read from the database every time."),
     Switch("goods_list", "degrade.goods_list", THIS_REPLICA, "The list of goods is served as it was some seconds ago."),
-    Switch("risk", "degrade.risk", "risk", "Payments are not assessed but treated as `risk.degraded_verdict` says."),
+    Switch("risk", "degrade.risk", "risk", "Payments are not assessed but treated as `gateway.risk_mode` says."),
     Switch("statistics", "degrade.statistics", THIS_REPLICA, "Aggregates are served as they were some seconds ago."),
 )
 SWITCHES: Final[dict[str, Switch]] = {switch.feature: switch for switch in _SWITCHES}

@@ -35,6 +35,17 @@ def test_a_correct_history_passes():
     assert judged(ordinary()).verdict is Outcome.PASS
 
 
+def test_money_paid_out_to_a_merchant_is_still_there():
+    run = ordinary()
+    moves = {"merchant:settlement": -2_000, "merchant:payable:1": 1_988, "income:fees": 12}
+    for account, amount_minor in moves.items():
+        run.add("postings", posting_id=account, gid="2026-01-01.CNY.1", account=account, currency="CNY",
+                amount_minor=amount_minor, layer="posted", posted_s=9.0)  # fmt: skip
+    assert judged(run).verdict is Outcome.PASS
+    run.drop("postings", lambda row: row["account"] == "income:fees")
+    assert broken(run) == {"entries sum to zero"}
+
+
 def test_one_cent_made():
     run = ordinary().change("postings", posting("pay-a", "merchant:settlement"), amount_minor=1_001)
     assert {"entries sum to zero", "booked as decided"} <= broken(run)

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from tests.mariadb_server import both_backends
+
 from ..money import ALICE, Shop
 
 PERCENT = {"clearing.fee_basis_points": 100}
@@ -75,6 +77,7 @@ def told(cluster: Any, monkeypatch: pytest.MonkeyPatch, replica: str = "clearing
 # ---- netting --------------------------------------------------------------------------------------------------------
 
 
+@both_backends
 async def test_a_day_is_netted_per_merchant_and_currency_and_paid_out(
     cluster: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,6 +131,7 @@ async def test_a_day_that_nets_to_nothing_is_settled_without_postings(cluster: A
     assert await postings(cluster) == {}
 
 
+@both_backends
 async def test_an_event_counts_once_however_it_is_delivered(cluster: Any) -> None:
     await cluster.start("clearing")
     first = event(cluster, "paid", "p1", {1: 500})
@@ -173,6 +177,7 @@ async def test_a_day_in_the_future_is_not_closed(cluster: Any) -> None:
     assert reply.status_code == 422
 
 
+@both_backends
 async def test_closing_and_arriving_at_once_loses_nothing(cluster: Any) -> None:
     await cluster.start("clearing", "clearing-0")
     await cluster.start("clearing", "clearing-1")
@@ -190,6 +195,7 @@ async def test_closing_and_arriving_at_once_loses_nothing(cluster: Any) -> None:
 # ---- crashes --------------------------------------------------------------------------------------------------------
 
 
+@both_backends
 @pytest.mark.parametrize("path", ["/internal/payouts", "/internal/payouts/"])
 async def test_a_lost_answer_of_the_ledger_pays_nobody_twice(
     cluster: Any, path: str, monkeypatch: pytest.MonkeyPatch
@@ -225,6 +231,7 @@ async def test_a_batch_goes_on_where_a_dead_replica_left_it(cluster: Any, monkey
     assert len(events) == 1
 
 
+@both_backends
 async def test_two_replicas_settle_a_batch_once(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     await cluster.start("payment")
     events = []

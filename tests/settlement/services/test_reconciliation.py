@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from settlement.services.reconciliation.comparing import Comparison, Line, Movement, Period, compare
+from tests.mariadb_server import both_backends
 
 from ..money import Shop
 
@@ -116,6 +117,7 @@ async def test_a_wallet_charged_and_given_back_is_no_difference(cluster: Any) ->
     assert counted(await reconcile(shop, "wallet")) == ("finished", 1, 0, 0, 0)
 
 
+@both_backends
 async def test_planted_differences_of_every_kind_are_found_and_nothing_else(shop: Shop) -> None:
     honest, less, gone, twice, foreign = [await pay(shop) for _ in range(5)]
     aborted = await shop.pay(await shop.order(count=101))
@@ -150,6 +152,7 @@ async def test_planted_differences_of_every_kind_are_found_and_nothing_else(shop
     await shop.audit()  # the statement lied, the ledger did not
 
 
+@both_backends
 async def test_a_run_repeated_finds_the_same_and_tells_of_it_once(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[dict[str, Any]] = []
 
@@ -264,6 +267,7 @@ async def test_a_side_that_does_not_answer_fails_the_run_and_finds_nothing(shop:
     assert await differences(shop) == []
 
 
+@both_backends
 async def test_every_page_is_read(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     from settlement.services.reconciliation import sources
 
@@ -277,6 +281,7 @@ async def test_every_page_is_read(shop: Shop, monkeypatch: pytest.MonkeyPatch) -
     assert counted(run) == ("finished", 5, 0, 2, 2)
 
 
+@both_backends
 async def test_a_schedule_reconciles_from_where_it_ended(cluster: Any) -> None:
     shop = await Shop(cluster, {**QUICK, "reconciliation.interval_ms": 50}).open(
         "channel", "order", "payment", "gateway", "reconciliation"

@@ -22,6 +22,7 @@ from moto.server import ThreadedMotoServer
 from settlement.services.reporting import storage
 from settlement.services.reporting.rendering import as_csv, as_json
 from settlement.services.reporting.service import CLAIM_MS
+from tests.mariadb_server import both_backends
 
 from ..money import ALICE
 
@@ -83,6 +84,7 @@ async def rows(cluster: Any, report_id: int) -> list[dict[str, str]]:
 # ---- what reports say -----------------------------------------------------------------------------------------------
 
 
+@both_backends
 async def test_a_day_is_reported_in_both_forms(cluster: Any) -> None:
     await cluster.start("reporting", settings=QUICK)
     other_day_ms = cluster.clock.now_ms() - 2 * 86_400_000
@@ -129,6 +131,7 @@ async def test_a_report_says_what_it_said_when_it_was_made(cluster: Any) -> None
     assert [item["report_id"] for item in listed] == [second["report_id"], first["report_id"]]
 
 
+@both_backends
 async def test_yesterdays_reports_are_made_by_themselves_once(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from settlement.services.reporting import api
 

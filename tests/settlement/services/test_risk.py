@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from settlement.services.risk.judging import RuleInForce, Usage, judge
 from settlement.services.risk.schemas import AmountLimit, AssessmentRequest, BlockedUsers, VelocityCount
+from tests.mariadb_server import both_backends
 
 from ..money import ALICE, BOB, Shop
 
@@ -88,6 +90,7 @@ async def test_a_wrong_rule_is_refused_with_all_its_problems(cluster: Any) -> No
     assert places == {"name", "currency", "sum_minor_max", "window_s", "colour"}
 
 
+@both_backends
 async def test_rules_have_versions_and_a_stale_change_is_refused(cluster: Any) -> None:
     await cluster.start("risk")
     http, operator = cluster.http("risk"), cluster.as_operator()
@@ -124,6 +127,7 @@ async def test_a_rule_reaches_the_other_replica(cluster: Any) -> None:
 # ---- assessments ----------------------------------------------------------------------------------------------------
 
 
+@both_backends
 async def test_a_payment_is_judged_once(cluster: Any) -> None:
     await cluster.start("risk")
     await add_rule(cluster, "few", THREE_A_MINUTE)
@@ -133,6 +137,7 @@ async def test_a_payment_is_judged_once(cluster: Any) -> None:
     assert (await assess(cluster))["verdict"] == "allow"
 
 
+@both_backends
 async def test_a_window_slides_and_refused_payments_do_not_count(cluster: Any) -> None:
     await cluster.start("risk")
     await add_rule(cluster, "few", THREE_A_MINUTE)
@@ -147,6 +152,23 @@ async def test_a_window_slides_and_refused_payments_do_not_count(cluster: Any) -
     assert (await assess(cluster, "k7"))["verdict"] == "deny"
 
 
+async def test_an_allowed_payment_does_not_wait_for_the_disk_and_a_refused_one_does(
+    cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from settlement.services.risk import api
+
+    monkeypatch.setattr(api, "SYNC_INTERVAL_MS", 3_600_000)
+    await cluster.start("risk", settings={"outbox.poll_interval_ms": 60_000})
+    await add_rule(cluster, "limit", LIMIT)
+    syncs: list[int] = []
+    monkeypatch.setattr(os, "fdatasync", syncs.append)
+    assert [(await assess(cluster, f"k{number}"))["verdict"] for number in range(3)] == ["allow"] * 3
+    assert syncs == []
+    assert (await assess(cluster, "large", amount_minor=9_999))["verdict"] == "deny"
+    assert len(syncs) == 1
+
+
+@both_backends
 async def test_velocity_counts_right_however_many_ask_at_once(cluster: Any) -> None:
     await cluster.start("risk", "risk-0")
     await add_rule(cluster, "few", THREE_A_MINUTE)
@@ -283,6 +305,14 @@ async def test_with_risk_in_trouble_fail_closed_begins_nothing(cluster: Any, tro
     if trouble is _down:
         await shop.start("risk")
     assert (await shop.pay(order, key="k")).status_code == 201
+
+
+@pytest.mark.parametrize(("mode", "status"), [("fail_open", 201), ("fail_closed", 503)])
+async def test_an_operator_can_have_payments_go_on_without_risk(cluster: Any, mode: str, status: int) -> None:
+    settings = {"gateway.risk_mode": mode, "degrade.risk": "always"}
+    shop = await Shop(cluster, settings).open("channel", "order", "payment", "gateway", "risk")
+    assert (await shop.pay(await shop.order())).status_code == status
+    assert not any(path == "/assessments" for _, _, path in cluster.network.carried)
 
 
 async def test_a_slow_risk_costs_a_payment_no_more_than_its_timeout(cluster: Any) -> None:

@@ -4,7 +4,9 @@
                         fail_open     without an answer the payment goes on, counted and marked `unassessed`
                         fail_closed   without an answer it is refused (503), with nothing begun
 
-A verdict is always obeyed. Refunds are not assessed: they give money back to where it came from.
+Without an answer means: not within `gateway.risk_timeout_ms`, or not asked, because the switch `degrade.risk` says so;
+left to itself it does while the circuit breaker for risk is open. A verdict is always obeyed. Refunds are not assessed:
+they give money back to where it came from.
 """
 
 from __future__ import annotations
@@ -54,6 +56,8 @@ class RiskGate:
         raise Problem(403, "risk_denied", "This payment is not let through", "nothing was charged")
 
     async def _verdict(self, user_id: int, request: PaymentRequest, payment_key: str) -> str:
+        if self._chassis.degradation.active("risk"):
+            return self._unassessed(request, "degraded")
         asked = {
             "payment_key": payment_key,
             "user_id": user_id,

@@ -31,7 +31,7 @@ def create(chassis: Chassis) -> ServiceApp:
     async def start() -> None:
         await book.refresh()
         chassis.every(lambda: chassis.settings.integer("risk.rules_refresh_ms"), book.refresh, "rules")
-        chassis.every(SYNC_INTERVAL_MS, chassis.database.durable, "disk")
+        chassis.every(SYNC_INTERVAL_MS, service.sync, "disk")
 
     router = APIRouter()
     router.routes.extend(_assessment_router(service).routes)

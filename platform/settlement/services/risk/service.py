@@ -55,6 +55,7 @@ class RiskService:
         self._outbox = chassis.outbox
         self._clock = chassis.clock
         self._book = book
+        self._unsynced = False
         self._verdicts = Counter(
             "paylab_risk_assessments", "Payments judged", ["verdict"], registry=chassis.metrics.registry
         )
@@ -67,11 +68,19 @@ class RiskService:
             return await self._assess(tx, asked, rules)
 
         row, is_new = await self._database.run(body, durable=False)
-        if row.verdict != "allow":
+        if row.verdict == "allow":
+            self._unsynced = True
+        else:
             await self._database.durable()
         if is_new:
             self._verdicts.labels(row.verdict).inc()
         return view(row)
+
+    async def sync(self) -> None:
+        """Let the disk catch up with the assessments that did not wait for it."""
+        if self._unsynced:
+            self._unsynced = False
+            await self._database.durable()
 
     async def page(self, *, user_id: int | None, verdict: Verdict | None, before: int, limit: int) -> list[Assessment]:
         """Assessments with an id below `before`, newest first."""
