@@ -22,7 +22,7 @@ QUICK = {
     "payment.orphan_interval_ms": 50,
     "order.orphan_interval_ms": 50,
     "payment.channel_timeout_ms": 500,
-    "gateway.risk_timeout_ms": 1_000,
+    "gateway.risk_timeout_ms": 3_000,
     "order.goods_count": 3,
     "order.stock_per_goods": 100,
 }
