@@ -217,3 +217,20 @@ async def test_a_changed_timeout_ends_the_next_call_sooner_and_a_dead_registry_k
         restarted.headers.update(center.as_operator())
         await restarted.put("/config/dev", json={"values": {"http.timeout_ms": 70}})
         await center.eventually(lambda: settings.integer("http.timeout_ms") == 70, 5.0)
+
+
+async def test_a_changed_rate_limit_is_in_force_in_a_running_service_within_two_seconds(
+    center: Any, http: httpx.AsyncClient
+) -> None:
+    order = await center.start("order")
+
+    async def turned_away() -> bool:
+        reply = await center.http("order").get("/orders", headers=center.as_user(7))
+        return bool(reply.status_code == 429)
+
+    async with _following(center, order.chassis.settings):
+        assert not await turned_away()
+        began_s = time.monotonic()
+        await http.put("/config/dev", json={"values": {"limit.user_rate_per_s": 0.01, "limit.user_burst": 1}})
+        await center.eventually(turned_away)
+        assert time.monotonic() - began_s < 2
