@@ -171,6 +171,7 @@ async def _following(center: Any, settings: LiveSettings) -> AsyncIterator[None]
     client = RegistryClient(
         "http://configcenter-0", "order", "order-0", center.secrets.service, center.network, center.clock
     )
+    settings.version, _ = await client.config("dev")  # as a process has it that started just now
     following = asyncio.create_task(follow_config(client, "dev", settings, center.log))
     yield
     following.cancel()
@@ -231,6 +232,8 @@ async def test_a_changed_rate_limit_is_in_force_in_a_running_service_within_two_
     async with _following(center, order.chassis.settings):
         assert not await turned_away()
         began_s = time.monotonic()
-        await http.put("/config/dev", json={"values": {"limit.user_rate_per_s": 0.01, "limit.user_burst": 1}})
+        limits = {"limit.user_rate_per_s": 0.01, "limit.user_burst": 1}
+        reply = await http.put("/config/dev", json={"values": limits})
+        assert reply.status_code == 200, reply.text
         await center.eventually(turned_away)
         assert time.monotonic() - began_s < 2
