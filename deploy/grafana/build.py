@@ -98,6 +98,15 @@ DASHBOARDS: Final[dict[str, tuple[str, tuple[Panel, ...]]]] = {
         Panel("Dead letters", "short", (("max by (service) (paylab_dead_letters)", "{{service}}"),)),
         Panel("Behind the streams", "short", (
             ("max by (service, type) (paylab_event_stream_lag)", "{{service}} {{type}}"),)),
+        Panel("Differences from the channel's statements", "short", (
+            ("max by (service) (paylab_reconciliation_differences_open)", "open"),
+            ("sum by (kind) (increase(paylab_reconciliation_differences_total[1h]))", "{{kind}}, last hour"))),
+        Panel("Batches and reports on their way", "short", (
+            ("max by (service) (paylab_clearing_batches_unsettled)", "batches"),
+            ("max by (service) (paylab_reporting_reports_pending)", "reports"))),
+        Panel("Risk verdicts", "ops", (
+            (rate("paylab_risk_assessments_total", "verdict"), "judged {{verdict}}"),
+            (rate("paylab_gateway_risk_verdicts_total", "verdict"), "payments that got {{verdict}}"))),
         Panel("Streams without room", "short", (("max by (type) (paylab_event_stream_full)", "{{type}}"),)),
     )),
     "databases": ("Databases and Redis", (
@@ -118,6 +127,13 @@ DASHBOARDS: Final[dict[str, tuple[str, tuple[Panel, ...]]]] = {
         Panel("Open files", "short", (("process_open_fds", "{{service}} {{instance}}"),)),
         Panel("Breakers", "short", (("max by (service, peer) (paylab_breaker_state)", "{{service}} to {{peer}}"),),
               meaning="0 closed, 1 half open, 2 open"),
+        Panel("Requests turned away", "reqps", (
+            (rate("paylab_requests_turned_away_total", "service, reason"), "{{service}} {{reason}}"),)),
+        Panel("Limits in force", "short", (
+            ("max by (service) (paylab_concurrency_limit)", "{{service}} requests at once"),
+            ("max by (service) (paylab_payments_undecided_limit)", "{{service}} undecided payments"))),
+        Panel("Fallbacks in force", "short", (
+            ("max by (service, feature) (paylab_degraded)", "{{service}} {{feature}}"),)),
         Panel("Calls refused by breakers", "ops", (
             (rate("paylab_breaker_refused_total", "service, peer"), "{{service}} to {{peer}}"),)),
         Panel("Replicas registered", "short", (

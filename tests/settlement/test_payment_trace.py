@@ -49,7 +49,7 @@ def recorded() -> Recorded:
 
 
 async def _paid(cluster: Any, recorded: Recorded, **settings: object) -> tuple[Shop, str]:
-    await recorded.start(cluster, "channel", "order", "payment", "gateway", **settings)
+    await recorded.start(cluster, "risk", "channel", "order", "payment", "gateway", **settings)
     shop = Shop(cluster)
     answer = await shop.pay(await shop.order())
     assert answer.status_code == 201
@@ -65,6 +65,7 @@ async def test_a_payment_is_one_trace_over_all_its_hops(cluster: Any, recorded: 
     complete = ["gateway: POST /payments", "gateway: 2pc complete"]
     paths = recorded.paths(gid)
     for expected in (
+        ["gateway: POST /payments", "gateway: POST risk", "risk: POST /assessments"],
         [*prepare, "gateway: POST order", "order: POST /participant/prepare"],
         [*prepare, "gateway: POST payment", "payment: POST /participant/prepare", "payment: POST channel",
          "channel: POST /card/authorizations"],
@@ -95,6 +96,23 @@ async def test_an_event_goes_on_in_the_trace_of_its_cause(cluster: Any, recorded
     path = recorded.path(consumed)
     assert (path[0], path[-1]) == ("order: POST /orders", "cart: consume order.created")
     assert consumed["attributes"]["paylab.waited_s"] >= 0
+
+
+async def test_the_events_of_a_payment_belong_to_its_trace(cluster: Any, recorded: Recorded) -> None:
+    await recorded.start(cluster, "message", "statistics", "audit")
+    _, gid = await _paid(cluster, recorded)
+
+    def consumed() -> dict[str, list[str]]:
+        return {path[-1]: path for path in recorded.paths(gid) if ": consume " in path[-1]}
+
+    expected = {
+        "message: consume payment.succeeded", "statistics: consume payment.succeeded", "statistics: consume order.paid",
+        "audit: consume payment.succeeded", "audit: consume order.paid",
+    }  # fmt: skip
+    await cluster.eventually(lambda: expected <= consumed().keys())
+    # A span is seen when it has ended, and those above may end later.
+    await cluster.eventually(lambda: {path[0] for path in consumed().values()} == {"gateway: POST /payments"})
+    assert "order: POST /participant/decision" in consumed()["statistics: consume order.paid"]
 
 
 async def test_what_is_not_sampled_makes_no_span_anywhere(cluster: Any, recorded: Recorded) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from settlement.chassis.coordination import Errand, Insert, Journal, Overtaken
 from settlement.chassis.drive_spans import DriveSpans
 from settlement.chassis.http_client import CallFailed, NotSent
-from settlement.chassis.trace import Trace, span
+from settlement.chassis.trace import Trace
 from settlement.protocol.coordinator import ROLE, CoordinatorState, handle
 from settlement.protocol.crashpoints import AFTER, BEFORE, name_of
 from settlement.protocol.lease import Lease, renew
@@ -47,11 +47,6 @@ if TYPE_CHECKING:
     from settlement.chassis.two_phase_metrics import CoordinatorMetrics
 
 UNAVAILABLE = "participant_unavailable"
-_WRITTEN = {
-    CoordinatorPhase.PREPARING: "begin",
-    CoordinatorPhase.DECIDED: "decide",
-    CoordinatorPhase.CLOSED: "close",
-}
 _OVER = (CoordinatorPhase.CLOSED, CoordinatorPhase.EXHAUSTED, CoordinatorPhase.FENCED)
 
 
@@ -138,7 +133,7 @@ class Drive:
         record = effect.record
         if not isinstance(record, TransactionRecord):
             raise TypeError(f"a coordinator persists transaction records, not {record!r}")
-        with span(f"2pc {_WRITTEN.get(record.phase, record.phase.value)}"):
+        with self._spans.writing(record.phase):
             stored = await self._store(record)
         if stored:
             self._count(record)

@@ -6,14 +6,20 @@ Calls to participants run in tasks of their own, which `enter` the phase that th
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
-from settlement.chassis.trace import SpanKind, Trace, current_trace, enter_trace, started
+from settlement.chassis.trace import Recording, SpanKind, Trace, current_trace, enter_trace, started
 from settlement.protocol.messages import CoordinatorPhase, Decision
 
 PREPARE: Final = "2pc prepare"
 COMPLETE: Final = "2pc complete"
 RECOVERY: Final = "2pc recovery"
+_WRITTEN: Final = {
+    CoordinatorPhase.PREPARING: "begin",
+    CoordinatorPhase.DECIDED: "decide",
+    CoordinatorPhase.CLOSED: "close",
+}
 
 
 class DriveSpans:
@@ -33,6 +39,14 @@ class DriveSpans:
             enter_trace(phase)
         elif self._recovery is not None:
             enter_trace(self._recovery)
+
+    def writing(self, phase: CoordinatorPhase) -> AbstractContextManager[object]:
+        """Record the write of the record that enters `phase`, whichever task it runs in."""
+        above = self._phase or self._recovery
+        if above is None or above.tracer is None:
+            return nullcontext()
+        name = f"2pc {_WRITTEN.get(phase, phase.value)}"
+        return Recording(started(above, above.tracer, name, SpanKind.INTERNAL, gid=above.gid))
 
     def decided(self, decision: Decision, reason: str) -> None:
         """The decision is durable: what follows is completion."""

@@ -21,6 +21,7 @@ from starlette.responses import Response
 from settlement.chassis.coordinator_driver import Coordinator, Errand, Overtaken
 from settlement.chassis.participant import Payload
 from settlement.chassis.problems import Problem
+from settlement.chassis.trace import bind_gid
 from settlement.protocol.messages import CoordinatorPhase, Decision
 from settlement.services.gateway.answers import first_answer
 from settlement.services.gateway.journal import GatewayJournal, KeyTaken, Request, participants_of
@@ -57,8 +58,8 @@ class GatewayService:
             # First of all: settings and risk's rules may have changed since the request was taken.
             return await self._replay(known, fingerprint)
         self._require_takeable(request)
-        admitted = await self._risk.admit(user_id, request, key, fingerprint)
         gid = self._new_gid("p")
+        admitted = await self._risk.admit(user_id, request, key, fingerprint)
         payload = Payload(
             user_id=user_id,
             order_no=request.order_no,
@@ -185,8 +186,10 @@ class GatewayService:
             raise Problem(422, "notify_host_not_allowed", "notify_url names a host that is not on the list")
 
     def _new_gid(self, prefix: str) -> str:
-        """Sorts by time and cannot be guessed."""
-        return f"{prefix}{self._chassis.clock.now_ms():013d}{secrets.token_hex(8)}"
+        """Sorts by time and cannot be guessed. From here on, logs and spans of the request carry it."""
+        gid = f"{prefix}{self._chassis.clock.now_ms():013d}{secrets.token_hex(8)}"
+        bind_gid(gid)
+        return gid
 
 
 def _fingerprint(operation: str, parameters: str) -> str:
