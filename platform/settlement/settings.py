@@ -163,6 +163,9 @@ _CATALOGUE: Final = (
     ),
     _integer("limit.concurrency_max", 512, 1, 100_000, "", "Requests in progress in a replica, at most."),
     _text("gateway.admission_mode", "adaptive", ("off", "fixed", "adaptive"), "How new payments are limited."),
+    _integer(
+        "gateway.admission_min", 40, 1, 100_000, "", "So many undecided payments are begun however slow they are."
+    ),
     _integer("gateway.admission_max", 200, 1, 100_000, "", "Payments and refunds undecided in a replica, at most."),
     _text("degrade.cart_cache", "automatic", MODES, "Read carts from the database every time."),
     _text("degrade.goods_list", "automatic", MODES, "Serve the list of goods as it was some seconds ago."),

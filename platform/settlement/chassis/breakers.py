@@ -62,12 +62,15 @@ class Breakers:
     @contextmanager
     def attempt(self, service: str, *, must_arrive: bool) -> Iterator[Attempt]:
         """Around one call. Raises BreakerOpen, except for what must arrive."""
+        attempt = Attempt()
+        if must_arrive:
+            yield attempt
+            return
         breaker = self._breaker(service)
         permit = breaker.ask(self._clock.monotonic_ms())
-        if permit is None and not must_arrive:
+        if permit is None:
             self._refused.labels(service).inc()
             raise BreakerOpen(f"{service} has failed too often; it is left alone for a moment")
-        attempt = Attempt()
         try:
             yield attempt
         except CallFailed:
@@ -75,11 +78,11 @@ class Breakers:
             raise
         finally:
             now_ms = self._clock.monotonic_ms()
-            if permit is not None and attempt.worked is None:
+            if attempt.worked is None:
                 breaker.abandoned(permit)
-            elif permit is not None and attempt.worked:
+            elif attempt.worked:
                 breaker.succeeded(permit, now_ms)
-            elif permit is not None:
+            else:
                 breaker.failed(permit, now_ms)
             self._states.labels(service).set(_GAUGE_OF[breaker.state])
 

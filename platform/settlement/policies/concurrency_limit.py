@@ -126,7 +126,8 @@ class Aimd:
     def ended(self, latency_ms: float, in_progress: int, now_ms: float) -> None:
         """Late: decrease, unless it began before the last decrease and so could not know of it. In time: increase."""
         if latency_ms > self._latency_ms_max():
-            if now_ms - latency_ms >= self._decreased_at_ms:
+            # With so few in progress, it is not their number that makes them late.
+            if in_progress > self._value_min and now_ms - latency_ms >= self._decreased_at_ms:
                 # From what really was in progress: a limit far above that would take long to come down to it.
                 smaller = min(self._estimate, float(in_progress)) * self._decrease
                 self._estimate = max(float(self._value_min), smaller)

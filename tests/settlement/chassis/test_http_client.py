@@ -141,6 +141,15 @@ async def test_what_must_arrive_passes_an_open_breaker(cluster: Any, probe: Any)
     assert (await _post(cluster, must_arrive=True)).status == 201
 
 
+async def test_what_is_repeated_until_it_was_heard_opens_no_breaker(cluster: Any, probe: Any) -> None:
+    await cluster.start("probe")
+    _set(cluster, {"http.breaker_calls_min": 1, "http.breaker_open_ms": 2_000})
+    cluster.replica("probe-0").chassis.faults.replace(_faults({"kind": "error", "route": "POST /notes", "status": 503}))
+    assert [(await _post(cluster, must_arrive=True)).status for _ in range(10)] == [503] * 10
+    cluster.replica("probe-0").chassis.faults.replace([])
+    assert (await _post(cluster)).status == 201
+
+
 async def test_a_breaker_follows_its_settings_at_once(cluster: Any, probe: Any) -> None:
     await cluster.start("probe")
     _set(cluster, {"http.breaker_calls_min": 1, "http.breaker_open_ms": 2_000})

@@ -91,6 +91,15 @@ def test_aimd_follows_a_new_bound_at_once() -> None:
     assert max(_latency_ms(entered) for entered in server.under_load(offered=1_000, spans=50)[5:]) <= 105
 
 
+def test_aimd_does_not_take_somebody_else_s_slowness_for_its_own_crowd() -> None:
+    limit = Aimd(200, lambda: 100.0, value_min=40)
+    for number in range(100):
+        limit.ended(latency_ms=5_000, in_progress=40, now_ms=10_000.0 * number)
+    assert limit.value == 200
+    limit.ended(latency_ms=5_000, in_progress=41, now_ms=2_000_000)
+    assert limit.value == 40
+
+
 def test_aimd_takes_a_crowd_of_late_ones_for_one_mishap() -> None:
     limit = Aimd(90, lambda: 100.0)
     for _ in range(90):

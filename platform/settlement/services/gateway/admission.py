@@ -6,7 +6,8 @@ the load, and the platform stays down for as long as the clients come back. So a
 record exists, while its client can simply ask again with the same key.
 
 Adaptive, as by default, the number of undecided payments follows their latency: it is held where a decision takes at
-most half of the prepare timeout, whatever the machine and the channels are like today. Fixed, it is a number.
+most half of the prepare timeout, but never below `gateway.admission_min`: a channel that answers late is as slow for
+few as for many, and turning payments away would not make it faster. Fixed, it is a number.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class PaymentAdmission:
     def __init__(self, chassis: Chassis) -> None:
         self._chassis = chassis
         self._gate: Gate | None = None
-        self._applied: tuple[str, int] = ("off", 0)
+        self._applied: tuple[str, int, int] = ("off", 0, 0)
         self._follow()
         chassis.settings.on_change(self._follow)
         limit = Gauge(
@@ -59,10 +60,11 @@ class PaymentAdmission:
     def _follow(self) -> None:
         settings = self._chassis.settings
         mode, value = settings.text("gateway.admission_mode"), settings.integer("gateway.admission_max")
-        if (mode, value) == self._applied:
-            return
-        self._applied = (mode, value)
-        limit = Fixed(value) if mode == "fixed" else Aimd(value, self._latency_ms_max)
+        least = settings.integer("gateway.admission_min")
+        if (mode, value, least) == self._applied:
+            return  # What was learned is kept.
+        self._applied = (mode, value, least)
+        limit = Fixed(value) if mode == "fixed" else Aimd(value, self._latency_ms_max, least)
         if mode == "off":
             self._gate = None
         elif self._gate is None:
