@@ -31,7 +31,7 @@ def event(cluster: Any, kind: str, gid: str, shares: dict[Any, int], **changes: 
 
 
 async def deliver(cluster: Any, *events: dict[str, Any]) -> None:
-    reply = await cluster.call("clearing", "POST", "/events", json={"events": list(events)})
+    reply = await cluster.call("clearing", "POST", "/events", json={"events": list(events)}, timeout_ms=15_000)
     assert reply.status == 200, reply.json
     assert set(reply.json["accepted"]) == {sent["event_id"] for sent in events}
 

@@ -50,7 +50,7 @@ def settled(cluster: Any, merchant: Any) -> dict[str, Any]:
 
 
 async def deliver(cluster: Any, *events: dict[str, Any]) -> None:
-    reply = await cluster.call("reporting", "POST", "/events", json={"events": list(events)})
+    reply = await cluster.call("reporting", "POST", "/events", json={"events": list(events)}, timeout_ms=15_000)
     assert set(reply.json["accepted"]) == {sent["event_id"] for sent in events}, reply.json
 
 

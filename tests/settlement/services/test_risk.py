@@ -28,7 +28,8 @@ async def add_rule(cluster: Any, name: str, rule: dict[str, Any], risk: str = "r
 
 async def assess(cluster: Any, key: str = "k1", **changes: Any) -> dict[str, Any]:
     asked = {"payment_key": key, "user_id": ALICE, "order_no": "20260101-1", "amount_minor": 500, "currency": "CNY"}
-    reply = await cluster.call("risk", "POST", "/assessments", json={**asked, "method": "card", **changes})
+    body = {**asked, "method": "card", **changes}
+    reply = await cluster.call("risk", "POST", "/assessments", json=body, timeout_ms=15_000)
     assert reply.status == 200, reply.json
     found: dict[str, Any] = reply.json
     return found

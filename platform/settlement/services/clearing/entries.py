@@ -43,7 +43,10 @@ async def enter(tx: Transaction, kind: str, settled: OrderSettled) -> None:
 async def _open_day(tx: Transaction, day: str) -> str:
     """The day, or the first one after it that is not closed; what is returned stays open until the transaction ends."""
     while True:
-        await tx.execute(_OPEN_DAY, {"day": day, "state": "open", "closed_at_ms": None})
-        if (await tx.execute(_DAY, {"wanted": day})).scalar_one() == "open":
+        state = (await tx.execute(_DAY, {"wanted": day})).scalar_one_or_none()
+        if state is None:
+            await tx.execute(_OPEN_DAY, {"day": day, "state": "open", "closed_at_ms": None})
+        elif state == "open":
             return day
-        day = (date.fromisoformat(day) + timedelta(days=1)).isoformat()
+        else:
+            day = (date.fromisoformat(day) + timedelta(days=1)).isoformat()

@@ -129,8 +129,11 @@ class ClearingService:
         self._unsettled.set((await self._database.read(_COUNT_UNSETTLED))[0][0])
 
     async def _close(self, tx: Transaction, day: str) -> list[Row[Any]]:
-        await tx.execute(_OPEN_DAY, {"day": day, "state": "open", "closed_at_ms": None})
-        known = (await tx.execute(_LOCK_DAY, {"wanted": day})).one()
+        # Locked before anything else: two that insert first would each hold what the other waits for.
+        known = (await tx.execute(_LOCK_DAY, {"wanted": day})).one_or_none()
+        if known is None:
+            await tx.execute(_OPEN_DAY, {"day": day, "state": "open", "closed_at_ms": None})
+            known = (await tx.execute(_LOCK_DAY, {"wanted": day})).one()
         if known.state == "open":
             now_ms = self._clock.now_ms()
             await tx.execute(_CLOSE_DAY, {"wanted": day, "now_ms": now_ms})
