@@ -40,12 +40,8 @@ SERVICES: Final[dict[str, Service]] = {service.name: service for service in _SER
 # Starting order: the registry first, everybody else in any order.
 REGISTRY_SERVICE: Final = "configcenter"
 
-# What no payment waits for: these may share a process, so that the platform fits a small machine.
-BACKOFFICE: Final = tuple(
-    name
-    for name in ("message", "statistics", "risk", "reconciliation", "clearing", "reporting", "audit")
-    if name in SERVICES
-)
+# What a payment can do without (risk as configured): these may share a process, to fit a small machine.
+BACKOFFICE: Final = ("message", "statistics", "risk", "reconciliation", "clearing", "reporting", "audit")
 BACKOFFICE_PROCESS: Final = "backoffice"
 
 # Each inner tuple shares one process. `merged` is the article's own optimisation: usercenter and order together.
@@ -76,10 +72,8 @@ _HEARD_BY: Final[dict[str, tuple[str, ...]]] = {
     "clearing.settled": ("reporting",),
     "reconciliation.difference_found": (),
 }
-# Only services that exist: for any other, events would be kept for ever.
 SUBSCRIPTIONS: Final[dict[str, tuple[str, ...]]] = {
-    event_type: tuple(name for name in (*heard_by, "audit") if name in SERVICES)
-    for event_type, heard_by in _HEARD_BY.items()
+    event_type: (*heard_by, "audit") for event_type, heard_by in _HEARD_BY.items()
 }
 
 

@@ -22,7 +22,7 @@ from scenarios.worlds.embedded import Platform, PlatformSecrets
 from scenarios.worlds.processes import ProcessesWorld
 from scenarios.worlds.supervisor import wait_until
 from scenarios.worlds.wire import call
-from settlement.topology import SERVICES
+from settlement.topology import DEFAULT_TOPOLOGY, SERVICES, process_name, processes
 
 DEADLINE_S = 30.0
 # 6 s on 2 cores, counted in CPU time, because other work may share the machine with the tests.
@@ -94,8 +94,9 @@ def test_a_quiet_run_leaves_tables_logs_and_databases(quiet: tuple[History, RunF
         assert len(history[table]) > 0, table
     assert history["requests"].intended_s.min() >= 0
     assert history["transactions"].at_s.min() >= 0
-    assert {f"{service}-0" for service in SERVICES} | {"loadtests", "lab"} == set(history["resources"].process)
-    assert {path.stem for path in folder.logs.glob("*-0.log")} == {f"{service}-0" for service in SERVICES}
+    running = {process_name(services, 0) for services in processes(DEFAULT_TOPOLOGY)}
+    assert running | {"loadtests", "lab"} == set(history["resources"].process)
+    assert {path.stem for path in folder.logs.glob("*-0.log")} == running
     assert {path.name for path in folder.databases.iterdir()} == {f"{service}.sqlite" for service in SERVICES}
     ready = history["services"].query("event == 'ready'")
     assert set(ready.service) == set(SERVICES)
@@ -169,7 +170,7 @@ def children_under_load(lab: subprocess.Popen[bytes], folder: Path) -> list[psut
     records = next(folder.rglob("requests.jsonl"))
     assert wait_until(lambda: records.stat().st_size > 0, DEADLINE_S)
     children = psutil.Process(lab.pid).children(recursive=True)
-    assert len(children) == len(SERVICES) + 1
+    assert len(children) == len(processes(DEFAULT_TOPOLOGY)) + 1
     return children
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from settlement.topology import DEFAULT_TOPOLOGY
 from simulator import calibration
 from simulator.inputs import Arrival, Fault, Load, SimulationInput
 
@@ -33,7 +34,7 @@ def platform() -> Callable[..., SimulationInput]:
         journeys: tuple[str, ...] = ("pay", "pay", "refund", "browse"),
         replicas: dict[str, int] | None = None,
         seed: int = 7,
-        topology: str = "split",
+        topology: str = DEFAULT_TOPOLOGY,
         load: Load | None = None,
         **settings: Any,
     ) -> SimulationInput:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
+from settlement.topology import BACKOFFICE
 from simulator.inputs import Arrival, Load, Stage
 from simulator.model import simulate
 
@@ -114,3 +115,11 @@ def test_a_merged_process_serves_all_its_services(platform, fault, assert_at_res
     assert_at_rest(tables)
     died = tables["services"].query("event == 'died'")
     assert set(died.service) == {"usercenter", "order"}
+
+
+def test_a_payment_does_not_need_the_back_office(platform, fault, assert_at_rest):
+    tables = simulate(platform(fault("kill", 1, 6, service="message", replica=0, restart_after_s=5.0)))
+    assert_at_rest(tables)
+    assert set(tables["services"].query("event == 'died'").service) == set(BACKOFFICE)
+    assert "backoffice-0" in set(tables["resources"].process)
+    assert set(tables["payments"].outcome) == {"ok"}

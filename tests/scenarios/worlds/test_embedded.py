@@ -20,7 +20,7 @@ from scenarios.worlds.base import WorldError
 from scenarios.worlds.embedded import Platform
 from scenarios.worlds.supervisor import wait_until
 from scenarios.worlds.wire import call
-from settlement.topology import SERVICES
+from settlement.topology import BACKOFFICE, DEFAULT_TOPOLOGY, SERVICES, processes
 
 STAND_IN = Path(__file__).with_name("stand_in_service.py")
 DEADLINE_S = 15.0
@@ -46,7 +46,7 @@ def test_every_service_is_ready_inside_and_gone_after(make: Callable[..., Platfo
         assert set(platform.addresses.replicas) == {f"{service}-0" for service in SERVICES} | {"order-1"}
         assert call("GET", f"{platform.address('order-1')}/health/ready").replica == "order-1"
         running = pids(platform)
-        assert len(running) == len(SERVICES) + 1
+        assert len(running) == len(processes(DEFAULT_TOPOLOGY)) + 1
     assert not any(psutil.pid_exists(pid) for pid in running)
     logs = {path.stem: path.read_text() for path in (tmp_path / "logs").iterdir()}
     assert '{"channel.seed": 7}' in logs["configcenter-0"]
@@ -176,3 +176,31 @@ def test_services_of_a_merged_topology_share_their_process(make: Callable[..., P
     assert "order-1" in specs
     command = " ".join(specs["usercenter-0+order-0"].command)
     assert "--service usercenter --replica usercenter-0 --port 0 --service order --replica order-0 --port 0" in command
+
+
+def test_the_back_office_shares_a_process_unless_it_is_split(make: Callable[..., Platform]) -> None:
+    compact = {spec.name: spec for spec in make(replicas={"message": 2})._specs()}
+    assert compact["backoffice-0"].names == tuple(f"{service}-0" for service in BACKOFFICE)
+    assert compact["message-1"].names == ("message-1",)
+    assert "gateway-0" in compact
+    assert compact["backoffice-0"].log.name == "backoffice-0.log"
+    split = {spec.name for spec in make(topology="split")._specs()}
+    assert split == {f"{service}-0" for service in SERVICES}
+
+
+def test_what_is_done_to_one_of_the_back_office_is_done_to_all_of_it(make: Callable[..., Platform]) -> None:
+    with make() as platform:
+        pid = platform.child_of("audit-0").pid
+        platform.impair("message-0", "pause", {})
+        assert psutil.Process(pid).status() == psutil.STATUS_STOPPED
+        platform.relieve("message-0", "pause")
+        platform.kill("message-0")
+        assert [platform.address(f"{service}-0") for service in BACKOFFICE] == [None] * len(BACKOFFICE)
+        assert platform.address("gateway-0")
+        platform.restart("audit-0")
+
+        def all_back() -> bool:
+            platform.refresh()
+            return all(platform.address(f"{service}-0") for service in BACKOFFICE)
+
+        assert wait_until(all_back, DEADLINE_S)
