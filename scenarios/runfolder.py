@@ -36,6 +36,11 @@ class RunFolder:
         return self.path / "logs"
 
     @property
+    def spans(self) -> Path:
+        """The spans that the services recorded, one file a process."""
+        return self.path / "spans"
+
+    @property
     def databases(self) -> Path:
         """The services' databases (`<service>.sqlite`), kept for `paylab audit`."""
         return self.path / "databases"

@@ -61,6 +61,7 @@ class Platform:
     """The running platform, as a context manager: ready inside the `with`, gone after it, whatever happens.
 
     `port` is the registry's (0: any free one). `profile_settings` are the first version of the config center's values.
+    `spans` is the folder of the services' span files; None: nothing is recorded.
     With `inject_faults` the services get a token for their fault endpoints; without it these do not exist.
     Raises WorldError that names the service and shows the end of its log.
     """
@@ -72,6 +73,7 @@ class Platform:
     profile_settings: Mapping[str, Any] = field(default_factory=dict)
     port: int = 0
     inject_faults: bool = False
+    spans: Path | None = None
     extra_environment: Mapping[str, str] = field(default_factory=dict)
     program: tuple[str, ...] = (sys.executable, "-m", "settlement.serve")
     secrets: PlatformSecrets = field(default_factory=PlatformSecrets)
@@ -257,6 +259,8 @@ class Platform:
         environment = {**os.environ, **self.secrets.environment(with_faults=self.inject_faults)}
         if topologies.REGISTRY_SERVICE in services:
             environment["PAYLAB_CONFIG"] = json.dumps(dict(self.profile_settings))
+        if self.spans is not None:
+            environment["PAYLAB_TRACE_FILE"] = str(self.spans / f"{name}.jsonl")
         return ChildSpec(
             name, replicas, tuple(command), {**environment, **self.extra_environment}, self.logs / f"{name}.log"
         )

@@ -42,6 +42,7 @@ class ProcessesWorld:
             replicas=plan.platform.replicas,
             profile_settings=plan.platform.settings,
             inject_faults=True,
+            spans=folder.spans,
             extra_environment=self.extra_environment,
         )
         with platform:

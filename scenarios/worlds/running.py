@@ -16,6 +16,7 @@ from scenarios.worlds.collector import ResourceSampler, audit_tables
 from scenarios.worlds.injector import Injector
 from scenarios.worlds.loader import Loader, read_document, read_lines
 from scenarios.worlds.real import Death, RealPlatform, ServiceEvent, now_ms
+from scenarios.worlds.spans import span_rows
 from scenarios.worlds.supervisor import last_lines
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ class Run:
             "generator": [read_document(out / "generator.json")],
             "faults": self._faults,
             "resources": [*self._platform.resources(), *self._generator.rows],
+            "spans": span_rows(self._folder.spans, self._start_ms),
             "services": [self._service_row(event) for event in self._platform.events],
         }
         started_at = datetime.fromtimestamp(self._start_ms / 1000, UTC).isoformat()
