@@ -110,6 +110,11 @@ DASHBOARDS: Final[dict[str, tuple[str, tuple[Panel, ...]]]] = {
         Panel("Streams without room", "short", (("max by (type) (paylab_event_stream_full)", "{{type}}"),)),
     )),
     "databases": ("Databases and Redis", (
+        Panel("Connections", "short", (
+            ("sum by (service, state) (paylab_database_connections)", "{{service}} {{state}}"),)),
+        Panel("Waiting for a connection", "short", (
+            ("sum by (service) (paylab_database_waiting)", "{{service}}"),
+            (rate("paylab_database_waits_total", "service"), "{{service}}, waits per second"))),
         Panel("Redis answers", "short", (("min by (service) (paylab_redis_up)", "{{service}}"),)),
         Panel("Redis errors", "ops", ((rate("paylab_redis_errors_total", "service, kind"), "{{service}} {{kind}}"),)),
         Panel("Cache look-ups", "ops", (

@@ -74,6 +74,7 @@ async def test_a_payment_is_one_trace_over_all_its_hops(cluster: Any, recorded: 
          "channel: POST /card/authorizations/{out_trade_no}/capture"],
     ):  # fmt: skip
         assert expected in paths, paths
+    assert [*prepare, "gateway: POST order", "order: POST /participant/prepare", "order: transaction"] in paths
     assert any(path[:2] == prepare and path[-1] == "gateway: 2pc decide" for path in paths)
     assert any(path[:2] == complete and path[-1] == "gateway: 2pc close" for path in paths)
 

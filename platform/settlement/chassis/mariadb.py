@@ -41,6 +41,7 @@ from settlement.chassis.database import (
     T,
     Transaction,
 )
+from settlement.chassis.database_watch import recorded
 from settlement.chassis.live_settings import LiveSettings
 from settlement.chassis.pool import Pool
 from settlement.chassis.sql import BROKEN, translated
@@ -141,6 +142,7 @@ class MariaDatabase(Database):
         self._pool: Pool[Session] = Pool(settings, self._connect, _alive, _discard)
         self._tending: asyncio.Task[None] | None = None
 
+    @recorded
     @asynccontextmanager
     async def transaction(self, *, durable: bool = True) -> AsyncIterator[Transaction]:
         """See Database. Every commit waits for the server's disk; without `durable` one that wrote nothing does not."""

@@ -21,6 +21,7 @@ from settlement.chassis.app import Chassis, ServiceApp, asgi_app
 from settlement.chassis.cache import cache_of
 from settlement.chassis.clock import Clock, SystemClock
 from settlement.chassis.database import open_database
+from settlement.chassis.database_watch import watch_pool
 from settlement.chassis.dead_letters import DeadLetters
 from settlement.chassis.degradation import Degradation
 from settlement.chassis.discovery import RegistryCache
@@ -100,6 +101,7 @@ class Replica:
         chassis = self.chassis
         await self._create_schema(self._model)
         watch_outbox(chassis)
+        watch_pool(chassis.database, chassis.metrics)
         chassis.spawn(watch_event_loop(chassis.metrics), "event_loop_lag")
         if chassis.redis is not None:
             await chassis.redis.watch()  # what it finds is believed; a service starts without Redis, too

@@ -23,6 +23,7 @@ from sqlalchemy import event
 from sqlalchemy.pool import StaticPool
 
 from settlement.chassis.database import Database, DatabaseBusy, Parameters, PoolStats, T, Transaction
+from settlement.chassis.database_watch import recorded
 from settlement.chassis.durability import LogSync
 
 LOCK_WAIT_S_MAX: Final = 5.0
@@ -61,6 +62,7 @@ class SqliteDatabase(Database):
         self._waits = 0
         self._log_sync = _log_sync(path, self._raw, at_disk_failure) if shares_syncs else None
 
+    @recorded
     @asynccontextmanager
     async def transaction(self, *, durable: bool = True) -> AsyncIterator[Transaction]:
         """See Database. Raises DatabaseBusy if the write lock cannot be had."""
