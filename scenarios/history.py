@@ -76,7 +76,8 @@ SCHEMAS: dict[str, pyarrow.Schema] = {
     "generator": _schema(
         planned=INTEGER, started=INTEGER, dropped=INTEGER, lag_p99_s=TIME, cpu_s_per_s=TIME, workers_lost=SMALL
     ),
-    # What was recorded of the requests (see trace.sample_share); attributes: a JSON object. parent_id '' or outside.
+    # What real services recorded of the requests (see trace.sample_share): the simulated world leaves it empty.
+    # attributes: a JSON object. parent_id: '' or one outside the run.
     "spans": _schema(
         trace_id=TEXT, span_id=TEXT, parent_id=TEXT, name=TEXT, kind=TEXT, service=TEXT, replica=TEXT, gid=TEXT,
         started_s=TIME, ended_s=TIME, failed=TRUTH, attributes=TEXT,

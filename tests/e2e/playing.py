@@ -20,7 +20,6 @@ def played(
     folder: Path,
     scenario: str | Path,
     overrides: Sequence[str] = (),
-    seed: int = 11,
     world: ProcessesWorld | None = None,
 ) -> History:
     """What happened when the scenario was played in the world `processes`; logs and databases are left in `folder`."""

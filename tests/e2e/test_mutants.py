@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from scenarios.worlds.processes import ProcessesWorld
+from tests.children import importing_first
 
 from .playing import played, verdicts
 
@@ -26,7 +27,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def judged(folder: Path, mutant: str, scenario: str, *overrides: str) -> dict[str, str]:
-    world = ProcessesWorld(extra_environment={"PYTHONPATH": str(MUTANTS / mutant)})
+    world = ProcessesWorld(extra_environment={"PYTHONPATH": importing_first(MUTANTS / mutant)})
     history = played(folder, scenario, overrides, world=world)
     assert (history["faults"].hits > 0).all()
     return verdicts(history)

@@ -13,6 +13,7 @@ from scenarios.plan import plan
 from scenarios.spec import load_scenario
 from scenarios.worlds.base import SilentProgress
 from scenarios.worlds.simulated import create
+from tests.children import importing_first
 
 HERE = Path(__file__).parent
 
@@ -80,7 +81,7 @@ def test_a_process_started_with_the_mutant_on_its_path_is_wrong(mutant):
     ask = "from settlement.protocol import coordinator as c, participant as p; print([x for t in (c, p) for x in ("
     ask += "t._decide if t is c else None, *(r.rule for e in t.TRANSITIONS.values() for r in e.values()))"
     ask += " if x and x.__module__ == 'paylab_mutants'])"
-    environment = {**os.environ, "PYTHONPATH": str(HERE / mutant)}
+    environment = {**os.environ, "PYTHONPATH": importing_first(HERE / mutant)}
     done = subprocess.run([sys.executable, "-c", ask], env=environment, capture_output=True, text=True, check=True)
     assert done.stderr == ""
     assert mutant in done.stdout

@@ -19,6 +19,7 @@ from typer.testing import CliRunner, Result
 from scenarios import worlds
 from scenarios.cli import app
 from scenarios.spec import catalogue_names
+from tests.children import importing_first
 
 Write = Callable[..., Path]
 GOOD, SLOW_REQUESTS, BREAKS, DISK_FULL, WAITS = 1, 2, 3, 4, 5  # seeds, as fake_world has them
@@ -292,7 +293,7 @@ def test_a_reader_that_has_enough_is_no_error() -> None:
 def start_lab(*arguments: object, launch: str = LAUNCH) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", launch, *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": str(HERE)},
+        env={**os.environ, "PYTHONPATH": importing_first(HERE)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -192,7 +192,7 @@ def test_what_is_done_to_one_of_the_back_office_is_done_to_all_of_it(make: Calla
     with make() as platform:
         pid = platform.child_of("audit-0").pid
         platform.impair("message-0", "pause", {})
-        assert psutil.Process(pid).status() == psutil.STATUS_STOPPED
+        assert wait_until(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED, DEADLINE_S)
         platform.relieve("message-0", "pause")
         platform.kill("message-0")
         assert [platform.address(f"{service}-0") for service in BACKOFFICE] == [None] * len(BACKOFFICE)

@@ -167,7 +167,7 @@ def test_sigkill_of_the_lab_takes_deaf_and_stopped_children_along(tmp_path: Path
         assert lab.stdout is not None
         pids = [int(word) for word in lab.stdout.readline().split()]
         assert len(pids) == 2
-        assert psutil.Process(pids[1]).status() == psutil.STATUS_STOPPED
+        assert wait_until(lambda: psutil.Process(pids[1]).status() == psutil.STATUS_STOPPED, DEADLINE_S)
         os.kill(lab.pid, signal.SIGKILL)
         assert wait_until(lambda: all(gone(pid) for pid in pids), DEADLINE_S)
 
