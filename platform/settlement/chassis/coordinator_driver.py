@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 CLAIMED_AT_ONCE_MAX = 50
 LEFT_BEHIND_MAX = 10_000
+_UNFINISHED = (CoordinatorPhase.PREPARING, CoordinatorPhase.DECIDED)
 
 AfterReply = Callable[[], Awaitable[None]]
 
@@ -78,20 +79,19 @@ class Coordinator:
         if not await self._journal.has_lapsed(self._chassis.clock.now_ms()):
             return 0
         now_ms = self._chassis.clock.now_ms()
-        async with self._chassis.database.transaction() as tx:
-            # Our own live drives are no orphans, however slow this process is.
-            claimed = await self._journal.claim(
-                tx, self._owner, now_ms, self._lease_ms(), self._drives.keys(), CLAIMED_AT_ONCE_MAX
-            )
+        ours = self._drives.keys()  # our own live drives are no orphans, however slow this process is
+        claimed = await self._chassis.database.run(
+            lambda tx: self._journal.claim(tx, self._owner, now_ms, self._lease_ms(), ours, CLAIMED_AT_ONCE_MAX)
+        )
         return self._resume_all(claimed, "lease_lapsed")
 
     async def recover_left_behind(self) -> int:
         """At start: take over what this replica's earlier process was driving, without waiting for its leases."""
         now_ms = self._chassis.clock.now_ms()
-        async with self._chassis.database.transaction() as tx:
-            claimed = await self._journal.claim_left_behind(
-                tx, self._chassis.replica, self._owner, now_ms, self._lease_ms(), LEFT_BEHIND_MAX
-            )
+        replica, lease_ms = self._chassis.replica, self._lease_ms()
+        claimed = await self._chassis.database.run(
+            lambda tx: self._journal.claim_left_behind(tx, replica, self._owner, now_ms, lease_ms, LEFT_BEHIND_MAX)
+        )
         return self._resume_all(claimed, "left_behind")
 
     def _resume_all(self, claimed: Sequence[Claimed], cause: str) -> int:
@@ -105,15 +105,18 @@ class Coordinator:
 
         Raises ProtocolError if the transaction is not exhausted.
         """
-        async with self._chassis.database.transaction() as tx:
-            claimed = await self._journal.claim_one(
-                tx, gid, self._owner, self._chassis.clock.now_ms(), self._lease_ms()
-            )
-            if claimed is None:
-                return None
-            # Judged before the claim is durable: an impossible order must not take the transaction from its driver.
-            state, _ = handle(CoordinatorState(gid, timing=self._timing()), Recovered(claimed.record))
-            handle(state, event)
+
+        async def claim(tx: Transaction) -> Claimed | None:
+            found = await self._claim_one(tx, gid)
+            if found is not None:
+                # Judged before the claim is durable: an impossible order must not take the transaction from its driver.
+                state, _ = handle(CoordinatorState(gid, timing=self._timing()), Recovered(found.record))
+                handle(state, event)
+            return found
+
+        claimed = await self._chassis.database.run(claim)
+        if claimed is None:
+            return None
         drive = await self._resume(claimed, "operator")
         await drive.feed(event)
         return drive.state.phase
@@ -134,6 +137,19 @@ class Coordinator:
     def driven(self) -> int:
         """How many transactions this replica drives at the moment."""
         return len(self._drives)
+
+    async def _claim_one(self, tx: Transaction, gid: str) -> Claimed | None:
+        return await self._journal.claim_one(tx, gid, self._owner, self._chassis.clock.now_ms(), self._lease_ms())
+
+    async def _take_back(self, gid: str) -> None:
+        """Read what became of a write whose commit was lost, and go on from there.
+
+        Reading takes the row's lock, so the lost commit has happened or never will; and one epoch up, so that nothing
+        else of the lost drive can follow. While the database is away the lease runs out, and `recover` does the same.
+        """
+        claimed = await self._chassis.database.run(lambda tx: self._claim_one(tx, gid))
+        if claimed is not None and claimed.record.phase in _UNFINISHED:
+            self._resume_all([claimed], "commit_unknown")
 
     async def _resume(self, claimed: Claimed, cause: str) -> Drive:
         gid = claimed.errand.gid
@@ -163,6 +179,8 @@ class Coordinator:
     def _forget(self, drive: Drive) -> None:
         if self._drives.get(drive.errand.gid) is drive:
             del self._drives[drive.errand.gid]
+        if drive.commit_unknown and not self._chassis.stopping.is_set():
+            self._chassis.spawn(self._take_back(drive.errand.gid), f"take back {drive.errand.gid}")
 
     def _lease_ms(self) -> int:
         return self._chassis.settings.integer("gateway.lease_ms")

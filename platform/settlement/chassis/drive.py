@@ -3,7 +3,7 @@
 Events are handled one at a time and effects run strictly in order, so nobody is told anything before it is durable.
 A write that comes too late (the epoch has changed) stops the effects and fences the drive: it tells nobody anything
 any more. A drive whose write raised knows neither what is durable nor what is not; it is abandoned, and whoever claims
-its lease afterwards finds out from the record.
+its lease afterwards finds out from the record. If it was the commit itself that was lost, that happens at once.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from settlement.chassis.coordination import Errand, Insert, Journal, Overtaken
+from settlement.chassis.database import CommitUnknown
 from settlement.chassis.drive_spans import DriveSpans
 from settlement.chassis.http_client import CallFailed, NotSent
 from settlement.chassis.trace import Trace
@@ -76,6 +77,7 @@ class Drive:
         self._inbox: deque[Event] = deque()
         self._running = False
         self._abandoned = False
+        self.commit_unknown = False
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._calling: set[tuple[str, type[Message]]] = set()
         self._metrics = metrics
@@ -91,7 +93,8 @@ class Drive:
         try:
             while self._inbox and not self._abandoned:
                 await self._step(self._inbox.popleft())
-        except BaseException:
+        except BaseException as error:
+            self.commit_unknown = isinstance(error, CommitUnknown)
             self._abandon()
             raise
         finally:
@@ -149,15 +152,19 @@ class Drive:
             self._metrics.gave_up.inc()
 
     async def _store(self, record: TransactionRecord) -> bool:
-        async with self._chassis.database.transaction() as tx:
-            if record.phase is CoordinatorPhase.PREPARING:
-                if self._insert is None:
-                    raise TypeError("only a new transaction begins")
-                await self._insert(tx, record, self._lease)
-                return True
-            lease_ms = self._chassis.settings.integer("gateway.lease_ms")
-            self._lease = renew(self._lease, self._chassis.clock.now_ms(), lease_ms)
-            return await self._journal.update(tx, record, self._lease)
+        run = self._chassis.database.run
+        if record.phase is CoordinatorPhase.PREPARING:
+            insert = self._insert
+            if insert is None:
+                raise TypeError("only a new transaction begins")
+            await run(lambda tx: insert(tx, record, self._lease))
+            return True
+        lease_ms = self._chassis.settings.integer("gateway.lease_ms")
+        lease = renew(self._lease, self._chassis.clock.now_ms(), lease_ms)
+        if not await run(lambda tx: self._journal.update(tx, record, lease)):
+            return False
+        self._lease = lease
+        return True
 
     def _reply(self, message: Message) -> None:
         if isinstance(message, Answer) and not self.answer.done():

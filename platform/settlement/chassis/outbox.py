@@ -32,7 +32,7 @@ metadata: Final = sa.MetaData()
 events: Final = sa.Table(
     "outbox_events",
     metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
     sa.Column("event_id", sa.String(36), nullable=False),
     sa.Column("subscriber", sa.String(32), nullable=False),
     sa.Column("type", sa.String(64), nullable=False),

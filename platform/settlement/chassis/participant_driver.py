@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from settlement.chassis.database import Transaction
 
 Effects = tuple[Effect, ...]
+Step = tuple[Row[Any] | None, ParticipantState, Effects]
 __all__ = ["ParticipantDriver", "Replying", "Subject"]
 
 
@@ -123,7 +124,8 @@ class ParticipantDriver(Generic[Outside]):
             outside = await self._reach_out(Action.RESERVE, subject)
         except Unresolved as error:
             return await self._refuse_uncertain(subject, error.reason)
-        async with self._chassis.database.transaction() as tx:
+
+        async def step(tx: Transaction) -> Step:
             row = await self._barrier.find(tx, subject.gid)
             found = state_of(subject.gid, row)
             if found.phase is ParticipantPhase.INITIAL:
@@ -135,6 +137,10 @@ class ParticipantDriver(Generic[Outside]):
             await self.passed(reserving, Reserve(), AFTER)
             state, effects = handle(found, event)
             await self._persist(tx, subject, row, state, effects)
+            return row, state, effects
+
+        # A row that does not exist cannot be locked: of two first messages one finds the gid taken, and looks again.
+        row, state, effects = await self._chassis.database.run(step, after_duplicate=True)
         if _writes(effects):
             self._metrics.voted(subject.kind, state.vote)
         return await self._finish_late(subject, row, state, effects)
@@ -154,17 +160,20 @@ class ParticipantDriver(Generic[Outside]):
         action = Action.CONFIRM if isinstance(work, Confirm) else Action.RELEASE
         await self.passed(planned, work, BEFORE)
         outside = await self._reach_out(action, subject)
-        async with self._chassis.database.transaction() as tx:
+
+        async def step(tx: Transaction) -> Step:
             row = await self._barrier.find(tx, subject.gid)
-            if row is not None:
-                subject = subject_of(row)
-            state, effects = handle(state_of(subject.gid, row), event)
+            told = subject_of(row) if row is not None else subject
+            state, effects = handle(state_of(told.gid, row), event)
             if isinstance(effects[0], Confirm | Release):  # otherwise somebody else applied it: only the reply is left
                 local = self._business.confirm if action is Action.CONFIRM else self._business.release
-                await local(tx, subject.gid, subject.kind, subject.payload, outside)
+                await local(tx, told.gid, told.kind, told.payload, outside)
                 await self.passed(state, effects[0], AFTER)
-                await self._persist(tx, subject, row, state, effects)
+                await self._persist(tx, told, row, state, effects)
                 effects = effects[1:]
+            return row, state, effects
+
+        _, state, effects = await self._chassis.database.run(step, after_duplicate=True)
         if _writes(effects):
             self._metrics.ended(subject.kind, event.decision)
         return await self._finish(state, effects)
@@ -196,8 +205,9 @@ class ParticipantDriver(Generic[Outside]):
                 outside = await self._reach_out(Action.RELEASE, subject)
             except Unresolved as error:
                 raise Problem(503, error.reason, "The late reservation is not released yet") from error
-            async with self._chassis.database.transaction() as tx:
-                await self._business.release(tx, subject.gid, subject.kind, subject.payload, outside)
+            await self._chassis.database.run(
+                lambda tx: self._business.release(tx, subject.gid, subject.kind, subject.payload, outside)
+            )
             await self.passed(state, effects[0], AFTER)
             effects = effects[1:]
         replying = await self._finish(state, effects)

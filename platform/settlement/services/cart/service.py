@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import Delete, Row, bindparam, delete, func, insert, select, update
 
 from settlement.chassis.problems import Problem
+from settlement.chassis.sql import insert_ignore
 from settlement.services.cart.model import cart, cart_versions
 from settlement.services.cart.schemas import ITEMS_MAX, CartItem, CartView, OrderCreated
 
@@ -48,7 +49,7 @@ _NEXT_VERSION = (
     .where(cart_versions.c.user_id == bindparam("owner"))
     .values(version=cart_versions.c.version + 1)
 )
-_FIRST_VERSION = insert(cart_versions)
+_FIRST_VERSION = insert_ignore(cart_versions)
 
 
 class CartService:
@@ -81,7 +82,8 @@ class CartService:
     async def put(self, user_id: int, goods_id: int, count: int) -> CartItem:
         """Make the cart hold `count` of a goods. Problem 409 `cart_full` beyond ITEMS_MAX different goods."""
         this = {"owner": user_id, "goods": goods_id}
-        async with self._database.transaction() as tx:
+
+        async def change(tx: Transaction) -> CartItem:
             await _advance(tx, user_id)
             if (await tx.execute(_SET_COUNT, {**this, "units": count})).rowcount == 0:
                 if (await tx.execute(_SIZE, {"owner": user_id})).scalar_one() >= ITEMS_MAX:
@@ -89,17 +91,15 @@ class CartService:
                 await tx.execute(_ADD, {**this, "units": count, "now_ms": self._clock.now_ms()})
             return _item((await tx.execute(_ITEM, this)).one())
 
+        return await self._database.run(change)
+
     async def remove(self, user_id: int, goods_id: int) -> None:
         """Take a goods out; nothing happens if it is not there."""
-        async with self._database.transaction() as tx:
-            if (await tx.execute(_REMOVE, {"owner": user_id, "goods": goods_id})).rowcount:
-                await _advance(tx, user_id)
+        await self._database.run(lambda tx: _drop(tx, user_id, _REMOVE, {"owner": user_id, "goods": goods_id}))
 
     async def clear(self, user_id: int) -> None:
         """Take everything out."""
-        async with self._database.transaction() as tx:
-            if (await tx.execute(_CLEAR, {"owner": user_id})).rowcount:
-                await _advance(tx, user_id)
+        await self._database.run(lambda tx: _drop(tx, user_id, _CLEAR, {"owner": user_id}))
 
     async def take_out(self, tx: Transaction, order: OrderCreated) -> None:
         """Take out what an order was made from; what was put there since, even the same goods, stays."""
@@ -115,7 +115,13 @@ def _item(row: Row[Any]) -> CartItem:
     return CartItem(goods_id=row.goods_id, count=row.units, created_at_ms=row.created_at_ms, version=row.version)
 
 
+async def _drop(tx: Transaction, user_id: int, removal: Delete, parameters: dict[str, Any]) -> None:
+    if (await tx.execute(removal, parameters)).rowcount:
+        await _advance(tx, user_id)
+
+
 async def _advance(tx: Transaction, user_id: int) -> None:
-    """Give the user's cart its next version."""
-    if (await tx.execute(_NEXT_VERSION, {"owner": user_id})).rowcount == 0:
-        await tx.execute(_FIRST_VERSION, {"user_id": user_id, "version": 1})
+    """Give the user's cart its next version. From here on this transaction has the cart to itself."""
+    while (await tx.execute(_NEXT_VERSION, {"owner": user_id})).rowcount == 0:
+        if (await tx.execute(_FIRST_VERSION, {"user_id": user_id, "version": 1})).rowcount == 1:
+            return

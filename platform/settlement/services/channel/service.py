@@ -76,10 +76,14 @@ class ChannelService:
 
         Raises Problem 402 `declined`, 409 `amount_conflict | cancelled`.
         """
-        async with self._database.transaction() as tx:
+
+        async def take(tx: Transaction) -> Row[Any]:
             known = await self._find(tx, request.out_trade_no)
             if known is None:
                 known = await self._open(tx, request, declined=decliner.declines(request.out_trade_no))
+            return known
+
+        known = await self._database.run(take, after_duplicate=True)
         # Judged after the transaction, for a declined charge has to be remembered as well.
         return _view(_accepted(known, request))
 
@@ -92,7 +96,8 @@ class ChannelService:
 
     async def capture(self, out_trade_no: str) -> ChargeView:
         """Take what was authorized, all of it. Problem 404 `charge_not_found`, 409 `cancelled | declined`."""
-        async with self._database.transaction() as tx:
+
+        async def take(tx: Transaction) -> ChargeView:
             charge = await self._existing(tx, out_trade_no)
             if charge.state in {"captured", "refunded"}:
                 return _view(charge)
@@ -101,9 +106,12 @@ class ChannelService:
             await self._book(tx, "capture", charge, charge.authorized_minor)
             return _view(await self._change(tx, charge, "captured", captured_minor=charge.authorized_minor))
 
+        return await self._database.run(take)
+
     async def void(self, out_trade_no: str) -> ChargeView:
         """Let an authorization go, or leave a tombstone. Problem 409 `already_captured` if the money was taken."""
-        async with self._database.transaction() as tx:
+
+        async def let_go(tx: Transaction) -> ChargeView:
             charge = await self._find(tx, out_trade_no)
             if charge is None:
                 return _view(await self._bury(tx, out_trade_no))
@@ -113,12 +121,15 @@ class ChannelService:
                 raise Problem(409, "already_captured", "Already captured", f"{out_trade_no}: refund it")
             return _view(charge)
 
+        return await self._database.run(let_go, after_duplicate=True)
+
     async def refund(self, out_trade_no: str, request: RefundRequest) -> RefundView:
         """Give captured money back.
 
         Raises Problem 404 `charge_not_found`, 409 `not_captured | refund_conflict | refund_exceeds_captured`.
         """
-        async with self._database.transaction() as tx:
+
+        async def give_back(tx: Transaction) -> RefundView:
             charge = await self._existing(tx, out_trade_no)
             earlier = (await tx.execute(_REFUND, {"kind": self._name, "number": request.refund_no})).one_or_none()
             if earlier is not None:
@@ -129,6 +140,8 @@ class ChannelService:
                 left_minor = charge.captured_minor - charge.refunded_minor
                 raise Problem(409, "refund_exceeds_captured", "Refund too large", f"{left_minor} left to refund")
             return await self._give_back(tx, charge, request)
+
+        return await self._database.run(give_back, after_duplicate=True)
 
     async def _find(self, tx: Transaction, out_trade_no: str) -> Row[Any] | None:
         return (await tx.execute(_CHARGE, {"kind": self._name, "number": out_trade_no})).one_or_none()

@@ -14,6 +14,7 @@ from sqlalchemy import Row, bindparam, delete, func, insert, select, update
 
 from settlement.chassis.coordinator_driver import Claimed, Errand
 from settlement.chassis.participant import Payload
+from settlement.chassis.sql import insert_ignore
 from settlement.chassis.two_phase_metrics import InDoubt
 from settlement.protocol.lease import Lease, claim
 from settlement.protocol.messages import CoordinatorPhase, Decision, Participant, TransactionRecord
@@ -39,9 +40,11 @@ _DROP_KEY = delete(idempotency_keys).where(
     idempotency_keys.c.user_id == bindparam("wanted_user"),
     idempotency_keys.c.idempotency_key == bindparam("wanted_key"),
 )
-_INSERT_KEY = insert(idempotency_keys)
+_KEY_LOCKED = _KEY.with_for_update()
+_INSERT_KEY = insert_ignore(idempotency_keys)
 _INSERT = insert(transactions)
 _BY_GID = select(transactions).where(transactions.c.gid == bindparam("wanted_gid"))
+_BY_GID_LOCKED = _BY_GID.with_for_update()
 _BY_KEY = (
     select(transactions)
     .where(
@@ -86,10 +89,13 @@ _LAPSED = (
     .order_by(transactions.c.lease_until_ms)
     .limit(bindparam("rows_max"))
 )
+# What another replica is claiming at this moment is its own.
+_LAPSED_LOCKED = _LAPSED.with_for_update(skip_locked=True)
 _LEFT_BEHIND = (
     select(transactions)
     .where(transactions.c.state.in_(UNFINISHED), transactions.c.owner.startswith(bindparam("prefix"), autoescape=False))
     .limit(bindparam("rows_max"))
+    .with_for_update()
 )
 
 
@@ -130,7 +136,7 @@ class GatewayJournal:
         """Store key and begin record. Raises KeyTaken."""
         now_ms = self._clock.now_ms()
         key = {"wanted_user": errand.payload.user_id, "wanted_key": request.idempotency_key}
-        taken = (await tx.execute(_KEY, key)).one_or_none()
+        taken = (await tx.execute(_KEY_LOCKED, key)).one_or_none()
         if taken is not None:
             if not await self._forgotten(tx, taken, now_ms):
                 raise KeyTaken(taken)
@@ -138,16 +144,16 @@ class GatewayJournal:
         payload = errand.payload.model_dump()
         asked = asdict(request)
         fingerprint = asked.pop("fingerprint")
-        await tx.execute(
-            _INSERT_KEY,
-            {
-                "user_id": errand.payload.user_id,
-                "idempotency_key": request.idempotency_key,
-                "fingerprint": fingerprint,
-                "gid": errand.gid,
-                "created_at_ms": now_ms,
-            },
-        )
+        new_key = {
+            "user_id": errand.payload.user_id,
+            "idempotency_key": request.idempotency_key,
+            "fingerprint": fingerprint,
+            "gid": errand.gid,
+            "created_at_ms": now_ms,
+        }
+        if (await tx.execute(_INSERT_KEY, new_key)).rowcount != 1:
+            # The same request came twice at once, and the other one was first.
+            raise KeyTaken((await tx.execute(_KEY_LOCKED, key)).one())
         row = {**payload, **asked, **_columns(record), "gid": errand.gid, "kind": errand.kind, "begun_at_ms": now_ms}
         await tx.execute(_INSERT, {**row, "owner": lease.owner, "epoch": lease.epoch, "lease_until_ms": lease.until_ms})
 
@@ -179,7 +185,7 @@ class GatewayJournal:
         self, tx: Transaction, owner: str, now_ms: int, lease_ms: int, except_gids: Collection[str], limit: int
     ) -> list[Claimed]:
         """Take over what nobody drives: the lease lapsed."""
-        rows = await tx.execute(_LAPSED, {"now_ms": now_ms, "rows_max": limit + len(except_gids)})
+        rows = await tx.execute(_LAPSED_LOCKED, {"now_ms": now_ms, "rows_max": limit + len(except_gids)})
         lapsed = [row for row in rows if row.gid not in except_gids][:limit]
         return [await self._take(tx, row, claim(_lease_of(row), owner, now_ms, lease_ms)) for row in lapsed]
 
@@ -187,14 +193,15 @@ class GatewayJournal:
         self, tx: Transaction, replica: str, owner: str, now_ms: int, lease_ms: int, limit: int
     ) -> list[Claimed]:
         """Take over what an earlier process of this very replica drove: it is dead, so no lease is waited for."""
-        rows = await tx.execute(_LEFT_BEHIND, {"prefix": f"{replica}/", "rows_max": limit})
-        return [
-            await self._take(tx, row, _next_lease(row, owner, now_ms, lease_ms)) for row in rows if row.owner != owner
-        ]
+        prefix = f"{replica}/"
+        rows = await tx.execute(_LEFT_BEHIND, {"prefix": prefix, "rows_max": limit})
+        # Asked again here: to LIKE, some characters of a name mean any character.
+        left = [row for row in rows if row.owner.startswith(prefix) and row.owner != owner]
+        return [await self._take(tx, row, _next_lease(row, owner, now_ms, lease_ms)) for row in left]
 
     async def claim_one(self, tx: Transaction, gid: str, owner: str, now_ms: int, lease_ms: int) -> Claimed | None:
         """Take over one transaction whoever drives it."""
-        row = (await tx.execute(_BY_GID, {"wanted_gid": gid})).one_or_none()
+        row = (await tx.execute(_BY_GID_LOCKED, {"wanted_gid": gid})).one_or_none()
         return None if row is None else await self._take(tx, row, _next_lease(row, owner, now_ms, lease_ms))
 
     # ---- what the API needs -----------------------------------------------------------------------------------------
@@ -236,7 +243,7 @@ class GatewayJournal:
         if not await self._database.read(old):
             return
         async with self._database.transaction() as tx:
-            for row in (await tx.execute(old)).all():
+            for row in (await tx.execute(old.with_for_update(skip_locked=True))).all():
                 if await self._forgotten(tx, row, self._clock.now_ms()):
                     await tx.execute(_DROP_KEY, {"wanted_user": row.user_id, "wanted_key": row.idempotency_key})
 

@@ -44,7 +44,9 @@ Index(
     "transactions_unfinished",
     transactions.c.lease_until_ms,
     sqlite_where=transactions.c.state.in_(["preparing", "decided"]),
-)
+).ddl_if(dialect="sqlite")
+# A server has no partial indexes.
+Index("transactions_unfinished_first", transactions.c.state, transactions.c.lease_until_ms).ddl_if(dialect="mariadb")
 Index("transactions_by_state", transactions.c.state, transactions.c.begun_at_ms)
 Index("transactions_by_key", transactions.c.user_id, transactions.c.idempotency_key)
 
@@ -73,7 +75,10 @@ notifications = Table(
     Column("delivered_at_ms", BigInteger),
     Column("last_error", String(200)),
 )
-Index("notifications_due", notifications.c.next_at_ms, sqlite_where=notifications.c.state == "due")
+Index("notifications_due", notifications.c.next_at_ms, sqlite_where=notifications.c.state == "due").ddl_if(
+    dialect="sqlite"
+)
+Index("notifications_due_first", notifications.c.state, notifications.c.next_at_ms).ddl_if(dialect="mariadb")
 
 VIEWS = {
     "audit_decisions": (

@@ -15,6 +15,7 @@ import asyncio
 import hashlib
 import hmac
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -43,6 +44,7 @@ _DUE = (
     .order_by(notifications.c.next_at_ms)
     .limit(DELIVERED_AT_ONCE_MAX)
 )
+_DUE_LOCKED = _DUE.with_for_update(skip_locked=True)
 _CLAIM = (
     update(notifications)
     .where(notifications.c.gid == bindparam("wanted_gid"), notifications.c.state == "due")
@@ -96,6 +98,14 @@ async def enqueue(tx: Transaction, transaction: Row[Any], now_ms: int) -> None:
     await tx.execute(_INSERT, {**row, "attempts": 0, "next_at_ms": now_ms})
 
 
+async def _claimed(tx: Transaction, now_ms: int) -> Sequence[Row[Any]]:
+    """What is due, and now kept from the other replicas for a while."""
+    due = (await tx.execute(_DUE_LOCKED, {"now_ms": now_ms})).all()
+    for row in due:
+        await tx.execute(_CLAIM, {"wanted_gid": row.gid, "claimed_until_ms": now_ms + CLAIM_MS})
+    return due
+
+
 class Notifier:
     """Delivers what is due."""
 
@@ -107,10 +117,7 @@ class Notifier:
         now = {"now_ms": self._chassis.clock.now_ms()}
         if not await self._chassis.database.read(_DUE, now):
             return
-        async with self._chassis.database.transaction() as tx:
-            due = (await tx.execute(_DUE, now)).all()
-            for row in due:
-                await tx.execute(_CLAIM, {"wanted_gid": row.gid, "claimed_until_ms": now["now_ms"] + CLAIM_MS})
+        due = await self._chassis.database.run(lambda tx: _claimed(tx, now["now_ms"]))
         timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
         async with aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as session:
             problems = await asyncio.gather(*(self._deliver(session, row) for row in due))

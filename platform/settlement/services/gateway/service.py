@@ -19,6 +19,7 @@ from sqlalchemy import Row
 from starlette.responses import Response
 
 from settlement.chassis.coordinator_driver import Coordinator, Errand, Overtaken
+from settlement.chassis.database import CommitUnknown
 from settlement.chassis.participant import Payload
 from settlement.chassis.problems import Problem
 from settlement.chassis.trace import bind_gid
@@ -125,10 +126,18 @@ class GatewayService:
             await self._coordinator.begin(errand, participants, insert)
         except KeyTaken as taken:
             return await self._replay(taken.row, request.fingerprint)
+        except CommitUnknown:
+            # Without a record nothing was begun, and nobody will be told anything of this payment.
+            if await self._journal.find(errand.gid) is None:
+                raise
+            return await self._answer_of_another(errand.gid)
         except Overtaken:
-            await self._decided(errand.gid)
-            return await self._answer(errand.gid, replayed=False)
+            return await self._answer_of_another(errand.gid)
         return first_answer(await self._record(errand.gid), replayed=False)
+
+    async def _answer_of_another(self, gid: str) -> Response:
+        await self._decided(gid)
+        return await self._answer(gid, replayed=False)
 
     async def _answer(self, gid: str, *, replayed: bool) -> Response:
         row = await self._record(gid)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Row, Select, bindparam, func, insert, select
+from sqlalchemy import Row, Select, bindparam, func, select
 
+from settlement.chassis.sql import insert_ignore
 from settlement.services.order.model import goods, stock
 from settlement.services.order.schemas import GoodsPage, GoodsView
 
 if TYPE_CHECKING:
-    from settlement.chassis.database import Database
+    from settlement.chassis.database import Database, Transaction
 
 _VIEW = select(goods, stock.c.available_units).join(stock, stock.c.goods_id == goods.c.id)
 _ONE = _VIEW.where(goods.c.id == bindparam("goods_id"))
@@ -43,7 +44,7 @@ class Catalogue:
             if not missing:
                 return
             await tx.execute(
-                insert(goods),
+                insert_ignore(goods),
                 [
                     {
                         "id": number,
@@ -57,7 +58,7 @@ class Catalogue:
             )
             full = {"initial_units": stock_per_goods, "available_units": stock_per_goods}
             empty = {"reserved_units": 0, "sold_units": 0}
-            await tx.execute(insert(stock), [{"goods_id": number, **full, **empty} for number in missing])
+            await tx.execute(insert_ignore(stock), [{"goods_id": number, **full, **empty} for number in missing])
 
     async def find(self, goods_id: int) -> GoodsView | None:
         """One goods, or None."""
@@ -70,9 +71,9 @@ class Catalogue:
         shown = [_view(row) for row in rows[:limit]]
         return GoodsPage(goods=shown, next_after=shown[-1].goods_id if len(rows) > limit else None)
 
-    async def prices(self, goods_ids: Iterable[int]) -> dict[int, Row[Any]]:
+    async def prices(self, tx: Transaction, goods_ids: Iterable[int]) -> dict[int, Row[Any]]:
         """Rows (id, name, price_minor, currency, merchant_id) of those goods that exist, by id."""
-        return {row.id: row for row in await self._database.read(_PRICES, {"goods_ids": list(goods_ids)})}
+        return {row.id: row for row in await tx.execute(_PRICES, {"goods_ids": list(goods_ids)})}
 
 
 def _view(row: Row[Any]) -> GoodsView:

@@ -13,6 +13,7 @@ import hashlib
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -20,8 +21,9 @@ from sqlalchemy import Executable, Row, bindparam, func, insert, select
 
 from settlement.chassis.http_client import NotSent, Unknown
 from settlement.chassis.problems import Problem
+from settlement.chassis.sql import insert_ignore
 from settlement.services.order.events import publish
-from settlement.services.order.model import OrderStatus, orders
+from settlement.services.order.model import OrderStatus, cart_turns, orders
 from settlement.services.order.schemas import TOTAL_MINOR_MAX, CartContent, OrderRequest, OrderView
 from settlement.services.order.snapshot import OrderedGoods, dump
 from settlement.services.order.stock import Line
@@ -36,6 +38,8 @@ Read = Callable[[Executable, dict[str, Any]], Awaitable[Sequence[Row[Any]]]]
 
 _BY_KEY = select(orders).where(orders.c.user_id == bindparam("owner"), orders.c.idempotency_key == bindparam("key"))
 _INSERT = insert(orders)
+_FIRST_TURN = insert_ignore(cart_turns)
+_TURN = select(cart_turns).where(cart_turns.c.user_id == bindparam("owner")).with_for_update()
 _CART_TAKEN = select(func.max(orders.c.cart_version)).where(orders.c.user_id == bindparam("owner"))
 
 
@@ -79,19 +83,21 @@ class OrderCreation:
         if replayed is not None:
             return replayed, True
         cart = await self._cart(user_id) if request.items is None else None
-        async with self._chassis.database.transaction() as tx:
+        # The same request may come twice at the same time: whoever finds the key taken looks for the order again.
+        return await self._chassis.database.run(partial(self._create, once, cart), after_duplicate=True)
 
-            async def read(query: Executable, given: dict[str, Any]) -> Sequence[Row[Any]]:
-                return (await tx.execute(query, given)).all()
+    async def _create(self, once: _Once, cart: CartContent | None, tx: Transaction) -> tuple[OrderView, bool]:
+        async def read(query: Executable, given: dict[str, Any]) -> Sequence[Row[Any]]:
+            return (await tx.execute(query, given)).all()
 
-            # Asked again inside, and before all else: the same request may have come twice at the same time.
-            replayed = await once.answer(read)
-            if replayed is not None:
-                return replayed, True
-            lines = await _lines(once, cart, read)
-            values = await self._values(once, lines, cart.version if cart is not None else None)
-            await tx.execute(_INSERT, values)
-            await self._publish(tx, values, lines)
+        # Asked again inside, and before all else.
+        replayed = await once.answer(read)
+        if replayed is not None:
+            return replayed, True
+        lines = await _lines(once, cart, tx)
+        values = await self._values(once, lines, cart.version if cart is not None else None, tx)
+        await tx.execute(_INSERT, values)
+        await self._publish(tx, values, lines)
         return created_view(values), False
 
     async def _cart(self, user_id: int) -> CartContent:
@@ -106,9 +112,9 @@ class OrderCreation:
         detail = "the cart could not be read; nothing was ordered"
         raise Problem(503, "cart_unavailable", "The cart is not available", detail)
 
-    async def _priced(self, lines: list[Line]) -> tuple[list[OrderedGoods], str]:
+    async def _priced(self, lines: list[Line], tx: Transaction) -> tuple[list[OrderedGoods], str]:
         """The lines with today's names and prices, and their currency."""
-        known = await self._catalogue.prices(line.goods_id for line in lines)
+        known = await self._catalogue.prices(tx, (line.goods_id for line in lines))
         missing = [line.goods_id for line in lines if line.goods_id not in known]
         if missing:
             raise Problem(422, "goods_not_found", "No such goods", f"unknown goods: {', '.join(map(str, missing))}")
@@ -120,9 +126,11 @@ class OrderCreation:
             raise Problem(422, "total_too_large", "Total too large", f"at most {TOTAL_MINOR_MAX} minor units an order")
         return ordered, known[lines[0].goods_id].currency
 
-    async def _values(self, once: _Once, lines: list[Line], cart_version: int | None) -> dict[str, Any]:
+    async def _values(
+        self, once: _Once, lines: list[Line], cart_version: int | None, tx: Transaction
+    ) -> dict[str, Any]:
         """The new row of `orders`."""
-        ordered, currency = await self._priced(lines)
+        ordered, currency = await self._priced(lines, tx)
         request = once.request
         now_ms = self._chassis.clock.now_ms()
         return {
@@ -153,11 +161,14 @@ class OrderCreation:
         await publish(self._chassis.outbox, tx, "order.created", values, values["created_at_ms"], **more)
 
 
-async def _lines(once: _Once, cart: CartContent | None, read: Read) -> list[Line]:
+async def _lines(once: _Once, cart: CartContent | None, tx: Transaction) -> list[Line]:
     """What to order: the lines of the request, or what no order has taken from the cart yet."""
     if cart is None:
         return [Line(line.goods_id, line.count) for line in once.request.items or ()]
-    newest_taken: int | None = (await read(_CART_TAKEN, {"owner": once.user_id}))[0][0]
+    # Two orders from one cart take turns: neither may overlook what the other is taking.
+    await tx.execute(_FIRST_TURN, {"user_id": once.user_id})
+    await tx.execute(_TURN, {"owner": once.user_id})
+    newest_taken: int | None = (await tx.execute(_CART_TAKEN, {"owner": once.user_id})).scalar()
     lines = [
         Line(line.goods_id, line.count) for line in cart.items if newest_taken is None or line.version > newest_taken
     ]

@@ -96,6 +96,9 @@ Index("orders_by_user", orders.c.user_id, orders.c.order_no)
 Index("orders_by_cart", orders.c.user_id, orders.c.cart_version)
 Index("orders_by_expiry", orders.c.status, orders.c.expires_at_ms)
 
+# One row a user who ever ordered from the cart: the lock that such orders take turns at.
+cart_turns = Table("cart_turns", metadata, Column("user_id", BigInteger, primary_key=True, autoincrement=False))
+
 _STATUS_WORDS = " ".join(f"WHEN {status.value} THEN '{status.name.lower()}'" for status in OrderStatus)
 
 VIEWS = {

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 EXPIRE_BATCH = 200
 
 _OWN = select(orders).where(orders.c.order_no == bindparam("number"), orders.c.user_id == bindparam("owner"))
+_OWN_LOCKED = _OWN.with_for_update()
 _NEWEST = (
     select(orders)
     .where(orders.c.user_id == bindparam("owner"), orders.c.order_no < bindparam("before"))
@@ -64,12 +65,15 @@ class OrderService:
     async def cancel(self, user_id: int, order_no: str) -> OrderView:
         """Cancel a pending order; a cancelled one stays so. Problem 409 if it is being paid or was."""
         owned = {"number": order_no, "owner": user_id}
-        async with self._database.transaction() as tx:
-            order = _only((await tx.execute(_OWN, owned)).all())
+
+        async def change(tx: Transaction) -> OrderView:
+            order = _only((await tx.execute(_OWN_LOCKED, owned)).all())
             if order.status != OrderStatus.CANCELLED and not await self._cancelled(tx, order, "by_user"):
                 word = OrderStatus(order.status).name.lower()
                 raise Problem(409, "order_not_cancellable", "Order cannot be cancelled", f"the order is {word}")
             return order_view(_only((await tx.execute(_OWN, owned)).all()))
+
+        return await self._database.run(change)
 
     async def expire(self) -> int:
         """Cancel up to EXPIRE_BATCH pending orders whose time is over; returns how many."""
@@ -78,8 +82,11 @@ class OrderService:
         due = await self._database.read(_EXPIRED, {"now_ms": now_ms})
         if not due:
             return 0
-        async with self._database.transaction() as tx:
+
+        async def change(tx: Transaction) -> int:
             return sum([await self._cancelled(tx, order, "expired") for order in due])
+
+        return await self._database.run(change)
 
     async def _cancelled(self, tx: Transaction, order: Row[Any], reason: str) -> bool:
         """Cancel an order that is still pending: a payment may have taken it since it was read."""

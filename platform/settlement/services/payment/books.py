@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import bindparam, func, insert, select, update
 
+from settlement.chassis.sql import insert_ignore
 from settlement.ledger import GRANTS, hold, source_of, transfer, user_account
 from settlement.ledger.accounts import is_user_account
 from settlement.ledger.postings import Batch, balanced, capture, void
@@ -32,7 +33,7 @@ _HOLD = _THIS_ACCOUNT.where(accounts.c.posted_minor - accounts.c.held_minor >= b
 _MOVE = _THIS_ACCOUNT.values(
     posted_minor=accounts.c.posted_minor + bindparam("posted"), held_minor=accounts.c.held_minor - bindparam("released")
 )
-_OPEN = insert(accounts)
+_OPEN = insert_ignore(accounts)
 _POST = insert(postings)
 _TRIAL_BALANCE = (
     select(postings.c.currency, postings.c.layer, func.sum(postings.c.amount_minor).label("total_minor"))
@@ -96,9 +97,8 @@ class Books:
         key = {"wanted": name, "wanted_currency": currency}
         rows = await self._database.read(_ACCOUNT, key)
         if not rows:
-            async with self._database.transaction() as tx:
-                await self._open(tx, name, currency)
-                rows = (await tx.execute(_ACCOUNT, key)).all()
+            await self._database.run(lambda tx: self._open(tx, name, currency))
+            rows = await self._database.read(_ACCOUNT, key)
         row = rows[0]
         return {
             "account": name,
@@ -123,8 +123,8 @@ class Books:
             return
         granted_minor = self._settings.integer("payment.opening_balance_minor")
         row = {"account": account, "currency": currency, "posted_minor": granted_minor, "held_minor": 0}
-        await tx.execute(_OPEN, {**row, "opened_at_ms": self._clock.now_ms()})
-        if granted_minor:
+        opened = await tx.execute(_OPEN, {**row, "opened_at_ms": self._clock.now_ms()})
+        if granted_minor and opened.rowcount == 1:
             await self._append(tx, OPENING_GID, transfer(GRANTS, account, currency, granted_minor))
 
     async def _move(self, tx: Transaction, account: str, currency: str, *, posted: int, released: int) -> None:

@@ -18,7 +18,7 @@ from settlement.services.usercenter.throttle import Attempt, Throttle
 
 CAPTCHA_TTL_MS: Final = 300_000
 
-_CAPTCHA: Final = sa.select(captchas).where(captchas.c.captcha_id == sa.bindparam("id"))
+_CAPTCHA: Final = sa.select(captchas).where(captchas.c.captcha_id == sa.bindparam("id")).with_for_update()
 _USE_CAPTCHA: Final = sa.delete(captchas).where(captchas.c.captcha_id == sa.bindparam("id"))
 _BY_LOGIN: Final = sa.select(users).where(
     sa.or_(users.c.phone == sa.bindparam("login"), users.c.email == sa.bindparam("login"))
