@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -282,8 +283,11 @@ def _quiet_logs() -> None:
 
 @pytest.fixture
 def backend(request: pytest.FixtureRequest) -> str:
-    """Which database the services use: `sqlite`, or `mariadb` where a test is marked with both_backends."""
-    return str(getattr(request, "param", "sqlite"))
+    """Which database the services use: `sqlite`, or `mariadb` too where a test is marked with both_backends.
+
+    PAYLAB_TEST_BACKEND=mariadb puts all the tests that are not marked on the server as well, to see what they say.
+    """
+    return str(getattr(request, "param", os.environ.get("PAYLAB_TEST_BACKEND", "sqlite")))
 
 
 @pytest.fixture(scope="session")

@@ -40,6 +40,7 @@ from settlement.protocol.messages import (
 
 if TYPE_CHECKING:
     from settlement.chassis.app import Chassis
+    from settlement.chassis.database import Transaction
 
 CLAIMED_AT_ONCE_MAX = 50
 LEFT_BEHIND_MAX = 10_000

@@ -15,6 +15,7 @@ commit of its own, and so does a transaction that turned out to write nothing.
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -66,6 +67,9 @@ _SET_UP: Final = (
     f"SET collation_connection = {COLLATION}, time_zone = '+00:00', tx_isolation = 'READ-COMMITTED', "
     f"sql_mode = '{_SQL_MODE}', innodb_lock_wait_timeout = {LOCK_WAIT_S_MAX}"
 )
+# It repeats every row that an ignoring insert left alone as a warning.
+logging.getLogger("asyncmy").setLevel(logging.ERROR)
+
 _own: Final = sa.MetaData()
 sa.Table(
     "log_marks",

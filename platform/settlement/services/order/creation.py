@@ -90,7 +90,11 @@ class OrderCreation:
         async def read(query: Executable, given: dict[str, Any]) -> Sequence[Row[Any]]:
             return (await tx.execute(query, given)).all()
 
-        # Asked again inside, and before all else.
+        if cart is not None:
+            # Two orders from one cart take turns: neither may overlook what the other is taking.
+            await tx.execute(_FIRST_TURN, {"user_id": once.user_id})
+            await tx.execute(_TURN, {"owner": once.user_id})
+        # Asked again inside, and before all else: the other one may have been this very request.
         replayed = await once.answer(read)
         if replayed is not None:
             return replayed, True
@@ -165,9 +169,6 @@ async def _lines(once: _Once, cart: CartContent | None, tx: Transaction) -> list
     """What to order: the lines of the request, or what no order has taken from the cart yet."""
     if cart is None:
         return [Line(line.goods_id, line.count) for line in once.request.items or ()]
-    # Two orders from one cart take turns: neither may overlook what the other is taking.
-    await tx.execute(_FIRST_TURN, {"user_id": once.user_id})
-    await tx.execute(_TURN, {"owner": once.user_id})
     newest_taken: int | None = (await tx.execute(_CART_TAKEN, {"owner": once.user_id})).scalar()
     lines = [
         Line(line.goods_id, line.count) for line in cart.items if newest_taken is None or line.version > newest_taken
