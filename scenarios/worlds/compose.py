@@ -21,7 +21,7 @@ from scenarios.worlds import compose_secrets
 from scenarios.worlds.base import UnsupportedPlan, WorldError, refuse_unsupported
 from scenarios.worlds.compose_project import ComposeProject
 from scenarios.worlds.compose_secrets import ComposeSecrets
-from scenarios.worlds.composed import ComposedPlatform
+from scenarios.worlds.composed import SPAN_FILE, ComposedPlatform
 from scenarios.worlds.containers import Containers, engine
 from scenarios.worlds.injector import FAULT_KINDS
 from scenarios.worlds.loader import Loader
@@ -64,7 +64,7 @@ class ComposeWorld:
                     run = Run(plan, platform, loader, folder, progress)
                     run.play()
                 progress.stage("reading the databases")
-                platform.keep(folder.databases, folder.path / "metrics", stopping=self.attach_to is None)
+                platform.keep(folder, stopping=self.attach_to is None)
             finally:
                 platform.close()
         return run.history(self.name)
@@ -115,6 +115,7 @@ def run_environment(plan: Plan) -> Mapping[str, str]:
         "PAYLAB_CONFIG": json.dumps(dict(plan.platform.settings)),
         "PAYLAB_RESTART": "no",
         "PAYLAB_FAULT_TOKEN_FILE": "/run/secrets/fault_token",
+        "PAYLAB_TRACE_FILE": SPAN_FILE,
     }
 
 

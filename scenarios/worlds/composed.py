@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scenarios.worlds.audit_copy import AuditServer
 from scenarios.worlds.base import WorldError
@@ -21,12 +21,17 @@ from scenarios.worlds.real import Death, ServiceEvent, now_ms
 from scenarios.worlds.wire import Reply, Unreachable, call, fetched_text
 from settlement.topology import REGISTRY_SERVICE, SERVICES
 
+if TYPE_CHECKING:
+    from scenarios.runfolder import RunFolder
+
 READY_DEADLINE_S = 120.0
 READY_POLL_S = 0.1
 USAGE_INTERVAL_S = 1.0
 STOP_S = 10
 DATABASE, DATABASE_PORT = "mariadb", 3306
 AUDITOR = "lab"
+# In the container's memory: its disk is read-only.
+SPAN_FILE = "/var/lib/paylab/spans.jsonl"
 
 
 @dataclass
@@ -168,17 +173,18 @@ class ComposedPlatform:
         except WorldError:
             return {DATABASE: 1}
 
-    def keep(self, databases: Path, metrics: Path, *, stopping: bool) -> None:
-        """Keep the metrics, logs and audit views of everybody in the run's folder; with `stopping`, stop them first."""
+    def keep(self, folder: RunFolder, *, stopping: bool) -> None:
+        """Keep metrics, spans, logs and audit views of everybody in the run's folder; with `stopping`, stop them."""
         self._usage.stop()
-        self._keep_metrics(metrics)
+        self._keep_metrics(folder.path / "metrics")
+        self._keep_spans(folder.spans)
         if stopping:
             self._containers.stop(list(self._lives), STOP_S)
             for name in self._lives:
                 self._note(name, "stopped")
         for name in self._containers.names():
             (self._logs / f"{name}.log").write_bytes(self._containers.logs(name))
-        self._auditor().copy(list(SERVICES), databases)
+        self._auditor().copy(list(SERVICES), folder.databases)
 
     def close(self) -> None:
         """Let go of the engine."""
@@ -192,6 +198,12 @@ class ComposedPlatform:
                 text = fetched_text(f"{life.address}/metrics")
                 if text is not None:
                     (folder / f"{name}.prom").write_text(text, encoding="utf-8")
+
+    def _keep_spans(self, folder: Path) -> None:
+        """Of the present lives only: what a dead container had in memory is gone with it."""
+        folder.mkdir(exist_ok=True)
+        for name in self._lives:
+            (folder / f"{name}.jsonl").write_bytes(self._containers.file(name, SPAN_FILE))
 
     def _auditor(self) -> AuditServer:
         port = self._containers.port_of(DATABASE, DATABASE_PORT)

@@ -202,6 +202,15 @@ class Containers:
             text: bytes = self.of(name).logs(stdout=True, stderr=True)
             return text
 
+    def file(self, name: str, path: str) -> bytes:
+        """The content of a file in a running container; empty if there is none."""
+        container = self.of(name)
+        if container.status != "running":
+            return b""
+        with _told(f"read {path} of {name}"):
+            result = container.exec_run(["cat", path], stderr=False)
+        return result.output if result.exit_code == 0 and isinstance(result.output, bytes) else b""
+
     def stop(self, names: list[str], within_s: int) -> None:
         """Stop these in order; what does not end in time is killed."""
         threads = [threading.Thread(target=self._stop, args=(name, within_s)) for name in names]
