@@ -37,6 +37,7 @@ from settlement.chassis.telemetry import configure_logging, get_logger
 from settlement.chassis.transport import Answer, NotSent, Unknown
 from tests.mariadb_server import MariaServer, running
 from tests.redis_server import RedisServer
+from tests.settlement.one_connection import refuse_second_connections
 
 SECRETS = Secrets(
     service="service-secret-for-tests-only-0001",
@@ -274,6 +275,11 @@ class Cluster:
 
 def _address(replica: str) -> str:
     return f"http://{replica}"
+
+
+@pytest.fixture(autouse=True)
+def _one_connection_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse_second_connections(monkeypatch)
 
 
 @pytest.fixture(scope="session", autouse=True)
