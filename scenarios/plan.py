@@ -13,7 +13,7 @@ import numpy
 
 from scenarios.phases import phase_windows
 from settlement.settings import SETTINGS
-from settlement.topology import DEFAULT_TOPOLOGY
+from settlement.topology import DEFAULT_TOPOLOGY, replica_name
 
 if TYPE_CHECKING:
     from scenarios.spec import Scenario
@@ -64,6 +64,18 @@ class PlannedFault:
     at_s: float
     until_s: float
     parameters: dict[str, Any]
+
+    @property
+    def target(self) -> str:
+        """What it hits: `gateway-0`, `mariadb`, `payment -> channel /wallet`, `order POST /orders`."""
+        where = self.parameters
+        if "of" in where:
+            return str(where["of"])
+        if "from" in where:
+            return f"{where['from']} -> {where['to']} {where.get('path', '')}".rstrip()
+        if "route" in where:
+            return f"{where['service']} {where['route']}"
+        return replica_name(where["service"], where.get("replica", 0))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
-from scenarios.plan import Plan
+from scenarios.plan import Plan, PlannedFault
 from scenarios.worlds import base
 
 PLAIN_INTERVAL_S = 5.0
@@ -27,7 +27,7 @@ class PlainProgress:
         self.world = world
         self.console = console
         self.times_s = [arrival.at_s for arrival in plan.arrivals]
-        self.targets = {fault.id: fault_text(fault.kind, fault.parameters) for fault in plan.faults}
+        self.targets = {fault.id: fault_text(fault) for fault in plan.faults}
         self.started: int | None = None
         self._told_s = -PLAIN_INTERVAL_S
 
@@ -123,13 +123,8 @@ class LiveProgress(PlainProgress):
         self._bar.update(self._task, completed=done_s, description=self.phase(now_s), detail=detail)
 
 
-def fault_text(kind: str, parameters: dict[str, object]) -> str:
+def fault_text(fault: PlannedFault) -> str:
     """A fault for people: `crash_at gateway-0 coordinator.decided.persist.after`."""
-    if "from" in parameters:
-        where = f"{parameters['from']} -> {parameters['to']} {parameters.get('path', '')}".rstrip()
-    elif "route" in parameters:
-        where = f"{parameters['service']} {parameters['route']}"
-    else:
-        where = f"{parameters['service']}-{parameters.get('replica', 0)}"
-    point = f" {parameters['point']} (hit {parameters['nth']})" if "point" in parameters else ""
-    return f"{kind} {where}{point}"
+    more = fault.parameters
+    point = f" {more['point']} (hit {more['nth']})" if "point" in more else ""
+    return f"{fault.kind} {fault.target}{point}"

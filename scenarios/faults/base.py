@@ -10,7 +10,6 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from scenarios.fields import Duration, Model, Moment, Replica, ServiceName, Share
-from settlement.topology import replica_name
 
 Path = Annotated[str, Field(pattern=r"^/\S*$", max_length=200)]
 Route = Annotated[str, Field(pattern=r"^(GET|POST|PUT|PATCH|DELETE) /\S*$", max_length=200)]
@@ -27,11 +26,6 @@ class Fault(Model):
     def end_s(self) -> float:
         """When it is over: undone, restarted, healed."""
 
-    @property
-    @abstractmethod
-    def target(self) -> str:
-        """What it hits, for people: `gateway-0`, `payment -> channel /wallet`, `order POST /orders`."""
-
     @abstractmethod
     def parameters(self) -> dict[str, Any]:
         """What a world needs to make it; durations are numbers, with their unit in the name."""
@@ -42,11 +36,6 @@ class ReplicaFault(Fault):
 
     service: ServiceName
     replica: Replica = Field(default=0, description="which replica, from 0")
-
-    @property
-    def target(self) -> str:
-        """The replica's name."""
-        return replica_name(self.service, self.replica)
 
 
 class PathFault(Fault):
@@ -67,13 +56,6 @@ class PathFault(Fault):
     def end_s(self) -> float:
         """Start and length."""
         return self.at_s + self.for_s
-
-    @property
-    def target(self) -> str:
-        """The link or the route."""
-        if self.service:
-            return f"{self.service} {self.route}"
-        return f"{self.from_service} -> {self.to_service}" + (f" {self.path}" if self.path else "")
 
     def parameters(self) -> dict[str, Any]:
         """`{from, to, path?}` or `{service, route}`, and `share`."""

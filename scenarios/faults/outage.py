@@ -22,11 +22,6 @@ class Outage(Fault):
         """When it is started again."""
         return self.at_s + self.for_s
 
-    @property
-    def target(self) -> str:
-        """The backing service."""
-        return self.of
-
     def parameters(self) -> dict[str, Any]:
         """`{of, restart_after_s}`."""
         return {"of": self.of, "restart_after_s": self.for_s}

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from scenarios.worlds.real import Death, Hurtable, now_ms
 from scenarios.worlds.switchboard import Switchboard
-from settlement.topology import replica_name
 
 if TYPE_CHECKING:
     from scenarios.plan import PlannedFault
@@ -68,25 +67,9 @@ class Course:
     detail: str = ""
 
     @property
-    def replica(self) -> str:
-        """The replica, or the backing service, that a fault of a process hits."""
-        where = self.plan.parameters
-        return str(where["of"]) if self.plan.kind == "outage" else replica_name(where["service"], where["replica"])
-
-    @property
     def on_process(self) -> bool:
-        """A fault of one process, not of a link or a route."""
+        """A fault of one process, not of a link or a route: its target is a replica or a backing service."""
         return self.plan.kind in (*DEADLY, *IMPAIRING, "crash_at")
-
-    @property
-    def target(self) -> str:
-        """What it hits, for people."""
-        where = self.plan.parameters
-        if self.on_process:
-            return self.replica
-        if "route" in where:
-            return f"{where['service']} {where['route']}"
-        return f"{where['from']} -> {where['to']} {where.get('path', '')}".rstrip()
 
     def is_armed(self, at_s: float) -> bool:
         """Whether a crash may happen; a moment longer than wanted, because disarming takes a call."""
@@ -96,7 +79,7 @@ class Course:
     def row(self) -> dict[str, Any]:
         """A row of the `faults` table."""
         return {
-            "id": self.plan.id, "kind": self.plan.kind, "target": self.target, "planned_s": self.plan.at_s,
+            "id": self.plan.id, "kind": self.plan.kind, "target": self.plan.target, "planned_s": self.plan.at_s,
             "started_s": self.started_s, "ended_s": self.ended_s, "hits": self.hits, "detail": self.detail,
         }  # fmt: skip
 
@@ -126,7 +109,7 @@ class Injector:
     def explains(self, death: Death, at_s: float) -> bool:
         """Whether a fault asked for this death: a crash point was armed there. Notes the hit and plans the restart."""
         for course in self.courses:
-            if death.status == -signal.SIGKILL and course.is_armed(at_s) and course.replica in death.replicas:
+            if death.status == -signal.SIGKILL and course.is_armed(at_s) and course.plan.target in death.replicas:
                 self._note_hit(course, at_s)
                 return True
         return False
@@ -166,7 +149,7 @@ class Injector:
         if course.plan.kind in DEADLY:
             self._kill(course)
         elif course.plan.kind in IMPAIRING:
-            self._target.impair(course.replica, course.plan.kind, course.plan.parameters)
+            self._target.impair(course.plan.target, course.plan.kind, course.plan.parameters)
             course.hits = 1
         else:
             for replica in self._carriers(course):
@@ -175,20 +158,20 @@ class Injector:
 
     def _kill(self, course: Course) -> None:
         course.state = "down"
-        if self._target.is_dead(course.replica):
-            course.detail = f"{course.replica} was dead already"
+        if self._target.is_dead(course.plan.target):
+            course.detail = f"{course.plan.target} was dead already"
             return
-        self._target.kill(course.replica)
+        self._target.kill(course.plan.target)
         course.hits = 1
 
     def _end(self, course: Course, at_s: float) -> None:
         event = "ended"
         if course.state == "down":
             event = "restarted"
-            if self._target.is_dead(course.replica):
-                self._target.restart(course.replica)
+            if self._target.is_dead(course.plan.target):
+                self._target.restart(course.plan.target)
         elif course.plan.kind in IMPAIRING:
-            self._target.relieve(course.replica, course.plan.kind)
+            self._target.relieve(course.plan.target, course.plan.kind)
         else:
             self._board.unwant(course.plan.id)
         if course.plan.kind == "crash_at" and course.hits == 0:
@@ -200,13 +183,15 @@ class Injector:
 
     def _carriers(self, course: Course) -> list[str]:
         where = course.plan.parameters
-        return [course.replica] if course.on_process else self._target.names_of(where.get("from") or where["service"])
+        return (
+            [course.plan.target] if course.on_process else self._target.names_of(where.get("from") or where["service"])
+        )
 
     def _how_to_undo(self, course: Course) -> str:
         if course.plan.kind in IMPAIRING:
-            return f"end the {course.plan.kind} of {course.replica}, {self._target.whereabouts(course.replica)}"
+            return f"end the {course.plan.kind} of {course.plan.target}, {self._target.whereabouts(course.plan.target)}"
         if course.plan.kind in DEADLY:
-            return f"restart {course.replica}"
+            return f"restart {course.plan.target}"
         return f"clear the faults of {', '.join(self._carriers(course))}"
 
 

@@ -97,9 +97,9 @@ def test_all_faults_can_be_written(write: Write) -> None:
     }  # fmt: skip
     assert error == {"service": "order", "route": "POST /orders", "share": 1.0, "status": 500}
     assert drop == {"from": "payment", "to": "channel", "share": 1.0}
-    assert scenario.faults[0].target == "order-0"
-    assert scenario.faults[3].target == "payment -> channel /wallet"
-    assert scenario.faults[4].target == "order POST /orders"
+    assert plan(scenario, 1).faults[0].target == "order-0"
+    assert plan(scenario, 1).faults[3].target == "payment -> channel /wallet"
+    assert plan(scenario, 1).faults[4].target == "order POST /orders"
 
 
 def test_a_misspelt_name_of_the_catalogue_is_helped() -> None:
