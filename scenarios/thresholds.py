@@ -21,6 +21,7 @@ NAMED_EXPECTATIONS = {
     "atomic": "every payment is committed everywhere or nowhere, and ends (AC1 to AC5)",
     "money_conserved": "every currency sums to zero, no hold is left over, the channel's books equal ours",
     "client_truth": "what a client was told is what happened, and no key is charged twice",
+    "events_delivered": "every decision is in the audit trail, once (real services only)",
 }
 
 STATISTICS = ("mean", "p50", "p90", "p95", "p99", "max")

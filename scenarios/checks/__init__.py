@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from scenarios.checks import atomicity, client_truth, faults_happened, generator, metrics, money
+from scenarios.checks import atomicity, client_truth, events, faults_happened, generator, metrics, money
 from scenarios.checks.result import CheckResult, Outcome, Verdict, guarded, overall
 from scenarios.history import History, history_sha256
 from scenarios.thresholds import Threshold, parse
@@ -14,6 +14,7 @@ NAMED: dict[str, Callable[[History], CheckResult]] = {
     atomicity.NAME: atomicity.judge,
     money.NAME: money.judge,
     client_truth.NAME: client_truth.judge,
+    events.NAME: events.judge,
 }
 
 

@@ -27,29 +27,33 @@ DECISIONS = """SELECT gid, kind, idempotency_key, amount_minor, currency, method
     begun_at_ms, decided_at_ms, closed_at_ms FROM audit_decisions ORDER BY begun_at_ms, gid"""
 VOTES = "SELECT gid, kind, vote, voted_at_ms, outcome, outcome_at_ms FROM audit_votes ORDER BY gid"
 
-# Table of the history: service, view and the columns it has under the same name, then (time column, its name there).
-COPIED: dict[str, tuple[str, str, tuple[str, ...], tuple[str, str] | None]] = {
+# Table of the history: service, view, the columns it has under the same name, then (time column, its name there)...
+COPIED: dict[str, tuple[str, str, tuple[str, ...], tuple[tuple[str, str], ...]]] = {
     "orders": (
         "order", "audit_orders",
         ("order_no", "user_id", "status", "total_minor", "currency", "paid_gid", "refund_gid"),
-        ("created_s", "created_at_ms"),
+        (("created_s", "created_at_ms"),),
     ),
     "stock": (
-        "order", "audit_stock", ("goods_id", "initial_units", "available_units", "reserved_units", "sold_units"), None,
+        "order", "audit_stock", ("goods_id", "initial_units", "available_units", "reserved_units", "sold_units"), (),
     ),
     "postings": (
         "payment", "audit_postings",
         ("posting_id", "gid", "account", "currency", "amount_minor", "layer"),
-        ("posted_s", "posted_at_ms"),
+        (("posted_s", "posted_at_ms"),),
     ),
     "holds": (
         "payment", "audit_payments",
-        ("gid", "payment_gid", "kind", "method", "channel", "out_trade_no", "amount_minor", "currency", "state"), None,
+        ("gid", "payment_gid", "kind", "method", "channel", "out_trade_no", "amount_minor", "currency", "state"), (),
     ),
     "charges": (
         "channel", "audit_charges",
         ("channel", "out_trade_no", "state", "authorized_minor", "captured_minor", "refunded_minor", "currency"),
-        ("updated_s", "updated_at_ms"),
+        (("updated_s", "updated_at_ms"),),
+    ),
+    "events": (
+        "audit", "audit_trail", ("event_id", "type", "subject"),
+        (("occurred_s", "occurred_at_ms"), ("recorded_s", "recorded_at_ms")),
     ),
 }  # fmt: skip
 
@@ -122,14 +126,15 @@ def _common(row: Row) -> Row:
 
 
 def _copy(
-    databases: Path, start_ms: int, service: str, view: str, columns: tuple[str, ...], moment: tuple[str, str] | None
-) -> list[Row]:
-    wanted = columns + ((moment[1],) if moment else ())
+    databases: Path, start_ms: int, service: str, view: str, columns: tuple[str, ...],
+    moments: tuple[tuple[str, str], ...],
+) -> list[Row]:  # fmt: skip
+    wanted = [*columns, *(source for _, source in moments)]
     rows = _read(databases, service, f"SELECT {', '.join(wanted)} FROM {view}")  # noqa: S608 - our own constants
-    if moment is None:
-        return list(rows)
-    name, source = moment
-    return [{name: _seconds(row.pop(source), start_ms), **row} for row in rows]
+    return [
+        {name: _seconds(row.pop(source), start_ms) for name, source in moments} | {name: row[name] for name in columns}
+        for row in rows
+    ]
 
 
 def _seconds(at_ms: int | None, start_ms: int) -> float:

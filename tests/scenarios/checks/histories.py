@@ -136,6 +136,11 @@ class Run:
         changed = {"role": role, "event": event, "value": value, "at_s": at_s, "heuristic": False}
         return self.add("transactions", **{**like, **changed, **changes})
 
+    def heard(self, subject: str, kind: str, at_s: float = 1.0) -> Run:
+        """An event in the audit trail."""
+        name = f"e{len(self.rows.get('events', []))}"
+        return self.add("events", event_id=name, type=kind, subject=subject, occurred_s=at_s, recorded_s=at_s + 0.2)
+
     def plan(self) -> Plan:
         return Plan(
             "hand-written", 7, self.duration_s, self.load_s, 1, tuple(self.phases), tuple(self.arrivals),
@@ -174,6 +179,7 @@ class Run:
             self.add("transactions", **common, role=role, event="applied", value=outcome, at_s=decided_s + doubt_s)
         closed_s = decided_s + doubt_s + 0.01
         self.add("transactions", **common, role="coordinator", event="closed", value=decision, at_s=closed_s)
+        self.heard(gid, f"{kind}.{'succeeded' if commit else 'failed'}", decided_s)
 
     def _money(self, gid: str, name: str, at_s: float, method: str, commit: bool) -> None:
         channel = "" if method == "balance" else method

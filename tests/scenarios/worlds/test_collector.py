@@ -32,6 +32,7 @@ VIEWS = {
         "audit_postings": "posting_id, gid, account, currency, amount_minor, layer, posted_at_ms",
         "audit_payments": "gid, payment_gid, kind, method, channel, out_trade_no, amount_minor, currency, state",
     },
+    "audit": {"audit_trail": "event_id, type, subject, occurred_at_ms, recorded_at_ms"},
     "channel": {
         "audit_charges": (
             "channel, out_trade_no, state, authorized_minor, captured_minor, refunded_minor, currency, updated_at_ms"

@@ -1,0 +1,50 @@
+"""The check of events: a good trail passes, each way of losing, doubling or inventing an event fails."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from scenarios.checks import check
+from scenarios.checks.result import CheckResult, Outcome
+from tests.scenarios.checks.histories import Run, ordinary
+
+
+def judged(run: Run) -> CheckResult:
+    return next(
+        result for result in check(run.build(), ["events_delivered"]).checks if result.name == "events_delivered"
+    )
+
+
+def broken(result: CheckResult) -> dict[str, int]:
+    return {part.name: part.violations for part in result.parts if part.violations}
+
+
+def test_a_complete_trail_passes() -> None:
+    assert judged(ordinary()).verdict is Outcome.PASS
+
+
+def test_a_world_without_a_trail_says_nothing() -> None:
+    run = ordinary()
+    del run.rows["events"]
+    assert judged(run).verdict is Outcome.UNKNOWN
+
+
+def test_a_lost_event_fails() -> None:
+    run = ordinary().drop("events", lambda row: row["subject"] == "pay-a")
+    assert broken(judged(run)) == {"told": 1}
+
+
+def test_an_event_told_twice_fails() -> None:
+    assert broken(judged(ordinary().heard("pay-a", "payment.succeeded"))) == {"told once": 2}
+
+
+@pytest.mark.parametrize("changes", [{"type": "payment.failed"}, {"type": "refund.succeeded"}])
+def test_an_event_of_another_outcome_fails(changes: dict[str, Any]) -> None:
+    run = ordinary().change("events", lambda row: row["subject"] == "pay-a", **changes)
+    assert broken(judged(run)) == {"told as decided": 1}
+
+
+def test_an_event_that_nothing_caused_fails() -> None:
+    assert broken(judged(ordinary().heard("pay-nobody", "payment.succeeded"))) == {"told as decided": 1}
