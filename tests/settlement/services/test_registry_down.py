@@ -67,7 +67,7 @@ ALL = sorted(f"{service}-0" for service in SERVICES)
 async def _pay(shop: Shop) -> None:
     order = await shop.order()
     paid = await shop.pay(order)
-    assert (paid.status_code, paid.json()["status"]) == (201, "succeeded")
+    assert (paid.status_code, paid.json()["status"]) == (201, "succeeded"), paid.text
 
 
 @pytest.mark.parametrize("database_lost", [False, True])
