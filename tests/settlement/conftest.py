@@ -25,7 +25,6 @@ from typing import Any
 import httpx
 import pytest
 
-from settlement.chassis.clock import SystemClock
 from settlement.chassis.discovery import Instance, RegistryCache
 from settlement.chassis.faults import CrashPoints, FaultTable
 from settlement.chassis.http_client import ServiceClient, ServiceReply
@@ -37,6 +36,7 @@ from settlement.chassis.telemetry import configure_logging, get_logger
 from settlement.chassis.transport import Answer, NotSent, Unknown
 from tests.mariadb_server import MariaServer, running
 from tests.redis_server import RedisServer
+from tests.settlement.patient_loop import PatientLoop
 from tests.settlement.one_connection import refuse_second_connections
 
 SECRETS = Secrets(
@@ -59,17 +59,19 @@ class Crashed(BaseException):
     """The replica died at a crash point (a process would have been killed)."""
 
 
-class MovableClock(SystemClock):
-    """The system's clock, plus what a test moved it ahead."""
+class MovableClock:
+    """The clock of the event loop, plus what a test moved it ahead."""
 
     def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._epoch_ms = time.time() * 1_000 - self._loop.time() * 1_000
         self._ahead_ms = 0
 
     def now_ms(self) -> int:
-        return super().now_ms() + self._ahead_ms
+        return int(self._epoch_ms + self.monotonic_ms())
 
     def monotonic_ms(self) -> float:
-        return super().monotonic_ms() + self._ahead_ms
+        return self._loop.time() * 1_000 + self._ahead_ms
 
     def advance_ms(self, by_ms: int) -> None:
         self._ahead_ms += by_ms
@@ -239,7 +241,7 @@ class Cluster:
     def as_fault_operator(self) -> dict[str, str]:
         return {"Paylab-Fault-Token": SECRETS.fault or ""}
 
-    async def eventually(self, condition: Callable[[], Any], within_s: float = 5.0) -> Any:
+    async def eventually(self, condition: Callable[[], Any], within_s: float = 20.0) -> Any:
         """Wait until `condition()` (plain or async) is true; returns its value. Fails after `within_s`."""
         deadline_s = time.monotonic() + within_s
         while True:
@@ -280,6 +282,11 @@ def _address(replica: str) -> str:
 @pytest.fixture(autouse=True)
 def _one_connection_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     refuse_second_connections(monkeypatch)
+
+
+def pytest_asyncio_loop_factories() -> dict[str, type[PatientLoop]]:
+    """No timeout of a service runs out because others use the machine too."""
+    return {"patient": PatientLoop}
 
 
 @pytest.fixture(scope="session", autouse=True)
