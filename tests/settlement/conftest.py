@@ -36,8 +36,8 @@ from settlement.chassis.telemetry import configure_logging, get_logger
 from settlement.chassis.transport import Answer, NotSent, Unknown
 from tests.mariadb_server import MariaServer, running
 from tests.redis_server import RedisServer
-from tests.settlement.patient_loop import PatientLoop
 from tests.settlement.one_connection import refuse_second_connections
+from tests.settlement.patient_loop import PatientLoop
 
 SECRETS = Secrets(
     service="service-secret-for-tests-only-0001",
