@@ -67,7 +67,8 @@ def engine() -> None:
 def platform(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """Everything up and healthy at free ports; gone afterwards, with its volumes and the names of its images."""
     folder = tmp_path_factory.mktemp("compose") / "secrets"
-    project = ComposeProject(f"paylab-test-{os.getpid()}", folder, ports="free")
+    name = f"paylab-test-{os.getpid()}"
+    project = ComposeProject(name, folder, ports="free", environment={"PAYLAB_IMAGES": name})
     made = compose_secrets.ensure(folder)
     project.build()
     try:
