@@ -81,7 +81,7 @@ def show(containers: list[Container], registry: str) -> None:
         ("stop it", "make down"),
     ]
     for name, value in rows:
-        output.print(f"{name:<16}{value}", highlight=False, markup=False, soft_wrap=True)
+        output.print(f"{name:<18}{value}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _project(port: int, settings: Mapping[str, Any]) -> ComposeProject:

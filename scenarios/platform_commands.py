@@ -53,7 +53,7 @@ def up(plan: PlatformPlan, port: int, detach: bool) -> None:
     say("starting the platform ...")
     if detach:
         show(keeper.detach(plan, port, folder))
-        output.print(f"{'stop it':<16}paylab down", highlight=False)
+        output.print(f"{'stop it':<18}paylab down", highlight=False)
         return
     try:
         keeper.keep(plan, port, folder, _show_and_wait, say)
@@ -78,7 +78,7 @@ def show(state: PlatformState) -> None:
     rows += [("operator", f"header Paylab-Operator-Token: {state.operator_token}")]
     rows += [("logs", f"{state.folder}/logs"), ("load it", keeper.locust_command(state.registry))]
     for name, value in rows:
-        output.print(f"{name:<16}{value}", highlight=False, markup=False, soft_wrap=True)
+        output.print(f"{name:<18}{value}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _show_and_wait(state: PlatformState) -> None:

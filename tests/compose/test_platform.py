@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import urllib.request
@@ -57,11 +58,15 @@ def test_a_user_can_walk_from_registration_to_refund_as_the_readme_prints_it(pla
     script = text[text.index("```bash\n") + len("```bash\n") :].split("```", 1)[0]
     for service in SERVICES.values():
         script = script.replace(f"http://127.0.0.1:{service.port}/", f"{platform.address(service.name)}/")
-    result = subprocess.run(["bash", "-euo", "pipefail"], input=script, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "PAYLAB_SECRETS": str(platform.project.secrets)}
+    bash = ["bash", "-euo", "pipefail"]
+    result = subprocess.run(bash, input=script, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr + result.stdout
     order = json.JSONDecoder().raw_decode(result.stdout[result.stdout.rindex('{"order_no"') :])[0]
     assert order["status"] == "refunded"
     assert order["total_minor"] > 0
+    assert '"orders_paid":1' in result.stdout
+    assert re.search(rf"^.*{order['paid_gid']}.*succeeded", result.stdout, re.MULTILINE)
 
 
 @contextmanager
