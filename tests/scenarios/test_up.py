@@ -62,8 +62,8 @@ def test_in_the_foreground_it_prints_addresses_and_the_locust_command(
     monkeypatch.chdir(Path(__file__).parents[2])
     result = paylab("up", "--replicas", "gateway=2", "--set", "payment.channel_timeout_ms=500")
     assert result.exit_code == 0, result.output
-    assert f"registry        {REGISTRY}" in result.stdout
-    assert "gateway-0       http://127.0.0.1:1234" in result.stdout
+    assert f"registry          {REGISTRY}" in result.stdout
+    assert "gateway-0         http://127.0.0.1:1234" in result.stdout
     assert f"locust -f loadtests/locustfile.py --host {REGISTRY}" in result.stdout
     assert "the platform has stopped" in result.stderr
     assert read_state() is None
