@@ -29,5 +29,5 @@ def played(
 
 
 def verdicts(history: History) -> dict[str, str]:
-    """What `atomic`, `money_conserved` and `client_truth` say: pass, fail or unknown."""
+    """What every named check says, as `atomic` and `money_conserved`: pass, fail or unknown."""
     return {name: str(judge(history).verdict) for name, judge in NAMED.items()}

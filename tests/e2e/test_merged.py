@@ -15,7 +15,7 @@ def test_the_baseline_passes_with_usercenter_and_order_in_one_process(tmp_path: 
         "baseline",
         ("platform.topology=merged", "load.stages=[{rate: 8, for: 5s}]", "phases={warmup: 1s, recovery: 2s}"),
     )
-    assert verdicts(history) == {"atomic": "pass", "money_conserved": "pass", "client_truth": "pass"}
+    assert set(verdicts(history).values()) == {"pass"}, verdicts(history)
     assert history.meta["unresolved"] == {}
     assert set(history["services"].query("event == 'ready'").service) == set(SERVICES)
     assert "usercenter-0+order-0" in set(history["resources"].process)

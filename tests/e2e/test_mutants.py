@@ -23,7 +23,7 @@ LOSE_REPLIES = "kind: drop_reply, from: payment, to: channel"
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a wrong protocol leaves unresolved stays unresolved: waiting for it shows nothing more."""
-    monkeypatch.setattr("scenarios.worlds.processes.SETTLE_S_MAX", 2.0)
+    monkeypatch.setattr("scenarios.worlds.running.SETTLE_S_MAX", 2.0)
 
 
 def judged(folder: Path, mutant: str, scenario: str, *overrides: str) -> dict[str, str]:
