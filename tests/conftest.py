@@ -19,6 +19,7 @@ HERE = Path(__file__).parent
 ONE_AT_A_TIME = ("compose", "e2e", "loadtests/test_open_load.py")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         name = item.path.relative_to(HERE).as_posix()

@@ -49,7 +49,7 @@ CASES = [
 def _verdicts(scenario_name, overrides):
     scenario = load_scenario(scenario_name, overrides)
     history = create().play(plan(scenario, 7), None, SilentProgress())
-    return {name: str(judge(history).verdict) for name, judge in NAMED.items()}
+    return {name: str(NAMED[name](history).verdict) for name in ("atomic", "money_conserved", "client_truth")}
 
 
 @pytest.mark.parametrize(("mutant", "scenario", "overrides", "broken"), CASES)
