@@ -28,6 +28,7 @@ from settlement.chassis.inbox import Consumer, Inbox
 from settlement.chassis.limiter import Limiter
 from settlement.chassis.live_settings import LiveSettings
 from settlement.chassis.metrics import Metrics
+from settlement.chassis.openapi import document
 from settlement.chassis.outbox import Outbox
 from settlement.chassis.problems import (
     Problem,
@@ -111,6 +112,10 @@ class ServiceApp:
 
 class _LeanFastAPI(FastAPI):
     """FastAPI without the layers that the envelope replaces: server errors, telemetry, body limit."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The document that tells of our own refusals."""
+        return document(self)
 
     def build_middleware_stack(self) -> ASGIApp:
         """Exception handlers around the router, nothing else."""

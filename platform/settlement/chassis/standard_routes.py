@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from settlement.chassis.dead_letter_routes import dead_letter_routes
 from settlement.chassis.events import event_from
@@ -66,7 +66,7 @@ def _add_health(router: APIRouter, chassis: Chassis) -> None:
             raise Problem(503, "stopping", "This replica is shutting down")
         return JSONResponse({"status": "ready", "service": chassis.service, "replica": chassis.replica})
 
-    @router.get("/metrics")
+    @router.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:
         return Response(await chassis.metrics.exposition(chassis.log), media_type=EXPOSITION_TYPE)
 

@@ -50,7 +50,11 @@ def _add_registry(router: APIRouter, registry: Registry) -> None:
     async def show_registry() -> Response:
         return JSONResponse(registry.snapshot())
 
-    @router.put("/registry/{service}/{replica}", dependencies=[Depends(signed_service)])
+    @router.put(
+        "/registry/{service}/{replica}",
+        dependencies=[Depends(signed_service)],
+        responses={201: {"description": "Registered; 200: registered again", "content": {"application/json": {}}}},
+    )
     async def register(service: Name, replica: Name, body: RegistrationIn) -> Response:
         created = await registry.register(Registration(service, replica, **body.model_dump()))
         return JSONResponse({"lease_ms": body.lease_ms}, 201 if created else 200)
@@ -60,7 +64,7 @@ def _add_registry(router: APIRouter, registry: Registry) -> None:
         registry.renew((service, replica))
         return JSONResponse({"renewed": True})
 
-    @router.delete("/registry/{service}/{replica}", dependencies=[Depends(signed_service)])
+    @router.delete("/registry/{service}/{replica}", status_code=204, dependencies=[Depends(signed_service)])
     async def deregister(service: Name, replica: Name) -> Response:
         await registry.deregister((service, replica))
         return Response(status_code=204)

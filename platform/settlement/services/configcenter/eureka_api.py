@@ -34,6 +34,9 @@ from settlement.services.configcenter.registry import Registry
 from settlement.topology import SERVICES
 
 BASE: Final = "/eureka"
+DOCUMENTED: Final[dict[int | str, dict[str, object]]] = {
+    200: {"description": "As Accept asks: XML or JSON", "content": {"application/xml": {}, "application/json": {}}}
+}
 METADATA_CHANGES_MAX: Final = 20
 RETRY_AFTER_S: Final = 3
 
@@ -80,38 +83,38 @@ def _add_reading(router: APIRouter, registry: Registry) -> None:
     async def apps(request: Request) -> Response:
         return _applications(request, registry, _instances(registry))
 
-    router.get(f"{BASE}/apps")(apps)
+    router.get(f"{BASE}/apps", responses=DOCUMENTED)(apps)
     router.get(f"{BASE}/apps/", include_in_schema=False)(apps)  # what clients really ask for
 
     async def delta(request: Request) -> Response:
         return _applications(request, registry, registry.changes())
 
-    router.get(f"{BASE}/apps/delta")(delta)
+    router.get(f"{BASE}/apps/delta", responses=DOCUMENTED)(delta)
 
-    @router.get(f"{BASE}/apps/{{app}}")
+    @router.get(f"{BASE}/apps/{{app}}", responses=DOCUMENTED)
     async def application(request: Request, app: AppName) -> Response:
         found = [instance for instance in _instances(registry) if instance.app == app.upper()]
         if not found:
             raise _unknown(registry)
         return _answer(request, registry, "application", application_document(app.upper(), found))
 
-    @router.get(f"{BASE}/apps/{{app}}/{{instance_id}}")
+    @router.get(f"{BASE}/apps/{{app}}/{{instance_id}}", responses=DOCUMENTED)
     async def instance_of_app(request: Request, app: AppName, instance_id: InstanceId) -> Response:
         found = registry.held(_key(app, instance_id)).instance()
         return _answer(request, registry, "instance", instance_document(found))
 
-    @router.get(f"{BASE}/instances/{{instance_id}}")
+    @router.get(f"{BASE}/instances/{{instance_id}}", responses=DOCUMENTED)
     async def instance(request: Request, instance_id: InstanceId) -> Response:
         for found in _instances(registry):
             if found.instance_id == instance_id:
                 return _answer(request, registry, "instance", instance_document(found))
         raise _unknown(registry)
 
-    @router.get(f"{BASE}/vips/{{vip}}")
+    @router.get(f"{BASE}/vips/{{vip}}", responses=DOCUMENTED)
     async def vips(request: Request, vip: Address) -> Response:
         return _at(request, registry, vip, "vip_address")
 
-    @router.get(f"{BASE}/svips/{{vip}}")
+    @router.get(f"{BASE}/svips/{{vip}}", responses=DOCUMENTED)
     async def secure_vips(request: Request, vip: Address) -> Response:
         return _at(request, registry, vip, "secure_vip_address")
 

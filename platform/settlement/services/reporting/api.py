@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 MAKE_INTERVAL_MS = 500
 DAILY_INTERVAL_MS = 5_000
+CONTENT: dict[int | str, dict[str, object]] = {
+    200: {"description": "The file", "content": {media_type: {} for media_type in MEDIA_TYPES.values()}}
+}
 
 Id = Annotated[int, Path(ge=1, le=2**53)]
 
@@ -66,7 +69,7 @@ def _operator_router(reporting: Reporting) -> APIRouter:
     async def read_report(report_id: Id) -> Response:
         return _json(await reporting.find(report_id))
 
-    @router.get("/{report_id}/content")
+    @router.get("/{report_id}/content", response_class=Response, responses=CONTENT)
     async def download(report_id: Id, format: Annotated[Format, Query()] = "csv") -> Response:  # noqa: A002
         report, content = await reporting.content(report_id, format)
         name = f"{report.day}-{report.kind}-{report_id}.{format}"

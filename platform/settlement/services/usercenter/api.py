@@ -30,7 +30,7 @@ def create(chassis: Chassis) -> ServiceApp:
     center = UserCenter(chassis)
     router = APIRouter()
 
-    @router.post("/captcha")
+    @router.post("/captcha", status_code=201)
     async def new_captcha() -> Response:
         return JSONResponse(await center.new_captcha(), 201)
 
