@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 # What a replica says it is unless it is told otherwise.
-VERSION: Final = "0.1.0"
+VERSION: Final = "0.2.0"
 
 
 @dataclass(frozen=True)
