@@ -29,7 +29,7 @@ run: .venv/.lab ## a failure scenario, real and simulated side by side; ends wit
 	@$(BIN)/paylab run $(SCENARIO) --world processes --world simulated --seed $(SEED)
 
 test: .venv/.dev ## all tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/.dev ## ruff, mypy --strict, import contracts
 	@$(BIN)/ruff check .

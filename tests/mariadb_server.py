@@ -90,11 +90,12 @@ class MariaServer:
 def running(folder: Path) -> Iterator[MariaServer]:
     """A server in this folder until the end of the block."""
     binary, install, _ = needs("mariadbd", "mariadb-install-db", "mariadb")
-    subprocess.run(
+    done = subprocess.run(
         [install, "--no-defaults", f"--datadir={folder / 'data'}", "--auth-root-authentication-method=normal",
          "--skip-test-db", *(["--user=root"] if os.geteuid() == 0 else [])],
-        check=True, capture_output=True,
+        check=False, capture_output=True, text=True,
     )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
     with closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

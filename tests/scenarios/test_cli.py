@@ -252,12 +252,9 @@ def test_a_run_that_was_never_judged_has_no_report(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupt_cleans_up_and_says_130(write: Write, tmp_path: Path, number: signal.Signals) -> None:
-    if number == signal.SIGINT:
-        launch = (
-            f"import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n{LAUNCH}"  # as a script's `paylab &` has it
-        )
-    else:
-        launch = LAUNCH
+    # A script's `paylab &` begins with SIGINT ignored; a test under nohup must not begin with SIGHUP ignored.
+    begins = "SIG_IGN" if number == signal.SIGINT else "SIG_DFL"
+    launch = f"import signal; signal.signal({int(number)}, signal.{begins})\n{LAUNCH}"
     lab = start_lab("run", write(), "--world", "fake", "--seed", WAITS, "--out", tmp_path / "runs", launch=launch)
     try:
         folder = wait_for(lambda: next((tmp_path / "runs").glob("*/playing"), None)).parent
