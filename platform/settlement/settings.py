@@ -129,7 +129,7 @@ _CATALOGUE: Final = (
     _integer("channel.seed", 1, 0, 2**63 - 1, "", "Seed of the channel's declines."),
     _integer("registry.lease_ms", 3_000, 50, 600_000, "ms", "A registration not renewed for this long is dropped."),
     _integer("registry.renew_interval_ms", 1_000, 10, 600_000, "ms", "How often a replica renews its registration."),
-    _integer("registry.refresh_interval_ms", 500, 10, 600_000, "ms", "How often the cached registry is refreshed."),
+    _integer("registry.refresh_interval_ms", 1_000, 10, 600_000, "ms", "How often the cached registry is refreshed."),
     _number("registry.preservation_share", 0.85, 0.0, 1.0, "", "Nobody is dropped when fewer of all are heard."),
     _integer(
         "registry.preservation_silent_min", 3, 1, 1_000, "", "Processes that must be silent at once for nobody to drop."
@@ -171,7 +171,7 @@ _CATALOGUE: Final = (
     _text("degrade.goods_list", "automatic", MODES, "Serve the list of goods as it was some seconds ago."),
     _text("degrade.risk", "automatic", MODES, "Do not ask risk about payments."),
     _text("degrade.statistics", "automatic", MODES, "Serve aggregates as they were some seconds ago."),
-    _integer("outbox.poll_interval_ms", 200, 5, 60_000, "ms", "How often the outbox is looked at."),
+    _integer("outbox.poll_interval_ms", 500, 5, 60_000, "ms", "How often the outbox is looked at."),
     _integer("outbox.batch_size_max", 100, 1, 1_000, "", "Events delivered in one call."),
     _integer("events.attempts_max", 10, 1, 1_000, "", "An event that failed so often becomes a dead letter."),
     _integer("events.claim_after_ms", 3_000, 10, 600_000, "ms", "Events a consumer has had for longer go to another."),
