@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from settlement.chassis.signature import Call, signed_headers, target_of
+
 
 class Door(StrEnum):
     """Whom a route is for."""
@@ -207,3 +209,15 @@ def _asked(route: Any) -> frozenset[str]:
 def doors_of(service: str) -> dict[str, Door]:
     """The table's routes of one service."""
     return EVERYWHERE | OWN_ROUTES[service]
+
+
+def signed_for(cluster: Any, route: RealRoute, target: str, secret: str | None = None) -> dict[str, str]:
+    """The headers of a signed call without a body, of a service that knows the secret (the right one, if not said)."""
+    call = Call("tester", target_of(route.service, f"{route.service}-0"), route.method, target, b"")
+    return signed_headers(secret or cluster.secrets.service, call, cluster.clock.now_ms())
+
+
+def every_credential(cluster: Any, route: RealRoute, target: str) -> dict[str, str]:
+    """What opens every door at once."""
+    tokens = cluster.as_user(7) | cluster.as_operator() | cluster.as_fault_operator()
+    return {**tokens, **signed_for(cluster, route, target)}

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 
 from settlement.topology import SERVICES
 
+from ..doors import every_credential, routes_of
+
 PAGE_MAX = 1_000
+MEGABYTE = 1_000_000
 # Read in pieces by an operator; nothing is held in memory.
 WALKS = {("audit", "/audit/verify")}
 
@@ -67,12 +71,32 @@ async def test_nothing_without_bounds_is_taken(cluster: Any, service: str) -> No
 
 
 @pytest.mark.parametrize("service", sorted(SERVICES))
-async def test_no_service_reads_a_body_beyond_the_bound(cluster: Any, service: str) -> None:
-    await cluster.start(service, settings={"http.body_bytes_max": 1_000})
-    document = (await cluster.http(service).get("/openapi.json")).json()
-    for path, methods in document["paths"].items():
-        for method in {"post", "put", "patch"} & set(methods):
-            reply = await cluster.http(service).request(
-                method, path.replace("{", "").replace("}", ""), content=b"x" * 1_001
-            )
-            assert (reply.status_code, reply.json()["code"]) == (413, "body_too_large"), path
+async def test_no_route_gives_a_page_of_any_length(cluster: Any, service: str) -> None:
+    await cluster.start(service)
+    paged = [route for route in routes_of(cluster.replica(f"{service}-0")) if "limit" in route.asked]
+    assert "/operator/dead-letters" in {route.path for route in paged}
+    for route in paged:
+        for limit in (10**9, 0, -1):
+            target = re.sub(r"\{\w+\}", "dev", route.path) + f"?limit={limit}"
+            headers = every_credential(cluster, route, target)
+            reply = await cluster.http(service).request(route.method, target, headers=headers)
+            assert reply.status_code == 422, route.name
+            assert "query.limit" in {error["where"] for error in reply.json()["errors"]}, route.name
+
+
+@pytest.mark.parametrize("service", sorted(SERVICES))
+@pytest.mark.parametrize("announced", [True, False])
+async def test_no_route_reads_a_body_beyond_the_bound(cluster: Any, service: str, announced: bool) -> None:
+    """Not even those that take none, whoever sends it, and whether or not it says how long it is going to be."""
+    await cluster.start(service)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(16):
+            yield b"x" * (MEGABYTE // 16)
+
+    for route in routes_of(cluster.replica(f"{service}-0")):
+        body = b"x" * MEGABYTE if announced else pieces()
+        headers = every_credential(cluster, route, route.path)
+        target = route.path.replace("{", "").replace("}", "")
+        reply = await cluster.http(service).request(route.method, target, content=body, headers=headers)
+        assert (reply.status_code, reply.json()["code"]) == (413, "body_too_large"), route.name
