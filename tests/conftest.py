@@ -21,6 +21,11 @@ settings.load_profile("shared_machine")
 ONE_AT_A_TIME = ("tests/compose/", "tests/e2e/", "tests/loadtests/test_open_load.py")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Platforms come last: by then nobody runs beside them and spoils what they measure."""
+    items.sort(key=lambda item: item.nodeid.startswith(ONE_AT_A_TIME))
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
     """The scheduler of `--dist loadfile`, which takes ONE_AT_A_TIME for one file."""

@@ -1,4 +1,4 @@
-"""Every operation of every OpenAPI document, with good and bad data: no 5xx, and no answer but a documented one.
+"""Every operation of every OpenAPI document, with data as documented: no 5xx, and no answer of another form.
 
 The real services in one process of their own. More examples an operation: SCHEMATHESIS_EXAMPLES=200 pytest ...
 """
