@@ -125,14 +125,14 @@ def main() -> int:
         plan = Plan.from_json(arguments.plan.read_text(encoding="utf-8"))
         recorder = Recorder(arguments.out)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        print(f"loadtests.run: cannot use --plan or --out: {error!r}", file=sys.stderr)  # noqa: T201
+        print(f"loadtests.run: cannot use --plan or --out: {error!r}", file=sys.stderr)  # noqa: T201 - its way to say so
         return EXIT_BAD_INPUT
     kind = OpenPlayer if plan.load.kind == "open" else ClosedPlayer
     try:
         registry = Registry(lambda: fetch(arguments.registry))
         accounts = open_accounts(registry, kind.accounts_needed(plan), plan.load.timeout_s)
     except (NotARegistry, AccountRefused) as error:
-        print(f"loadtests.run: {error}", file=sys.stderr)  # noqa: T201
+        print(f"loadtests.run: {error}", file=sys.stderr)  # noqa: T201 - its way to say so
         return EXIT_ERROR
     print("ready", flush=True)  # noqa: T201 - the lab waits for this line
     start_ms = arguments.start_at if arguments.start_at is not None else _start_line()
@@ -145,7 +145,7 @@ def main() -> int:
     (arguments.out / "generator.json").write_text(json.dumps(asdict(row), indent=2) + "\n", encoding="utf-8")
     recorder.close()
     for problem in player.problems:
-        print(f"loadtests.run: {problem}", file=sys.stderr)  # noqa: T201
+        print(f"loadtests.run: {problem}", file=sys.stderr)  # noqa: T201 - its way to say so
     if player.problems:
         return EXIT_ERROR
     return EXIT_INTERRUPTED if interruption.wanted else EXIT_OK

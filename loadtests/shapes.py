@@ -21,7 +21,7 @@ class PlanShape(LoadTestShape):
     abstract = True
 
     def __init__(self, stages: Sequence[LoadStage], now_s: Callable[[], float]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call] # Locust is untyped
         self._stages = stages
         self._now_s = now_s
 

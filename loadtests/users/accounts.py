@@ -10,7 +10,7 @@ from typing import Any
 from loadtests.outcomes import Reply
 
 # The simulated clients' common password; it protects nothing outside a laboratory's own database.
-PASSWORD = "correct horse 7 battery"  # noqa: S105
+PASSWORD = "correct horse 7 battery"  # noqa: S105 - of accounts that exist for one run
 _OPERATIONS: dict[str, Callable[[int, int], int]] = {"+": operator.add, "-": operator.sub, "*": operator.mul}
 _QUESTION = re.compile(r"(\d+)\s*([-+*])\s*(\d+)")
 

@@ -162,7 +162,7 @@ class Envelope:
             await problem.response()(exchange.scope, exchange.receive, exchange.send)
         except ClientGone:
             raise
-        except Exception:
+        except Exception:  # the boundary of a request: logged, answered with a 500, and the replica goes on
             self._chassis.log.exception("request_failed", method=exchange.scope["method"], path=exchange.scope["path"])
             if exchange.status:
                 raise  # the response has begun: only a broken connection can tell the client
