@@ -52,6 +52,9 @@ QUICK_SETTINGS = {
     "channel.latency_ms": 0,
     "outbox.poll_interval_ms": 10,
     "http.timeout_ms": 1_000,
+    # `eventually` asks far more often than a user may; how often that is, depends on the machine.
+    "limit.user_rate_per_s": 0,
+    "limit.address_rate_per_s": 0,
 }
 
 
