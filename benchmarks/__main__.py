@@ -1,11 +1,12 @@
-"""`python -m benchmarks`: components, start-up and memory, the platform against its floor, and where its time goes.
+"""`python -m benchmarks`: libraries, start-up, the platform against its floor and without its promises, and composed.
 
-Prints figures and ratios against their budgets and writes them to runs/bench-<time>/result.json. About five minutes.
-Exits with 1 when a budget is missed.
+Prints figures and ratios against their budgets and writes them to runs/bench-<time>/result.json. About twelve minutes;
+parts of it by `--only`. Exits with 1 when a budget is missed.
 """
 
 import argparse
 import json
+import os
 import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -14,28 +15,48 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks import components, generator, profiles
+from benchmarks import components, generator, ladder, profiles
+from benchmarks.composed import climb_compose
 from benchmarks.saturation import Climb, steps_plan
-from benchmarks.systems import climb_floor, climb_platform, start_up
-from benchmarks.verdicts import Budget, budgets, climb_table, profile_table, recorder_budget, summary_table
+from benchmarks.systems import FLOOR, PLATFORM, SYSTEMS, start_up
+from benchmarks.verdicts import (
+    Budget,
+    climb_table,
+    knee_budgets,
+    ladder_budgets,
+    ladder_table,
+    profile_table,
+    recorder_budget,
+    start_budgets,
+    summary_table,
+)
+from scenarios.worlds.compose_project import engine_problem
 
-ROUNDS = 3
+ROUNDS, COMPOSE_ROUNDS = 3, 2
 SEED = 1
+PARTS = ("components", "platform", "ladder", "compose")
+# Parts that climb take turns in the same rounds, and share what both of them climb.
+CLIMBED = {"platform": (FLOOR, PLATFORM), "ladder": tuple(ladder.RUNGS)}
 
 
 def main() -> int:
     """Run what was asked for; 0 if every budget is kept."""
-    arguments = _arguments()
-    console = Console(width=150)
-    folder = Path(arguments.out) / f"bench-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    parts, out = _arguments()
+    console = Console(width=200)
+    folder = out / f"bench-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     folder.mkdir(parents=True)
-    result: dict[str, Any] = {}
+    result: dict[str, Any] = {"load_average": os.getloadavg()}
+    console.print(f"load average before: {', '.join(f'{load:.1f}' for load in os.getloadavg())}")
     judged: list[Budget] = []
-    if not arguments.without_components:
-        figures = components.measure(console)
-        result["components"] = {title: [asdict(figure) for figure in rows] for title, rows in figures.items()}
-        judged.append(recorder_budget(*figures[generator.TITLE]))
-    judged += _platform(console, folder, result)
+    if "components" in parts:
+        judged += _components(console, result)
+    if "platform" in parts:
+        judged += start_budgets(*start_up(folder / "start-up"))
+    judged += _climbs(parts, console, folder, result)
+    if "platform" in parts:
+        _profile(console, folder, result)
+    if "compose" in parts:
+        _compose(console, folder, result)
     console.print(summary_table(judged))
     result["budgets"] = [asdict(budget) | {"kept": budget.kept} for budget in judged]
     (folder / "result.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
@@ -43,28 +64,65 @@ def main() -> int:
     return 0 if all(budget.kept for budget in judged) else 1
 
 
-def _platform(console: Console, folder: Path, result: dict[str, Any]) -> list[Budget]:
-    ready_s, resident_bytes = start_up(folder / "start-up")
-    climbs: list[Climb] = []
-    for number in range(1, ROUNDS + 1):
+def _components(console: Console, result: dict[str, Any]) -> list[Budget]:
+    figures = components.measure(console)
+    result["components"] = {title: [asdict(figure) for figure in rows] for title, rows in figures.items()}
+    return [recorder_budget(*figures[generator.TITLE])]
+
+
+def _climbs(parts: tuple[str, ...], console: Console, folder: Path, result: dict[str, Any]) -> list[Budget]:
+    wanted = {system for part in parts for system in CLIMBED.get(part, ())}
+    climbs = _rounds([system for system in SYSTEMS if system in wanted], console, folder)
+    result["climbs"] = [climb.to_json() for climb in climbs]
+    judged = knee_budgets(climbs) if "platform" in parts else []
+    if "ladder" in parts:
+        rungs = ladder.rungs(climbs)
+        console.print(ladder_table(rungs))
+        result["ladder"] = [asdict(rung) for rung in rungs]
+        judged += ladder_budgets(rungs)
+    return judged
+
+
+def _rounds(systems: list[str], console: Console, folder: Path) -> list[Climb]:
+    climbs = []
+    for number in range(ROUNDS if systems else 0):
         steps = steps_plan(SEED + number)
-        # Turn about, so that a slow spell of the machine falls on both.
-        climbs.append(climb_floor(folder / f"floor-{number}", steps))
-        climbs.append(climb_platform(folder / f"platform-{number}", steps))
-    for climb in climbs:
-        console.print(climb_table(climb))
+        # Turn about, and every other round backwards, so that a slow spell of the machine falls on all.
+        for system in systems if number % 2 == 0 else reversed(systems):
+            climb = SYSTEMS[system](system, folder / f"{system.replace(' ', '-')}-{number + 1}", steps)
+            console.print(climb_table(climb))
+            climbs.append(climb)
+    return climbs
+
+
+def _profile(console: Console, folder: Path, result: dict[str, Any]) -> None:
     found = profiles.measure(folder / "profile", SEED)
     console.print(profile_table(found))
-    result["climbs"] = [climb.to_json() for climb in climbs]
     result["profiles"] = [asdict(profile) for profile in found]
-    return budgets(climbs, ready_s, resident_bytes)
 
 
-def _arguments() -> argparse.Namespace:
+def _compose(console: Console, folder: Path, result: dict[str, Any]) -> None:
+    if problem := engine_problem():
+        console.print(f"compose: not measured: {problem}")
+        result["compose_skipped"] = problem
+        return
+    plans = [steps_plan(SEED + number) for number in range(COMPOSE_ROUNDS)]
+    climbs = climb_compose(folder / "compose", plans, lambda text: console.print(f"compose: {text}"))
+    for climb in climbs:
+        console.print(climb_table(climb))
+    result["compose"] = [climb.to_json() for climb in climbs]
+
+
+def _arguments() -> tuple[tuple[str, ...], Path]:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--out", default="runs", help="where the result folder is made (default: runs)")
-    parser.add_argument("--without-components", action="store_true", help="only the platform and its floor")
-    return parser.parse_args()
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs"), help="where the result folder is made (default: runs)"
+    )
+    parser.add_argument("--only", action="append", choices=PARTS, help="only this part; may repeat")
+    parser.add_argument("--without-components", action="store_true", help="all but the libraries")
+    given = parser.parse_args()
+    parts = tuple(given.only or PARTS)
+    return tuple(part for part in parts if not (given.without_components and part == "components")), given.out
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import cast
 
 from benchmarks.profiled import BEGIN
-from benchmarks.saturation import climb, steps_plan
+from benchmarks.saturation import climb_processes, steps_plan
 from benchmarks.systems import pids_of, platform_in
 
 RATE = ["load.stages=[{rate: 15, for: 8s}]"]
@@ -43,7 +43,7 @@ def measure(folder: Path, seed: int) -> list[Profile]:
             for pid in pids.values():
                 os.kill(pid, BEGIN)
 
-        climb("profiled", platform.registry, pids, folder, steps_plan(seed, RATE), begin)
+        climb_processes("profiled", platform.registry, pids, folder, steps_plan(seed, RATE), begin)
     seconds = {path.stem: _by_library(path) for path in sorted(profiles.glob("*.prof"))}
     whole_s = sum(sum(libraries.values()) for libraries in seconds.values()) or 1.0
     found = [

@@ -6,15 +6,17 @@ from dataclasses import dataclass
 
 from rich.table import Table
 
+from benchmarks.ladder import RUNGS, Rung, median_at_knee
 from benchmarks.measure import Figure
 from benchmarks.profiles import Profile
 from benchmarks.saturation import OTHERS, Climb
-from benchmarks.systems import FLOOR, PLATFORM
+from benchmarks.systems import FLOOR, PLATFORM, TWO_PHASE
 
 READY_S_MAX = 6.0
 RESIDENT_MIB_MAX = 1024.0
 SETTLED_PER_S_MIN = 60.0
 OF_FLOOR_MIN = 0.4
+OF_NO_COORDINATOR_MIN = 0.6
 RECORDER_MIN = 0.8
 # Above this many cores used by other programs, rates say more about them than about us.
 OTHERS_CORES_MAX = 0.2
@@ -35,19 +37,30 @@ class Budget:
         return self.value >= self.limit if self.at_least else self.value <= self.limit
 
 
-def budgets(climbs: Sequence[Climb], ready_s: float, resident_bytes: int) -> list[Budget]:
-    """Medians over the rounds against the design's budgets."""
-    rate = {name: _median_at_knee(climbs, name) for name in (PLATFORM, FLOOR)}
+def start_budgets(ready_s: float, resident_bytes: int) -> list[Budget]:
+    """What the platform needs before anybody pays."""
     return [
-        Budget("settled payments/s at the knee", rate[PLATFORM], SETTLED_PER_S_MIN, at_least=True),
-        Budget("the same as a share of the floor's", rate[PLATFORM] / rate[FLOOR], OF_FLOOR_MIN, at_least=True),
         Budget("seconds until all services are ready", ready_s, READY_S_MAX, at_least=False),
         Budget("MiB resident, all services, idle", resident_bytes / 2**20, RESIDENT_MIB_MAX, at_least=False),
     ]
 
 
-def _median_at_knee(climbs: Sequence[Climb], system: str) -> float:
-    return statistics.median(climb.knee.settled_per_s for climb in climbs if climb.system == system)
+def knee_budgets(climbs: Sequence[Climb]) -> list[Budget]:
+    """The platform and its floor, medians over the rounds."""
+    rate = {name: median_at_knee(climbs, name) for name in (PLATFORM, FLOOR)}
+    return [
+        Budget("settled payments/s at the knee", rate[PLATFORM], SETTLED_PER_S_MIN, at_least=True),
+        Budget("the same as a share of the floor's", rate[PLATFORM] / rate[FLOOR], OF_FLOOR_MIN, at_least=True),
+    ]
+
+
+def ladder_budgets(rungs: Sequence[Rung]) -> list[Budget]:
+    """What two-phase commit may cost."""
+    ratio = {rung.name: rung.ratio for rung in rungs}
+    return [
+        Budget(f"{name}, share of no coordinator", ratio[name], OF_NO_COORDINATOR_MIN, at_least=True)
+        for name in (RUNGS[TWO_PHASE], RUNGS[PLATFORM])
+    ]
 
 
 def recorder_budget(bare: Figure, recorded: Figure) -> Budget:
@@ -89,6 +102,16 @@ def _title(climb: Climb) -> str:
     return title + (
         f"; other programs used {others:.1f} cores: repeat this in peace" if others > OTHERS_CORES_MAX else ""
     )
+
+
+def ladder_table(rungs: Sequence[Rung]) -> Table:
+    """The rungs, each with its share of the first."""
+    columns = ("settled/s at the knee", "most settled/s", "CPU ms each", "ratio")
+    table = _table("what two-phase commit costs (medians; the ratio is of payments/s at the knee)", "rung", columns)
+    for rung in rungs:
+        figures = (rung.settled_per_s, rung.peak_per_s, rung.cpu_ms_per_payment)
+        table.add_row(rung.name, *(f"{figure:.1f}" for figure in figures), f"{rung.ratio:.2f}")
+    return table
 
 
 def profile_table(profiles: Sequence[Profile]) -> Table:

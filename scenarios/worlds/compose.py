@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -74,21 +74,8 @@ class ComposeWorld:
         if self.attach_to is not None:
             yield ComposeProject(self.attach_to), compose_secrets.ensure()
             return
-        with TemporaryDirectory(prefix=compose_secrets.FOLDER_PREFIX) as folder:
-            made = compose_secrets.ensure(Path(folder))
-            project = ComposeProject(
-                f"{RUN_PREFIX}{os.getpid()}", Path(folder), ports="free", environment=run_environment(plan)
-            )
-            progress.stage("building the images")
-            replace(project, profiles=("load",)).build()
-            try:
-                progress.stage("starting the containers")
-                project.up(scale=plan.platform.replicas)
-                yield project, made
-            finally:
-                with interrupts_held():
-                    progress.stage("removing the containers")
-                    project.down(volumes=True)
+        with own_project(run_environment(plan), plan.platform.replicas, progress.stage) as started:
+            yield started
 
 
 def create() -> ComposeWorld:
@@ -117,6 +104,29 @@ def run_environment(plan: Plan) -> Mapping[str, str]:
         "PAYLAB_FAULT_TOKEN_FILE": "/run/secrets/fault_token",
         "PAYLAB_TRACE_FILE": SPAN_FILE,
     }
+
+
+@contextmanager
+def own_project(
+    environment: Mapping[str, str], replicas: Mapping[str, int], say: Callable[[str], None]
+) -> Iterator[tuple[ComposeProject, ComposeSecrets]]:
+    """A project of this process' own on free ports, with the image of the load; removed afterwards, volumes and all.
+
+    Its containers run, but are not ready yet.
+    """
+    with TemporaryDirectory(prefix=compose_secrets.FOLDER_PREFIX) as folder:
+        made = compose_secrets.ensure(Path(folder))
+        project = ComposeProject(f"{RUN_PREFIX}{os.getpid()}", Path(folder), ports="free", environment=environment)
+        say("building the images")
+        replace(project, profiles=("load",)).build()
+        try:
+            say("starting the containers")
+            project.up(scale=replicas)
+            yield project, made
+        finally:
+            with interrupts_held():
+                say("removing the containers")
+                project.down(volumes=True)
 
 
 @contextmanager

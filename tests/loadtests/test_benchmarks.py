@@ -4,10 +4,11 @@ import math
 
 import pytest
 
+from benchmarks.ladder import rungs
 from benchmarks.measure import Figure, Sample, interleaved
 from benchmarks.saturation import GENERATOR, OTHERS, Climb, Step, steps_plan
-from benchmarks.systems import FLOOR, PLATFORM
-from benchmarks.verdicts import budgets
+from benchmarks.systems import FLOOR, NO_COORDINATOR, PLATFORM, RELAXED, TWO_PHASE
+from benchmarks.verdicts import knee_budgets, ladder_budgets, start_budgets
 
 
 def _step(offered_per_s: float, settled_per_s: float, p99_s: float = 0.1) -> Step:
@@ -37,13 +38,26 @@ def test_other_programs_are_not_charged_to_a_payment() -> None:
 
 def test_budgets_compare_medians_of_the_same_run() -> None:
     climbs = [_climb(PLATFORM, _step(60, 60)), _climb(FLOOR, _step(200, 200)), _climb(FLOOR, _step(100, 100))]
-    kept = {budget.name: (budget.value, budget.kept) for budget in budgets(climbs, ready_s=6.5, resident_bytes=2**29)}
-    assert kept == {
+    judged = knee_budgets(climbs) + start_budgets(ready_s=6.5, resident_bytes=2**29)
+    assert {budget.name: (budget.value, budget.kept) for budget in judged} == {
         "settled payments/s at the knee": (60, True),
         "the same as a share of the floor's": (pytest.approx(0.4), True),
         "seconds until all services are ready": (6.5, False),
         "MiB resident, all services, idle": (512, True),
     }
+
+
+def test_a_rung_is_compared_with_no_coordinator_by_medians() -> None:
+    climbs = [_climb(NO_COORDINATOR, _step(rate, rate)) for rate in (100, 120, 300)]
+    climbs += [_climb(TWO_PHASE, _step(90, 90)), _climb(PLATFORM, _step(60, 60)), _climb(RELAXED, _step(66, 66))]
+    found = rungs(climbs)
+    assert [(rung.settled_per_s, rung.ratio) for rung in found] == [
+        (120, 1.0),
+        (90, pytest.approx(0.75)),
+        (60, pytest.approx(0.5)),
+        (66, pytest.approx(0.55)),
+    ]
+    assert [budget.kept for budget in ladder_budgets(found)] == [True, False]
 
 
 def test_both_systems_climb_the_same_evenly_spaced_steps() -> None:
