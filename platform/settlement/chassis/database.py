@@ -87,7 +87,8 @@ class Database(ABC):
 
         Without `durable` it does not wait for the disk, where the database can be told so by transaction: it is
         committed and safe from a crash of the process, and a power cut may take it back until `durable()` was called.
-        Await nothing but the database inside. Raises DatabaseBusy, DatabaseUnavailable, CommitUnknown.
+        Await nothing but the database inside. Raises DatabaseBusy, DatabaseUnavailable, CommitUnknown. Nothing is
+        repeated here: services use `run` and `write`.
         """
 
     @abstractmethod
@@ -104,6 +105,10 @@ class Database(ABC):
         also a unique key that somebody else took in the meantime (the next attempt will find their row). So `body` may
         run more than once and must have no effect outside its transaction. Raises like `transaction`.
         """
+
+    async def write(self, statement: sa.Executable, parameters: Parameters = None) -> sa.CursorResult[Any]:
+        """One statement as a transaction of its own, repeated like `run`. Raises like `transaction`."""
+        return await self.run(lambda tx: tx.execute(statement, parameters))
 
     @abstractmethod
     async def durable(self) -> None:

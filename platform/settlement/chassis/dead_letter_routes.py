@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query
@@ -59,8 +60,7 @@ def dead_letter_routes(chassis: Chassis, inbox: Inbox) -> APIRouter:
         if choice.event_ids == "all":
             discarded = await letters.discard_all()
         else:
-            async with chassis.database.transaction() as tx:
-                discarded = await letters.remove(tx, choice.event_ids)
+            discarded = await chassis.database.run(partial(letters.remove, event_ids=choice.event_ids))
         chassis.log.warning("dead_letters_discarded", discarded=discarded, event_ids=choice.event_ids)
         return JSONResponse({"discarded": discarded, "left": await letters.count()})
 

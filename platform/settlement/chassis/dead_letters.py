@@ -126,8 +126,7 @@ class DeadLetters:
 
     async def discard_all(self) -> int:
         """Forget every dead letter; returns how many there were."""
-        async with self._database.transaction() as tx:
-            return (await tx.execute(sa.delete(dead_letters).where(dead_letters.c.dead == 1))).rowcount
+        return (await self._database.write(sa.delete(dead_letters).where(dead_letters.c.dead == 1))).rowcount
 
     async def count(self) -> int:
         """How many dead letters there are."""
@@ -137,8 +136,7 @@ class DeadLetters:
         """Drop the counts of events that failed once and were consumed later."""
         before = self._clock.now_ms() - COUNTS_KEPT_MS
         old = sa.delete(dead_letters).where(dead_letters.c.dead == 0, dead_letters.c.failed_at_ms < before)
-        async with self._database.transaction() as tx:
-            await tx.execute(old)
+        await self._database.write(old)
 
 
 def _columns_of(event: Event) -> dict[str, Any]:

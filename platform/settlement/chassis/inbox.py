@@ -141,6 +141,5 @@ class Inbox:
     async def forget_old(self) -> None:
         """Drop marks, and counts of failures, so old that nobody can still deliver their events."""
         before = self._clock.now_ms() - CONSUMED_KEPT_MS
-        async with self._database.transaction() as tx:
-            await tx.execute(sa.delete(consumed).where(consumed.c.consumed_at_ms < before))
+        await self._database.write(sa.delete(consumed).where(consumed.c.consumed_at_ms < before))
         await self.dead_letters.forget_old_counts()

@@ -132,11 +132,14 @@ class Outbox:
             self._held_back[recipient] = self._clock.now_ms() + pause_ms
         done = [row.id for row in rows if row.event_id in accepted]
         missed = [row.id for row in rows if row.event_id not in accepted]
-        async with self._database.transaction() as tx:
+
+        async def body(tx: Transaction) -> None:
             if done:
                 await tx.execute(_DELETE, {"ids": done})
             if missed:
                 await tx.execute(_POSTPONE, {"ids": missed, "at_ms": self._clock.now_ms() + RETRY_AFTER_MS})
+
+        await self._database.run(body)
         return len(done)
 
 

@@ -225,7 +225,7 @@ async def test_a_registry_that_lost_its_database_warms_up(platform: Platform) ->
 async def test_what_could_not_be_written_is_written_later(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
     await platform.open(["order-0"])
 
-    def broken() -> Any:
+    def broken(**_: object) -> Any:
         raise OSError("disk full")
 
     with monkeypatch.context() as broken_for_now:

@@ -61,15 +61,17 @@ class Planting:
 
         Raises Problem 404 `line_not_found | charge_not_found`, 422 `out_trade_no_required`.
         """
-        async with self._database.transaction() as tx:
+
+        async def body(tx: Transaction) -> dict[str, Any]:
             row = await self._row(tx, asked)
             await tx.execute(_INSERT, row)
-        return row
+            return row
+
+        return await self._database.run(body)
 
     async def remove_all(self) -> None:
         """Let statements tell the truth again."""
-        async with self._database.transaction() as tx:
-            await tx.execute(delete(planted_lines))
+        await self._database.write(delete(planted_lines))
 
     async def _row(self, tx: Transaction, asked: Plant) -> dict[str, Any]:
         if asked.kind == "extra":

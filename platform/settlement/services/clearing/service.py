@@ -190,8 +190,7 @@ class ClearingService:
         why = f"payment answered {reply.status} {code}"[:200]
         if row.problem != why:
             self._chassis.log.error("payout_refused", batch_id=row.batch_id, problem=why)
-            async with self._database.transaction() as tx:
-                await tx.execute(_STUCK, {"wanted": row.batch_id, "why": why})
+            await self._database.write(_STUCK, {"wanted": row.batch_id, "why": why})
 
 
 def _view(row: Row[Any]) -> BatchView:

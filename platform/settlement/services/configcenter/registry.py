@@ -21,6 +21,7 @@ import sqlalchemy as sa
 from prometheus_client import Counter, Gauge
 
 from settlement.chassis.app import Chassis
+from settlement.chassis.database import Transaction
 from settlement.chassis.problems import Problem
 from settlement.policies.preservation import preserves
 from settlement.services.configcenter.eureka_codec import InvalidInstance, Status
@@ -198,13 +199,15 @@ class Registry:
         self._unsaved.update(keys)
         async with self._saving:
             saved = set(self._unsaved)
-            async with self._chassis.database.transaction() as tx:
-                for service, replica in sorted(saved):
-                    await tx.execute(_FORGET, {"of_service": service, "of_replica": replica})
-                    held = self.leases.get((service, replica))
-                    if held is not None:
-                        await tx.execute(sa.insert(registrations), _row(held))
+            await self._chassis.database.run(lambda tx: self._write(tx, sorted(saved)))
             self._unsaved -= saved
+
+    async def _write(self, tx: Transaction, keys: Sequence[Key]) -> None:
+        for service, replica in keys:
+            await tx.execute(_FORGET, {"of_service": service, "of_replica": replica})
+            held = self.leases.get((service, replica))
+            if held is not None:
+                await tx.execute(sa.insert(registrations), _row(held))
 
     def _now(self) -> tuple[int, float]:
         return self._chassis.clock.now_ms(), self._chassis.clock.monotonic_ms()

@@ -242,10 +242,13 @@ class GatewayJournal:
         old = select(idempotency_keys).where(idempotency_keys.c.created_at_ms < before_ms).limit(limit)
         if not await self._database.read(old):
             return
-        async with self._database.transaction() as tx:
+
+        async def body(tx: Transaction) -> None:
             for row in (await tx.execute(old.with_for_update(skip_locked=True))).all():
                 if await self._forgotten(tx, row, self._clock.now_ms()):
                     await tx.execute(_DROP_KEY, {"wanted_user": row.user_id, "wanted_key": row.idempotency_key})
+
+        await self._database.run(body)
 
     async def _forgotten(self, tx: Transaction, key: Row[Any], now_ms: int) -> bool:
         """Whether a key is past its time; never while its transaction is unfinished."""

@@ -106,6 +106,11 @@ async def _claimed(tx: Transaction, now_ms: int) -> Sequence[Row[Any]]:
     return due
 
 
+async def _recorded(tx: Transaction, results: Sequence[dict[str, object]]) -> None:
+    for result in results:
+        await tx.execute(_RECORD, result)
+
+
 class Notifier:
     """Delivers what is due."""
 
@@ -121,9 +126,10 @@ class Notifier:
         timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
         async with aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as session:
             problems = await asyncio.gather(*(self._deliver(session, row) for row in due))
-        async with self._chassis.database.transaction() as tx:
-            for row, problem in zip(due, problems, strict=True):
-                await tx.execute(_RECORD, {"wanted_gid": row.gid, **self._result(row, problem)})
+        results = [
+            {"wanted_gid": row.gid, **self._result(row, problem)} for row, problem in zip(due, problems, strict=True)
+        ]
+        await self._chassis.database.run(lambda tx: _recorded(tx, results))
 
     async def _deliver(self, session: aiohttp.ClientSession, row: Row[Any]) -> str:
         """Deliver one notification; returns what went wrong, empty if nothing."""

@@ -38,27 +38,9 @@ class Catalogue:
 
     async def seed(self, *, goods_count: int, stock_per_goods: int, merchant_count: int, currency: str) -> None:
         """Add the goods that are missing up to `goods_count`. Replicas may all call this at the same time."""
-        async with self._database.transaction() as tx:
-            highest = (await tx.execute(select(func.max(goods.c.id)))).scalar() or 0
-            missing = range(highest + 1, goods_count + 1)
-            if not missing:
-                return
-            await tx.execute(
-                insert_ignore(goods),
-                [
-                    {
-                        "id": number,
-                        "name": f"goods {number}",
-                        "price_minor": price_minor(number),
-                        "currency": currency,
-                        "merchant_id": merchant_of(number, merchant_count),
-                    }
-                    for number in missing
-                ],
-            )
-            full = {"initial_units": stock_per_goods, "available_units": stock_per_goods}
-            empty = {"reserved_units": 0, "sold_units": 0}
-            await tx.execute(insert_ignore(stock), [{"goods_id": number, **full, **empty} for number in missing])
+        await self._database.run(
+            lambda tx: _seed(tx, goods_count, stock_per_goods, merchant_count=merchant_count, currency=currency)
+        )
 
     async def find(self, goods_id: int) -> GoodsView | None:
         """One goods, or None."""
@@ -74,6 +56,26 @@ class Catalogue:
     async def prices(self, tx: Transaction, goods_ids: Iterable[int]) -> dict[int, Row[Any]]:
         """Rows (id, name, price_minor, currency, merchant_id) of those goods that exist, by id."""
         return {row.id: row for row in await tx.execute(_PRICES, {"goods_ids": list(goods_ids)})}
+
+
+async def _seed(tx: Transaction, goods_count: int, units: int, *, merchant_count: int, currency: str) -> None:
+    highest = (await tx.execute(select(func.max(goods.c.id)))).scalar() or 0
+    missing = range(highest + 1, goods_count + 1)
+    if not missing:
+        return
+    made = [
+        {
+            "id": number,
+            "name": f"goods {number}",
+            "price_minor": price_minor(number),
+            "currency": currency,
+            "merchant_id": merchant_of(number, merchant_count),
+        }
+        for number in missing
+    ]
+    await tx.execute(insert_ignore(goods), made)
+    full = {"initial_units": units, "available_units": units, "reserved_units": 0, "sold_units": 0}
+    await tx.execute(insert_ignore(stock), [{"goods_id": number, **full} for number in missing])
 
 
 def _view(row: Row[Any]) -> GoodsView:

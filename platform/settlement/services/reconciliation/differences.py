@@ -92,14 +92,12 @@ class Differences:
         """Resolve what earlier runs found in a period and this one did not."""
         period = {"of_channel": channel, "from_ms": from_ms, "until_ms": until_ms, "this_run": run_id}
         why = {"why": f"run {run_id} did not find it any more", "now_ms": self._clock.now_ms()}
-        async with self._database.transaction() as tx:
-            await tx.execute(_GONE, {**period, **why})
+        await self._database.write(_GONE, {**period, **why})
 
     async def resolve(self, difference_id: int, note: str) -> DifferenceView:
         """Close a difference with what was found out. Raises Problem 404, 409 `already_resolved`."""
-        async with self._database.transaction() as tx:
-            change = {"wanted": difference_id, "why": note, "now_ms": self._clock.now_ms()}
-            changed = (await tx.execute(_RESOLVE, change)).rowcount
+        change = {"wanted": difference_id, "why": note, "now_ms": self._clock.now_ms()}
+        changed = (await self._database.write(_RESOLVE, change)).rowcount
         found = await self.find(difference_id)
         if not changed:
             raise Problem(409, "already_resolved", "This difference is resolved", found.note)

@@ -24,6 +24,7 @@ from settlement.services.reconciliation.statements import Statements, inserted_i
 
 if TYPE_CHECKING:
     from settlement.chassis.app import Chassis
+    from settlement.chassis.database import Transaction
 
 FIRST_PERIOD_MS = 86_400_000
 
@@ -93,8 +94,8 @@ class Reconciliation:
 
     async def fail_interrupted(self) -> None:
         """Runs that this replica did not live to finish have failed; start them again."""
-        async with self._database.transaction() as tx:
-            await tx.execute(_INTERRUPTED, {"this_replica": self._chassis.replica, "now_ms": self._clock.now_ms()})
+        this = {"this_replica": self._chassis.replica, "now_ms": self._clock.now_ms()}
+        await self._database.write(_INTERRUPTED, this)
 
     async def run_scheduled(self) -> None:
         """Reconcile every channel whose turn it is, from where the last scheduled run that succeeded ended."""
@@ -109,8 +110,7 @@ class Reconciliation:
             until_ms = min(until_ms, due.done_until_ms + PERIOD_MS_MAX)
             period = PeriodIn(channel=channel, from_ms=due.done_until_ms, until_ms=until_ms)
             if await self._run(await self._insert(period, None), period, None):
-                async with self._database.transaction() as tx:
-                    await tx.execute(_DONE, {"of_channel": channel, "until_ms": until_ms})
+                await self._database.write(_DONE, {"of_channel": channel, "until_ms": until_ms})
 
     async def _claim(self, channel: str, interval_ms: int) -> Row[Any] | None:
         """The schedule of a channel whose turn it is, claimed for this replica; None if it is not, or another's."""
@@ -118,13 +118,16 @@ class Reconciliation:
         rows = await self._database.read(_SCHEDULES, {"of_channel": channel})
         if rows and rows[0].next_at_ms > now_ms:
             return None
-        async with self._database.transaction() as tx:
+
+        async def body(tx: Transaction) -> Row[Any] | None:
             first = {"channel": channel, "done_until_ms": max(0, now_ms - FIRST_PERIOD_MS), "next_at_ms": now_ms}
             await tx.execute(_FIRST_SCHEDULE, first)
             seen = (await tx.execute(_SCHEDULES, {"of_channel": channel})).one()
             claim = {"of_channel": channel, "seen_ms": seen.next_at_ms, "then_ms": now_ms + interval_ms}
             taken = seen.next_at_ms <= now_ms and (await tx.execute(_CLAIM, claim)).rowcount
-        return seen if taken else None
+            return seen if taken else None
+
+        return await self._database.run(body)
 
     async def _insert(self, period: PeriodIn, statement_id: int | None) -> int:
         nothing = dict.fromkeys(("lines", "matched", "pending", "found", "new"), 0)
@@ -138,8 +141,7 @@ class Reconciliation:
             "problem": "",
             "started_at_ms": self._clock.now_ms(),
         }
-        async with self._database.transaction() as tx:
-            return inserted_id(await tx.execute(_INSERT, row))
+        return inserted_id(await self._database.write(_INSERT, row))
 
     async def _run(self, run_id: int, period: PeriodIn, statement_id: int | None) -> bool:
         """Do a run and record how it ended; returns whether it finished."""
@@ -188,8 +190,7 @@ class Reconciliation:
     async def _end(self, run_id: int, result: dict[str, Any]) -> None:
         counts = dict.fromkeys(("lines", "matched", "pending", "found", "new"), 0)
         row = {"statement_id": None, "problem": "", **counts, **result, "ended_at_ms": self._clock.now_ms()}
-        async with self._database.transaction() as tx:
-            await tx.execute(_END, {"wanted": run_id, **{f"new_{name}": value for name, value in row.items()}})
+        await self._database.write(_END, {"wanted": run_id, **{f"new_{name}": value for name, value in row.items()}})
 
 
 def _view(row: Row[Any]) -> RunView:

@@ -39,8 +39,7 @@ class Statements:
         """Store a statement with its lines; returns its id."""
         row = {"channel": channel, "source": source, "from_ms": from_ms, "until_ms": until_ms}
         row |= {"covers_until_ms": covers_until_ms, "imported_at_ms": self._clock.now_ms()}
-        async with self._database.transaction() as tx:
-            statement_id = inserted_id(await tx.execute(_INSERT, row))
+        statement_id = inserted_id(await self._database.write(_INSERT, row))
         await self.add(statement_id, lines)
         return statement_id
 

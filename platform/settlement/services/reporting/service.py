@@ -159,15 +159,16 @@ class Reporting:
         now_ms = self._clock.now_ms()
         row = {"asked": asked, "day": day, "kind": kind, "state": "pending", "rows": 0, "attempts": 0}
         row |= {"next_attempt_at_ms": now_ms, "problem": "", "asked_at_ms": now_ms}
-        async with self._database.transaction() as tx:
+
+        async def body(tx: Transaction) -> Row[Any]:
             await tx.execute(_ASK, row)
-            made = (await tx.execute(_ASKED, {"wanted": asked})).one()
-        return await self._view(made)
+            return (await tx.execute(_ASKED, {"wanted": asked})).one()
+
+        return await self._view(await self._database.run(body))
 
     async def _claimed(self, row: Row[Any]) -> bool:
         claim = {"wanted": row.report_id, "seen_ms": row.next_attempt_at_ms, "then_ms": self._clock.now_ms() + CLAIM_MS}
-        async with self._database.transaction() as tx:
-            return bool((await tx.execute(_CLAIM, claim)).rowcount)
+        return bool((await self._database.write(_CLAIM, claim)).rowcount)
 
     async def _make(self, row: Row[Any]) -> None:
         try:
@@ -188,8 +189,7 @@ class Reporting:
     async def _postpone(self, row: Row[Any], why: str) -> None:
         self._chassis.log.warning("report_not_stored", report_id=row.report_id, attempts=row.attempts + 1, error=why)
         then_ms = self._clock.now_ms() + self._chassis.settings.integer("reporting.retry_ms")
-        async with self._database.transaction() as tx:
-            await tx.execute(_FAILED, {"wanted": row.report_id, "why": why[:200], "then_ms": then_ms})
+        await self._database.write(_FAILED, {"wanted": row.report_id, "why": why[:200], "then_ms": then_ms})
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         """Do blocking work off the event loop. Raises StorageFailed when it takes too long."""

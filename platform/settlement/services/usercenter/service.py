@@ -49,14 +49,13 @@ class UserCenter:
         left, right, captcha_id = left % 10, right % 10, os.urandom(16).hex()
         expires_at_ms = self._chassis.clock.now_ms() + CAPTCHA_TTL_MS
         row = {"captcha_id": captcha_id, "answer": left + right, "expires_at_ms": expires_at_ms}
-        async with self._chassis.database.transaction() as tx:
-            await tx.execute(sa.insert(captchas), row)
+        await self._chassis.database.write(sa.insert(captchas), row)
         return {"captcha_id": captcha_id, "question": f"{left} + {right}"}
 
     async def drop_old_captchas(self) -> None:
         """Forget captchas that nobody solved in time."""
-        async with self._chassis.database.transaction() as tx:
-            await tx.execute(sa.delete(captchas).where(captchas.c.expires_at_ms < self._chassis.clock.now_ms()))
+        now_ms = self._chassis.clock.now_ms()
+        await self._chassis.database.write(sa.delete(captchas).where(captchas.c.expires_at_ms < now_ms))
 
     async def register(self, user: UserIn, address: str) -> int:
         """Create an account; returns its id. Raises Problem 429, 422 (captcha) or 409 (phone or email taken)."""
@@ -73,14 +72,17 @@ class UserCenter:
             "created_at_ms": now_ms,
             "updated_at_ms": now_ms,
         }
+
+        async def body(tx: Transaction) -> int:
+            user_id: int = (await tx.execute(sa.insert(users).returning(users.c.id), row)).scalar_one()
+            told = {"user_id": user_id}
+            await self._chassis.outbox.add(tx, type="user.registered", subject=str(user_id), data=told)
+            return user_id
+
         try:
-            async with self._chassis.database.transaction() as tx:
-                user_id: int = (await tx.execute(sa.insert(users).returning(users.c.id), row)).scalar_one()
-                told = {"user_id": user_id}
-                await self._chassis.outbox.add(tx, type="user.registered", subject=str(user_id), data=told)
+            return await self._chassis.database.run(body)
         except IntegrityError as error:
             raise _taken(error) from error
-        return user_id
 
     async def log_in(self, session: SessionIn, address: str) -> dict[str, Any]:
         """Open a session. Raises Problem 401 and 429, the same whether login or password is wrong."""
@@ -115,8 +117,7 @@ class UserCenter:
             values["passwd"], values["salt"] = await self._passwords.hashed(change.password)
         values["updated_at_ms"] = self._chassis.clock.now_ms()
         try:
-            async with self._chassis.database.transaction() as tx:
-                await tx.execute(sa.update(users).where(users.c.id == user_id), values)
+            await self._chassis.database.write(sa.update(users).where(users.c.id == user_id), values)
         except IntegrityError as error:
             raise _taken(error) from error
         return await self.profile(user_id)
@@ -137,8 +138,7 @@ class UserCenter:
 
     async def _use_captcha(self, captcha_id: str, answer: int) -> None:
         # A wrong answer uses the captcha up as well: there are only nineteen possible ones.
-        async with self._chassis.database.transaction() as tx:
-            right = await self._right_answer(tx, captcha_id)
+        right = await self._chassis.database.run(lambda tx: self._right_answer(tx, captcha_id))
         if right is None or right != answer:
             raise Problem(422, "captcha_wrong", "The captcha is wrong or used; ask for a new one")
 

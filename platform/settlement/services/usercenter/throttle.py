@@ -100,8 +100,7 @@ class Throttle:
 
     async def forget_old(self) -> None:
         """Drop what is too long ago to matter."""
-        async with self._chassis.database.transaction() as tx:
-            await tx.execute(_FORGET, {"before_ms": self._chassis.clock.now_ms() - FORGET_MS})
+        await self._chassis.database.write(_FORGET, {"before_ms": self._chassis.clock.now_ms() - FORGET_MS})
 
     async def _row(self, tx: Transaction, subject: str, now_ms: int) -> sa.Row[Any]:
         await tx.execute(_BEGIN, {"new_subject": subject, "now_ms": now_ms})
