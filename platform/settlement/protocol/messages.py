@@ -28,6 +28,9 @@ class CoordinatorPhase(StrEnum):
 
     INITIAL = "initial"
     PREPARING = "preparing"
+    # Never durable, and of the article's protocol only: money is being taken; it was, and the order is to say so.
+    CHARGING = "charging"
+    CONFIRMING = "confirming"
     DECIDED = "decided"
     CLOSED = "closed"
     EXHAUSTED = "exhausted"
@@ -99,6 +102,13 @@ class Voted:
 
 
 @dataclass(frozen=True, slots=True)
+class Charge:
+    """Article only. Gateway to payment: take the money now. It is answered like a prepare, with `Voted`."""
+
+    gid: str
+
+
+@dataclass(frozen=True, slots=True)
 class Decide:
     """Coordinator to participant: this is the decision."""
 
@@ -137,7 +147,7 @@ class Answer:
     reason: str = ""
 
 
-Message = Prepare | Voted | Decide | Acknowledge | AskOutcome | Outcome | Answer
+Message = Prepare | Voted | Charge | Decide | Acknowledge | AskOutcome | Outcome | Answer
 
 
 # ---- events ---------------------------------------------------------------------------------------------------------
@@ -207,6 +217,20 @@ class Reserved:
 
 
 @dataclass(frozen=True, slots=True)
+class ChargeRequested:
+    """Article only: the order to take money arrived at payment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """Article only: the business answered a `Collect`. `uncertain`: the money may or may not have been taken."""
+
+    vote: Vote
+    reason: str = ""
+    uncertain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class DecisionReceived:
     """The decision arrived at the participant, pushed by the coordinator or as the answer to an inquiry."""
 
@@ -237,6 +261,8 @@ Event = (
     | Forgotten
     | PrepareRequested
     | Reserved
+    | ChargeRequested
+    | Collected
     | DecisionReceived
     | TimerFired
     | Recovered
@@ -302,9 +328,20 @@ class Release:
     """Undo whatever a reserve did or may have done. It must be idempotent and accept that nothing was done."""
 
 
-Effect = Persist | Send | Reply | SetTimer | CancelTimer | Reserve | Confirm | Release
+@dataclass(frozen=True, slots=True)
+class Collect:
+    """Article only. Do the work of a reserve and of a confirm at once, and feed `Collected`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Revoke:
+    """Article only. Take a `Confirm` back: the copied result has changed."""
+
+
+Effect = Persist | Send | Reply | SetTimer | CancelTimer | Reserve | Confirm | Release | Collect | Revoke
 
 COORDINATOR = "coordinator"
 PREPARE_TIMER = "prepare"
 RETRY_TIMER = "retry"
 ORPHAN_TIMER = "orphan"
+PATIENCE_TIMER = "patience"

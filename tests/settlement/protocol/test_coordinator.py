@@ -152,5 +152,6 @@ def test_what_cannot_happen_is_an_error_that_names_role_phase_and_event() -> Non
 
 
 def test_every_phase_can_be_fenced_and_has_an_entry() -> None:
-    assert set(TRANSITIONS) == set(CoordinatorPhase)
+    # Everything but the two volatile phases of the article's protocol.
+    assert set(TRANSITIONS) == set(CoordinatorPhase) - {CoordinatorPhase.CHARGING, CoordinatorPhase.CONFIRMING}
     assert all(Fenced in entries for entries in TRANSITIONS.values())
