@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Final
 
 from settlement.policies import canary
+from settlement.protocol.shipped import PROTOCOLS, TWO_PHASE
 
 SettingValue = int | float | str | tuple[int, ...]
 
@@ -68,6 +69,12 @@ NOTIFY_SCHEDULE_MS: Final = (500, 1_250, 1_250, 7_500, 15_000, 45_000, 112_500)
 MODES: Final = ("automatic", "always", "never")
 
 _CATALOGUE: Final = (
+    _text(
+        "gateway.protocol",
+        TWO_PHASE,
+        tuple(PROTOCOLS),
+        "How a payment is made atomic; `article` loses money, for the lab. Change it only while nothing is under way.",
+    ),
     _integer("gateway.prepare_timeout_ms", 2_000, 10, 600_000, "ms", "How long the coordinator waits for all votes."),
     _integer("gateway.lease_ms", 3_000, 20, 600_000, "ms", "How long a replica owns a transaction without renewing."),
     _integer("gateway.retry_base_ms", 300, 1, 60_000, "ms", "First pause before a decision is sent again."),

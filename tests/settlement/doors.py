@@ -98,6 +98,7 @@ OWN_ROUTES: dict[str, dict[str, Door]] = {
         "GET /internal/payouts/{batch_id}": Door.SERVICE,
         "GET /internal/movements": Door.SERVICE,
         **PARTICIPANT,
+        "POST /participant/charge": Door.SERVICE,
     },
     "gateway": {
         "POST /payments": Door.OBJECT,  # of an order

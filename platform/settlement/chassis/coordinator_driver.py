@@ -37,6 +37,7 @@ from settlement.protocol.messages import (
     Started,
     TransactionRecord,
 )
+from settlement.protocol.shipped import PROTOCOLS, TWO_PHASE, Protocol
 
 if TYPE_CHECKING:
     from settlement.chassis.app import Chassis
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 CLAIMED_AT_ONCE_MAX = 50
 LEFT_BEHIND_MAX = 10_000
 _UNFINISHED = (CoordinatorPhase.PREPARING, CoordinatorPhase.DECIDED)
+_TWO_PHASE_ONLY = (CoordinatorPhase.DECIDED, CoordinatorPhase.EXHAUSTED)
 
 AfterReply = Callable[[], Awaitable[None]]
 
@@ -71,7 +73,7 @@ class Coordinator:
         bind_gid(errand.gid)
         state = CoordinatorState(errand.gid, timing=self._timing())
         lease = grant(self._owner, self._chassis.clock.now_ms(), self._lease_ms())
-        drive = self._adopt(errand, state, lease, insert)
+        drive = self._adopt(errand, self._protocol(), state, lease, insert)
         await drive.feed(Started(tuple(participants)))
         return await drive.answer
 
@@ -160,7 +162,9 @@ class Coordinator:
         if recovery is not None:
             enter_trace(recovery)
         state = CoordinatorState(gid, timing=self._timing())
-        drive = self._adopt(claimed.errand, state, claimed.lease, recovery=recovery)
+        # What two-phase commit decided, it also ends, whatever has been set since.
+        protocol = PROTOCOLS[TWO_PHASE] if claimed.record.phase in _TWO_PHASE_ONLY else self._protocol()
+        drive = self._adopt(claimed.errand, protocol, state, claimed.lease, recovery=recovery)
         drive.answer.add_done_callback(consume)
         await drive.feed(Recovered(claimed.record))
         return drive
@@ -168,12 +172,24 @@ class Coordinator:
     def _adopt(
         self,
         errand: Errand,
+        protocol: Protocol,
         state: CoordinatorState,
         lease: Lease,
         insert: Insert | None = None,
         recovery: Trace | None = None,
     ) -> Drive:
-        drive = Drive(self._chassis, self._journal, errand, state, lease, self._forget, self._metrics, insert, recovery)
+        drive = Drive(
+            self._chassis,
+            self._journal,
+            errand,
+            protocol,
+            state,
+            lease,
+            self._forget,
+            self._metrics,
+            insert,
+            recovery,
+        )
         self._drives[errand.gid] = drive
         return drive
 
@@ -182,6 +198,9 @@ class Coordinator:
             del self._drives[drive.errand.gid]
         if drive.commit_unknown and not self._chassis.stopping.is_set():
             self._chassis.spawn(self._take_back(drive.errand.gid), f"take back {drive.errand.gid}")
+
+    def _protocol(self) -> Protocol:
+        return PROTOCOLS[self._chassis.settings.text("gateway.protocol")]
 
     def _lease_ms(self) -> int:
         return self._chassis.settings.integer("gateway.lease_ms")

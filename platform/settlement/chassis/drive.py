@@ -19,13 +19,14 @@ from settlement.chassis.database import CommitUnknown
 from settlement.chassis.drive_spans import DriveSpans
 from settlement.chassis.http_client import CallFailed, NotSent
 from settlement.chassis.trace import Trace
-from settlement.protocol.coordinator import ROLE, CoordinatorState, handle
+from settlement.protocol.coordinator import ROLE, CoordinatorState
 from settlement.protocol.crashpoints import AFTER, BEFORE, name_of
 from settlement.protocol.lease import Lease, renew
 from settlement.protocol.messages import (
     AckReceived,
     Answer,
     CancelTimer,
+    Charge,
     CoordinatorPhase,
     Decide,
     Effect,
@@ -46,8 +47,14 @@ from settlement.protocol.messages import (
 if TYPE_CHECKING:
     from settlement.chassis.app import Chassis
     from settlement.chassis.two_phase_metrics import CoordinatorMetrics
+    from settlement.protocol.shipped import Protocol
 
 UNAVAILABLE = "participant_unavailable"
+# Where a message is asked by, and whether asking twice asks once.
+_ASKED: dict[type[Message], tuple[str, bool]] = {
+    Prepare: ("/participant/prepare", True),
+    Charge: ("/participant/charge", False),
+}
 _OVER = (CoordinatorPhase.CLOSED, CoordinatorPhase.EXHAUSTED, CoordinatorPhase.FENCED)
 
 
@@ -59,6 +66,7 @@ class Drive:
         chassis: Chassis,
         journal: Journal,
         errand: Errand,
+        protocol: Protocol,
         state: CoordinatorState,
         lease: Lease,
         ended: Callable[[Drive], None],
@@ -71,6 +79,7 @@ class Drive:
         self.answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._chassis = chassis
         self._journal = journal
+        self._protocol = protocol
         self._lease = lease
         self._ended = ended
         self._insert = insert
@@ -79,7 +88,7 @@ class Drive:
         self._abandoned = False
         self.commit_unknown = False
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._calling: set[tuple[str, type[Message]]] = set()
+        self._calling: set[tuple[str, Message]] = set()
         self._metrics = metrics
         self._spans = DriveSpans(recovery)
         self._begun_s: float | None = None
@@ -101,7 +110,7 @@ class Drive:
             self._running = False
 
     async def _step(self, event: Event) -> None:
-        self.state, effects = handle(self.state, event)
+        self.state, effects = self._protocol.coordinator(self.state, event)
         for effect in effects:
             await self._pass(effect, BEFORE)
             if not await self._run(effect):
@@ -192,27 +201,31 @@ class Drive:
 
     def _send(self, to: str, message: Message) -> None:
         # The same message to the same participant is still on its way: sending it twice would only double the load.
-        if (to, type(message)) in self._calling or self._chassis.stopping.is_set():
+        if (to, message) in self._calling or self._chassis.stopping.is_set():
             return
-        self._calling.add((to, type(message)))
+        self._calling.add((to, message))
         self._chassis.spawn(self._deliver(to, message), f"{type(message).__name__} {self.errand.gid}")
 
     async def _deliver(self, to: str, message: Message) -> None:
         self._spans.enter(preparing=isinstance(message, Prepare))
         try:
-            event = await (self._prepare(to) if isinstance(message, Prepare) else self._tell(to, message))
+            event = await (self._tell(to, message) if isinstance(message, Decide) else self._ask(to, message))
         finally:
-            self._calling.discard((to, type(message)))
+            self._calling.discard((to, message))
         if event is not None and not self._abandoned:
             await self.feed(event)
 
-    async def _prepare(self, to: str) -> Event:
-        """Ask for a vote. Whoever cannot be asked counts as a no: until the decision, abort is always safe."""
+    async def _ask(self, to: str, message: Message) -> Event:
+        """Ask for a vote. Whoever cannot be asked counts as a no: until the decision, abort is always safe.
+
+        (With the article's `Charge` it is not safe at all, and that is how the article has it.)
+        """
+        path, repeatable = _ASKED[type(message)]
         timeout_ms = self.state.timing.prepare_timeout_ms
         body = self._body()
         try:
             reply = await self._chassis.client.call(
-                to, "POST", "/participant/prepare", json=body, timeout_ms=timeout_ms, idempotent=True
+                to, "POST", path, json=body, timeout_ms=timeout_ms, idempotent=repeatable
             )
         except CallFailed as error:
             self._chassis.log.warning("prepare_failed", to=to, sent=not isinstance(error, NotSent), error=str(error))
@@ -230,7 +243,7 @@ class Drive:
         body = {**self._body(), "decision": message.decision.value}
         try:
             reply = await self._chassis.client.call(
-                to, "POST", "/participant/decision", json=body, idempotent=True, must_arrive=True
+                to, "POST", "/participant/decision", json=body, idempotent=self._protocol.repeats, must_arrive=True
             )
         except CallFailed as error:
             self._chassis.log.warning("decision_not_acknowledged", to=to, error=str(error))

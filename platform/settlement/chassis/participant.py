@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Protocol, TypeVar, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import BigInteger, Column, Index, MetaData, String, Table, Text
@@ -28,11 +28,16 @@ Outside = TypeVar("Outside")
 
 
 class Action(StrEnum):
-    """The three things a participant can be asked to do with its resources."""
+    """What a participant can be asked to do with its resources.
+
+    The last two are the article's: reserve and confirm at once, and take a confirmation back.
+    """
 
     RESERVE = "reserve"
     CONFIRM = "confirm"
     RELEASE = "release"
+    COLLECT = "collect"
+    REVOKE = "revoke"
 
 
 class Payload(BaseModel):
@@ -107,6 +112,15 @@ class Business(Protocol[Outside]):
 
     async def release(self, tx: Transaction, gid: str, kind: str, payload: Payload, outside: Outside) -> None:
         """Undo the reservation. Must do nothing when there is none: prepare may never have come, or been refused."""
+        ...
+
+
+@runtime_checkable
+class Revocable(Protocol):
+    """A business that the article's protocol can make copy one result over another."""
+
+    async def revoke(self, tx: Transaction, gid: str, kind: str, payload: Payload) -> None:
+        """Take a `confirm` back. Runs once, after it; must do nothing if what it confirmed has moved on."""
         ...
 
 

@@ -31,17 +31,21 @@ from sqlalchemy import Row, Table
 
 from settlement.chassis.barrier import Barrier, Replying, Subject, state_of, subject_of
 from settlement.chassis.orphans import Orphans
-from settlement.chassis.participant import Action, Business, Outside, Unresolved
+from settlement.chassis.participant import Action, Business, Outside, Revocable, Unresolved
 from settlement.chassis.participant_routes import participant_routes
 from settlement.chassis.problems import Problem
 from settlement.chassis.two_phase_metrics import ParticipantMetrics
 from settlement.protocol.crashpoints import AFTER, BEFORE, name_of
 from settlement.protocol.messages import (
     BarrierRecord,
+    ChargeRequested,
+    Collect,
+    Collected,
     Confirm,
     Decision,
     DecisionReceived,
     Effect,
+    Event,
     ParticipantPhase,
     Persist,
     PrepareRequested,
@@ -49,9 +53,11 @@ from settlement.protocol.messages import (
     Reply,
     Reserve,
     Reserved,
+    Revoke,
     Vote,
 )
-from settlement.protocol.participant import ROLE, ParticipantState, handle
+from settlement.protocol.participant import ROLE, ParticipantState
+from settlement.protocol.shipped import ARTICLE, PROTOCOLS
 from settlement.protocol.transitions import ProtocolError
 
 if TYPE_CHECKING:
@@ -60,6 +66,11 @@ if TYPE_CHECKING:
 
 Effects = tuple[Effect, ...]
 Step = tuple[Row[Any] | None, ParticipantState, Effects]
+_APPLIED_BY: dict[type[Effect], Action] = {
+    Confirm: Action.CONFIRM,
+    Release: Action.RELEASE,
+    Revoke: Action.REVOKE,
+}
 __all__ = ["ParticipantDriver", "Replying", "Subject"]
 
 
@@ -76,9 +87,12 @@ class ParticipantDriver(Generic[Outside]):
 
     # ---- what a service needs ---------------------------------------------------------------------------------------
 
-    def router(self) -> APIRouter:
-        """POST /participant/prepare and /participant/decision, for signed services only."""
-        return participant_routes(self._chassis, self)
+    def router(self, *, takes_money: bool = False) -> APIRouter:
+        """POST /participant/prepare and /participant/decision, for signed services only.
+
+        Who takes money has POST /participant/charge too, which the article's protocol calls.
+        """
+        return participant_routes(self._chassis, self, takes_money=takes_money)
 
     async def start(self) -> None:
         """Count what a restart found in doubt, and begin to look for orphans."""
@@ -96,9 +110,24 @@ class ParticipantDriver(Generic[Outside]):
         Raises Problem 409 if the gid is known as that of another transaction; its record is as it was.
         """
         known = await self._barrier.read(self._chassis.database, subject.gid)
-        state, effects = handle(state_of(subject.gid, known), PrepareRequested())
-        if isinstance(effects[0], Reserve):
-            return await self._reserve(subject, state)
+        return await self._asked(subject, known, PrepareRequested())
+
+    async def charge(self, subject: Subject) -> Replying:
+        """The article's second phase: take the money at once, and for good; a duplicate gets the first answer again.
+
+        Raises like `prepare`, and Problem 409 `protocol_not_spoken` unless the platform speaks that protocol.
+        """
+        if self._chassis.settings.text("gateway.protocol") != ARTICLE:
+            raise Problem(409, "protocol_not_spoken", "Nobody charges without a decision here")
+        known = await self._barrier.read(self._chassis.database, subject.gid)
+        return await self._asked(subject, known, ChargeRequested())
+
+    async def _asked(
+        self, subject: Subject, known: Row[Any] | None, event: PrepareRequested | ChargeRequested
+    ) -> Replying:
+        state, effects = self._handle(state_of(subject.gid, known), event)
+        if isinstance(effects[0], Reserve | Collect):
+            return await self._reserve(subject, state, effects[0])
         replying = await self._repeat(state, effects)
         _refuse_another(known, subject)
         return replying
@@ -111,31 +140,34 @@ class ParticipantDriver(Generic[Outside]):
         known = await self._barrier.read(self._chassis.database, subject.gid)
         subject = subject_of(known) if known is not None else subject
         event = DecisionReceived(decision)
-        state, effects = handle(state_of(subject.gid, known), event)
-        if isinstance(effects[0], Confirm | Release):
+        state, effects = self._handle(state_of(subject.gid, known), event)
+        if type(effects[0]) in _APPLIED_BY:
             return await self._apply(subject, state, effects[0], event)
         return await self._repeat(state, effects)
 
     # ---- the two steps with business work ---------------------------------------------------------------------------
 
-    async def _reserve(self, subject: Subject, reserving: ParticipantState) -> Replying:
-        await self.passed(reserving, Reserve(), BEFORE)
+    async def _reserve(self, subject: Subject, reserving: ParticipantState, work: Reserve | Collect) -> Replying:
+        action, answered = (Action.COLLECT, Collected) if isinstance(work, Collect) else (Action.RESERVE, Reserved)
+        await self.passed(reserving, work, BEFORE)
         try:
-            outside = await self._reach_out(Action.RESERVE, subject)
+            outside = await self._reach_out(action, subject)
         except Unresolved as error:
-            return await self._refuse_uncertain(subject, error.reason)
+            return await self._refuse_uncertain(subject, answered(Vote.NO, error.reason, uncertain=True))
 
         async def step(tx: Transaction) -> Step:
             row = await self._barrier.find(tx, subject.gid)
             found = state_of(subject.gid, row)
             if found.phase is ParticipantPhase.INITIAL:
                 granted = await self._business.reserve(tx, subject.gid, subject.kind, subject.payload, outside)
-                found, event = reserving, Reserved(granted.vote, granted.reason)
+                if action is Action.COLLECT and granted.vote is Vote.YES:
+                    await self._business.confirm(tx, subject.gid, subject.kind, subject.payload, outside)
+                found, event = reserving, answered(granted.vote, granted.reason)
             else:
                 # Somebody overtook us; what we found outside is theirs to keep or ours to release: the table knows.
-                event = Reserved(Vote.NO, "overtaken", uncertain=True)
-            await self.passed(reserving, Reserve(), AFTER)
-            state, effects = handle(found, event)
+                event = answered(Vote.NO, "overtaken", uncertain=True)
+            await self.passed(reserving, work, AFTER)
+            state, effects = self._handle(found, event)
             await self._persist(tx, subject, row, state, effects)
             return row, state, effects
 
@@ -145,29 +177,28 @@ class ParticipantDriver(Generic[Outside]):
             self._metrics.voted(subject.kind, state.vote)
         return await self._finish_late(subject, row, state, effects)
 
-    async def _refuse_uncertain(self, subject: Subject, reason: str) -> Replying:
+    async def _refuse_uncertain(self, subject: Subject, answered: Reserved | Collected) -> Replying:
         row = await self._barrier.read(self._chassis.database, subject.gid)
         found = state_of(subject.gid, row)
         if found.phase is ParticipantPhase.INITIAL:
             found = replace(found, phase=ParticipantPhase.RESERVING)
-        state, effects = handle(found, Reserved(Vote.NO, reason, uncertain=True))
-        self._chassis.log.warning("reservation_uncertain", gid=subject.gid, reason=reason)
+        state, effects = self._handle(found, answered)
+        self._chassis.log.warning("reservation_uncertain", gid=subject.gid, reason=answered.reason)
         return await self._finish_late(subject, row, state, effects)
 
     async def _apply(
         self, subject: Subject, planned: ParticipantState, work: Effect, event: DecisionReceived
     ) -> Replying:
-        action = Action.CONFIRM if isinstance(work, Confirm) else Action.RELEASE
+        action = _APPLIED_BY[type(work)]
         await self.passed(planned, work, BEFORE)
         outside = await self._reach_out(action, subject)
 
         async def step(tx: Transaction) -> Step:
             row = await self._barrier.find(tx, subject.gid)
             told = subject_of(row) if row is not None else subject
-            state, effects = handle(state_of(told.gid, row), event)
-            if isinstance(effects[0], Confirm | Release):  # otherwise somebody else applied it: only the reply is left
-                local = self._business.confirm if action is Action.CONFIRM else self._business.release
-                await local(tx, told.gid, told.kind, told.payload, outside)
+            state, effects = self._handle(state_of(told.gid, row), event)
+            if type(effects[0]) in _APPLIED_BY:  # otherwise somebody else applied it: only the reply is left
+                await self._change(tx, _APPLIED_BY[type(effects[0])], told, outside)
                 await self.passed(state, effects[0], AFTER)
                 await self._persist(tx, told, row, state, effects)
                 effects = effects[1:]
@@ -177,6 +208,18 @@ class ParticipantDriver(Generic[Outside]):
         if _writes(effects):
             self._metrics.ended(subject.kind, event.decision)
         return await self._finish(state, effects)
+
+    async def _change(self, tx: Transaction, action: Action, told: Subject, outside: Outside) -> None:
+        if action is Action.REVOKE:
+            if not isinstance(self._business, Revocable):
+                raise ProtocolError(ROLE, ParticipantPhase.COMMITTED, action, "what is done here is done for good")
+            await self._business.revoke(tx, told.gid, told.kind, told.payload)
+            return
+        local = self._business.confirm if action is Action.CONFIRM else self._business.release
+        await local(tx, told.gid, told.kind, told.payload, outside)
+
+    def _handle(self, state: ParticipantState, event: Event) -> tuple[ParticipantState, Effects]:
+        return PROTOCOLS[self._chassis.settings.text("gateway.protocol")].participant(state, event)
 
     async def _reach_out(self, action: Action, subject: Subject) -> Outside:
         return await self._business.reach_out(action, subject.gid, subject.kind, subject.payload)

@@ -1,7 +1,8 @@
-"""HTTP face of a participant: POST /participant/prepare and /participant/decision, for signed services only."""
+"""HTTP face of a participant: prepare, decision and, of who takes money, charge; for signed services only."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 from fastapi import APIRouter, Depends
@@ -42,27 +43,35 @@ class DecisionBody(PrepareBody):
     decision: Decision
 
 
-def participant_routes(chassis: Chassis, driver: ParticipantDriver[Any]) -> APIRouter:
-    """The two routes that a coordinator calls."""
+def participant_routes(chassis: Chassis, driver: ParticipantDriver[Any], *, takes_money: bool = False) -> APIRouter:
+    """The two routes that a coordinator calls, and the article's third of who takes money."""
     router = APIRouter(dependencies=[Depends(signed_service)])
 
     @router.post("/participant/prepare")
     async def prepare(body: PrepareBody) -> JSONResponse:
-        return await _answer_prepare(chassis, driver, Subject(body.gid, body.kind, body.payload))
+        return await _answer_vote(chassis, driver, Subject(body.gid, body.kind, body.payload), driver.prepare)
 
     @router.post("/participant/decision")
     async def decision(body: DecisionBody) -> JSONResponse:
         return await _answer_decision(chassis, driver, Subject(body.gid, body.kind, body.payload), body.decision)
 
+    if takes_money:
+
+        @router.post("/participant/charge")
+        async def charge(body: PrepareBody) -> JSONResponse:
+            return await _answer_vote(chassis, driver, Subject(body.gid, body.kind, body.payload), driver.charge)
+
     return router
 
 
-async def _answer_prepare(chassis: Chassis, driver: ParticipantDriver[Any], subject: Subject) -> JSONResponse:
+async def _answer_vote(
+    chassis: Chassis, driver: ParticipantDriver[Any], subject: Subject, ask: Callable[[Subject], Awaitable[Replying]]
+) -> JSONResponse:
     bind_gid(subject.gid)
-    replying = await driver.prepare(subject)
+    replying = await ask(subject)
     voted = replying.effect.message
     if not isinstance(voted, Voted):
-        raise TypeError(f"a prepare is answered with a vote, not {voted!r}")
+        raise TypeError(f"it is answered with a vote, not {voted!r}")
     annotate({"paylab.vote": voted.vote.value, "paylab.reason": voted.reason})
     chassis.log.info("voted", gid=subject.gid, vote=voted.vote, reason=voted.reason)
     body = {"vote": voted.vote.value, "reason": voted.reason}

@@ -14,7 +14,7 @@ from settlement.chassis.faults import FaultList
 from settlement.chassis.inbox import Inbox
 from settlement.chassis.problems import Problem
 from settlement.chassis.security import fault_operator, signed_service
-from settlement.protocol.crashpoints import CRASH_POINTS
+from settlement.protocol.crashpoints import KNOWN_POINTS
 
 if TYPE_CHECKING:
     from settlement.chassis.app import Chassis
@@ -74,7 +74,7 @@ def _add_health(router: APIRouter, chassis: Chassis) -> None:
 def _add_faults(router: APIRouter, chassis: Chassis) -> None:
     @router.put("/faults", dependencies=[Depends(fault_operator)])
     async def replace_faults(body: FaultList) -> Response:
-        unknown = [fault.point for fault in body.faults if fault.kind == "crash_at" and fault.point not in CRASH_POINTS]
+        unknown = [fault.point for fault in body.faults if fault.kind == "crash_at" and fault.point not in KNOWN_POINTS]
         if unknown:
             raise Problem(422, "unknown_crash_point", "There is no such crash point", ", ".join(unknown)[:500])
         chassis.faults.replace(body.faults)

@@ -21,6 +21,7 @@ STATUS_OF: Final = {
     "channel_unavailable": 503,
     "channel_refused": 503,
     "prepare_timeout": 503,
+    "not_confirmed": 503,
     "coordinator_recovered": 503,
 }
 _STATUS_WORDS: Final = {None: "processing", Decision.COMMIT: "succeeded", Decision.ABORT: "failed"}

@@ -79,7 +79,11 @@ _ADVANCE = _UPDATE.values({name: bindparam(f"new_{name}") for name in (
 _DECIDE = _ADVANCE.values(decided_at_ms=func.coalesce(transactions.c.decided_at_ms, bindparam("event_at_ms")))
 # A transaction that an operator resumes is recorded as decided again; it is news only the first time.
 _DECIDE_FIRST = _ADVANCE.where(transactions.c.decided_at_ms.is_(None)).values(decided_at_ms=bindparam("event_at_ms"))
-_CLOSE = _ADVANCE.values(closed_at_ms=bindparam("event_at_ms"))
+_CLOSE = _ADVANCE.where(transactions.c.decided_at_ms.is_not(None)).values(closed_at_ms=bindparam("event_at_ms"))
+# The article's protocol has no decision of its own: how it ended is recorded when it has ended.
+_DECIDE_AND_CLOSE = _ADVANCE.where(transactions.c.decided_at_ms.is_(None)).values(
+    decided_at_ms=bindparam("event_at_ms"), closed_at_ms=bindparam("event_at_ms")
+)
 _CLAIM = _UPDATE.values(
     epoch=bindparam("new_epoch"), owner=bindparam("new_owner"), lease_until_ms=bindparam("new_lease_until_ms")
 )
@@ -163,13 +167,20 @@ class GatewayJournal:
         changes = {f"new_{name}": value for name, value in _columns(record).items()}
         changes["new_lease_until_ms"] = lease.until_ms
         changes["event_at_ms"] = now_ms
-        key = {"wanted_gid": record.gid, "held_epoch": lease.epoch}
-        may_be_news = record.phase is CoordinatorPhase.DECIDED and record.attempts == 0
-        if may_be_news and (await tx.execute(_DECIDE_FIRST, {**key, **changes})).rowcount == 1:
+        changes |= {"wanted_gid": record.gid, "held_epoch": lease.epoch}
+        # What is usual comes first, so that it is one statement; `decides` finds only what was never decided before.
+        if record.phase is CoordinatorPhase.CLOSED:
+            usual, decides = _CLOSE, _DECIDE_AND_CLOSE
+        elif record.phase is CoordinatorPhase.DECIDED and record.attempts == 0:
+            usual, decides = None, _DECIDE_FIRST
+        else:
+            usual, decides = _DECIDE, None
+        if usual is not None and (await tx.execute(usual, changes)).rowcount == 1:
+            return True
+        if decides is not None and (await tx.execute(decides, changes)).rowcount == 1:
             await self._announce(tx, record.gid, now_ms)
             return True
-        statement = _CLOSE if record.phase is CoordinatorPhase.CLOSED else _DECIDE
-        return (await tx.execute(statement, {**key, **changes})).rowcount == 1
+        return usual is None and (await tx.execute(_DECIDE, changes)).rowcount == 1
 
     async def _announce(self, tx: Transaction, gid: str, now_ms: int) -> None:
         """Write down who has to be told of a decision: the merchant, and the rest of the platform."""

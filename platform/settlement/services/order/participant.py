@@ -6,6 +6,8 @@ changes nothing.
 
     payment   pending -> paying    -> paid (stock sold)          or back to pending (cancelled, if it expired meanwhile)
     refund    paid    -> refunding -> refunded (stock returned)  or back to paid
+
+With the article's protocol also paid -> pending and refunded -> paid: the order copies whatever it is told last.
 """
 
 from __future__ import annotations
@@ -53,6 +55,12 @@ _LET_GO = (
         updated_at_ms=bindparam("now_ms"),
     )
 )
+_UNSAY = {
+    kind: update(orders)
+    .where(orders.c.id == bindparam("order_id"), orders.c.status == bindparam("copied"))
+    .values(status=bindparam("next_status"), updated_at_ms=bindparam("now_ms"), **{column: None})
+    for kind, column in (("payment", "paid_gid"), ("refund", "refund_gid"))
+}
 _HELD = {"payment": OrderStatus.PAYING, "refund": OrderStatus.REFUNDING}
 
 
@@ -109,6 +117,18 @@ class OrderBusiness:
         await stock.unreserve(tx, lines_of(order.goods_list))
         if expired:
             await self._publish(tx, "order.cancelled", order, reason="expired")
+
+    async def revoke(self, tx: Transaction, gid: str, kind: str, payload: Payload) -> None:
+        """Unsay paid or refunded, as the article's protocol does; nothing, if the order has moved on since."""
+        order = await _find(tx, payload)
+        copied = (OrderStatus.REFUNDED, "refund_gid") if kind == "refund" else (OrderStatus.PAID, "paid_gid")
+        if order is None or (order.status, order._mapping[copied[1]]) != (copied[0], gid):
+            return
+        status = OrderStatus.PAID if kind == "refund" else OrderStatus.PENDING
+        change = {"order_id": order.id, "copied": order.status, "next_status": status.value}
+        await tx.execute(_UNSAY[kind], {**change, "now_ms": self._clock.now_ms()})
+        lines = lines_of(order.goods_list)
+        await (stock.sell_again(tx, lines) if kind == "refund" else stock.take_back(tx, lines))
 
     async def _reserve_payment(self, tx: Transaction, gid: str, order: Row[Any], payload: Payload) -> Reservation:
         now_ms = self._clock.now_ms()

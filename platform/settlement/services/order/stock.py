@@ -49,6 +49,7 @@ _RESERVE = _move("available_units", "reserved_units")
 _UNRESERVE = _move("reserved_units", "available_units")
 _SELL = _move("reserved_units", "sold_units")
 _TAKE_BACK = _move("sold_units", "available_units")
+_SELL_AGAIN = _move("available_units", "sold_units")
 
 
 async def reserve(tx: Transaction, lines: Sequence[Line]) -> bool:
@@ -74,6 +75,11 @@ async def sell(tx: Transaction, lines: Iterable[Line]) -> None:
 async def take_back(tx: Transaction, lines: Iterable[Line]) -> None:
     """Return sold units to the shelf."""
     await _run(tx, _TAKE_BACK, lines)
+
+
+async def sell_again(tx: Transaction, lines: Iterable[Line]) -> None:
+    """Undo `take_back`."""
+    await _run(tx, _SELL_AGAIN, lines)
 
 
 async def _run(tx: Transaction, statement: Update, lines: Iterable[Line]) -> None:

@@ -27,7 +27,7 @@ def create(chassis: Chassis) -> ServiceApp:
     books = Books(chassis.database, chassis.clock, chassis.settings)
     driver = ParticipantDriver(chassis, PaymentBusiness(Channel(chassis), books, chassis.clock), barrier)
     router = APIRouter()
-    router.routes.extend(driver.router().routes)
+    router.routes.extend(driver.router(takes_money=True).routes)
     router.routes.extend(_internal_router(chassis, Payouts(chassis.database, books, chassis.clock)).routes)
 
     @router.get("/accounts/me")
