@@ -14,7 +14,7 @@ from scenarios.spec.salvage import Salvage, Values
 from scenarios.thresholds import JOURNEY_STEPS, Threshold
 from scenarios.units import format_duration
 from settlement import settings
-from settlement.topology import DEFAULT_TOPOLOGY, REGISTRY_SERVICE, process_name, processes, replica_name
+from settlement.topology import REGISTRY_SERVICE, replica_name
 
 Found = Iterator[tuple[Place, str]]
 ARRIVALS_MAX = 2_000_000
@@ -115,12 +115,14 @@ def _aim_problems(fault: Values, written: Values, platform: Values) -> Iterator[
 
 
 def _downtime_problems(good: Salvage) -> Found:
-    """A process that is down cannot be hit again: which of the two faults it would be is nobody's guess."""
-    topology = good.platform.get("topology", DEFAULT_TOPOLOGY)
+    """A replica that is down cannot be hit again: which of the two faults it would be is nobody's guess.
+
+    Neighbours that share a process go down together in some worlds only; those refuse (`worlds.shared_processes`).
+    """
     down = sorted(
         (victim, fault["at_s"], fault["end_s"], index)
         for index, fault in enumerate(good.faults)
-        if {"at_s", "end_s"} <= set(fault) and (victim := _victim(topology, fault))
+        if {"at_s", "end_s"} <= set(fault) and (victim := _victim(fault))
     )
     for (earlier, _, end_s, first), (later, at_s, _, second) in pairwise(down):
         if earlier == later and at_s < end_s:
@@ -130,11 +132,10 @@ def _downtime_problems(good: Salvage) -> Found:
             )
 
 
-def _victim(topology: str, fault: Values) -> str | None:
-    """The process (it may be shared with other services) or the backing service that goes down."""
+def _victim(fault: Values) -> str | None:
+    """The replica or the backing service that goes down."""
     if {"service", "replica"} <= set(fault):
-        shared = next(services for services in processes(topology) if fault["service"] in services)
-        return process_name(shared, fault["replica"])
+        return replica_name(fault["service"], fault["replica"])
     victim: str | None = fault.get("of")
     return victim
 

@@ -80,6 +80,10 @@ class World(Protocol):
     name: str
     fault_kinds: frozenset[str]
 
+    def impossible(self, plan: Plan) -> list[str]:
+        """What else this world cannot be asked for; each problem a phrase. Nothing is started."""
+        ...
+
     def play(self, plan: Plan, folder: RunFolder, progress: Progress) -> History:
         """Play `plan`, keep what is worth keeping in `folder`, return what happened. Raises WorldError.
 
@@ -97,9 +101,12 @@ class Addresses:
 
 
 def refuse_unsupported(world: World, plan: Plan) -> None:
-    """Raise UnsupportedPlan with every fault of `plan` that `world` cannot make."""
+    """Raise UnsupportedPlan with everything in `plan` that `world` cannot play."""
+    problems = world.impossible(plan)
     missing = [fault for fault in plan.faults if fault.kind not in world.fault_kinds]
     if missing:
         listed = ", ".join(f"{fault.kind} at {fault.at_s:g} s" for fault in missing)
         able = ", ".join(sorted(world.fault_kinds)) or "none"
-        raise UnsupportedPlan(f"the world {world.name} cannot make these faults: {listed}; it can make: {able}")
+        problems = [f"it cannot make these faults: {listed}; it can make: {able}", *problems]
+    if problems:
+        raise UnsupportedPlan(f"the world {world.name} cannot play this: {'; '.join(problems)}")

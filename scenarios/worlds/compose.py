@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from scenarios.interrupts import interrupts_held
 from scenarios.worlds import compose_secrets
-from scenarios.worlds.base import UnsupportedPlan, WorldError, refuse_unsupported
+from scenarios.worlds.base import WorldError, refuse_unsupported
 from scenarios.worlds.compose_project import ComposeProject
 from scenarios.worlds.compose_secrets import ComposeSecrets
 from scenarios.worlds.composed import SPAN_FILE, ComposedPlatform
@@ -48,10 +48,20 @@ class ComposeWorld:
     name: str = "compose"
     fault_kinds: frozenset[str] = FAULT_KINDS | CONTAINER_FAULTS
 
+    def impossible(self, plan: Plan) -> list[str]:
+        """Besides faults: a second registry, the article's protocol, services that share a container."""
+        problems = []
+        if plan.platform.replicas.get(REGISTRY_SERVICE, 1) != 1:
+            problems.append(f"{REGISTRY_SERVICE} has one replica: everybody finds everybody by it")
+        if plan.platform.protocol != "two_phase":
+            problems.append(f"the services speak two_phase only, not {plan.platform.protocol}")
+        if plan.platform.topology == "merged":
+            problems.append("every container holds one service; the topology merged is for processes")
+        return problems
+
     def play(self, plan: Plan, folder: RunFolder, progress: Progress) -> History:
         """Start the project, load it, hurt it, let it recover, keep what it recorded, and remove it."""
         refuse_unsupported(self, plan)
-        refuse_impossible(plan)
         client = engine()
         with self._project(plan, progress) as (project, secrets):
             containers = Containers(client, project.name)
@@ -81,19 +91,6 @@ class ComposeWorld:
 def create() -> ComposeWorld:
     """The world as `world_named` wants it."""
     return ComposeWorld()
-
-
-def refuse_impossible(plan: Plan) -> None:
-    """Raise UnsupportedPlan for what this world cannot be asked for."""
-    problems = []
-    if plan.platform.replicas.get(REGISTRY_SERVICE, 1) != 1:
-        problems.append(f"{REGISTRY_SERVICE} has one replica: everybody finds everybody by it")
-    if plan.platform.protocol != "two_phase":
-        problems.append(f"the services speak two_phase only, not {plan.platform.protocol}")
-    if plan.platform.topology == "merged":
-        problems.append("every container holds one service; the topology merged is for processes")
-    if problems:
-        raise UnsupportedPlan("the world compose cannot play this: " + "; ".join(problems))
 
 
 def run_environment(plan: Plan) -> Mapping[str, str]:

@@ -38,6 +38,8 @@ NUMBER_LABEL: Final = "com.docker.compose.container-number"
 ONEOFF_LABEL: Final = "com.docker.compose.oneoff"
 FILE: Final = "docker-compose.yml"
 PROFILES: Final = ("load", "observability")
+# Profile ("": none) -> the service that is asked to build the image; the others of the same image find it made.
+BUILT_BY: Final = {"": "configcenter", "load": "locust-master"}
 # Service -> the container's port that is published, for those beside the platform's own services.
 BACKING_PORTS: Final = {
     "mariadb": 3306, "redis": 6379, "locust-master": 8089, "prometheus": 9090, "grafana": 3000, "jaeger": 16686,
@@ -100,9 +102,9 @@ class ComposeProject:
     environment: Mapping[str, str] = field(default_factory=dict)
     run: Runner = field(default=lambda command, environment, directory: run(command, environment, directory))
 
-    def build(self, services: Sequence[str] = ()) -> None:
-        """Build the images of the project's profiles, or those of these services."""
-        self._compose("build", "--quiet", *services)
+    def build(self) -> None:
+        """Build the images of the platform and of the project's profiles."""
+        self._compose("build", "--quiet", *(BUILT_BY[each] for each in ("", *self.profiles) if each in BUILT_BY))
 
     def up(self, services: Sequence[str] = (), *, scale: Mapping[str, int] | None = None) -> None:
         """Create what is not there and start it; images must be there. Returns before anything is ready."""

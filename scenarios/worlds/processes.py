@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from scenarios.worlds.base import UnsupportedPlan, refuse_unsupported
+from scenarios.worlds.base import refuse_unsupported
 from scenarios.worlds.embedded import Platform
 from scenarios.worlds.injector import FAULT_KINDS
 from scenarios.worlds.loader import Loader
 from scenarios.worlds.running import Run
+from scenarios.worlds.shared_processes import collisions
 from settlement.topology import REGISTRY_SERVICE
 
 if TYPE_CHECKING:
@@ -30,10 +31,18 @@ class ProcessesWorld:
     name: str = "processes"
     fault_kinds: frozenset[str] = FAULT_KINDS
 
+    def impossible(self, plan: Plan) -> list[str]:
+        """Besides faults: a second registry, the article's protocol, two faults at once of one process."""
+        problems = []
+        if plan.platform.replicas.get(REGISTRY_SERVICE, 1) != 1:
+            problems.append(f"{REGISTRY_SERVICE} has one replica: everybody finds everybody by it")
+        if plan.platform.protocol != "two_phase":
+            problems.append(f"the services speak two_phase only, not {plan.platform.protocol}")
+        return problems + collisions(plan)
+
     def play(self, plan: Plan, folder: RunFolder, progress: Progress) -> History:
         """Start the platform, load it, hurt it, let it recover, stop it, and return what happened."""
         refuse_unsupported(self, plan)
-        refuse_impossible(plan)
         progress.stage("starting the platform")
         platform = Platform(
             logs=folder.logs,
@@ -58,14 +67,3 @@ class ProcessesWorld:
 def create() -> ProcessesWorld:
     """The world as `world_named` wants it."""
     return ProcessesWorld()
-
-
-def refuse_impossible(plan: Plan) -> None:
-    """Raise UnsupportedPlan for what this world cannot be asked for."""
-    problems = []
-    if plan.platform.replicas.get(REGISTRY_SERVICE, 1) != 1:
-        problems.append(f"{REGISTRY_SERVICE} has one replica: everybody finds everybody by it")
-    if plan.platform.protocol != "two_phase":
-        problems.append(f"the services speak two_phase only, not {plan.platform.protocol}")
-    if problems:
-        raise UnsupportedPlan("the world processes cannot play this: " + "; ".join(problems))

@@ -11,6 +11,7 @@ from scenarios.history import History, frame
 from scenarios.plan import Plan, user_arrivals
 from scenarios.runfolder import RunFolder
 from scenarios.worlds.base import Progress, refuse_unsupported
+from scenarios.worlds.shared_processes import collisions
 from simulator import calibration
 from simulator.inputs import Arrival, Fault, Load, SimulationInput, Stage
 from simulator.model import simulate
@@ -22,6 +23,10 @@ class SimulatedWorld:
 
     name = "simulated"
     fault_kinds = FAULT_KINDS
+
+    def impossible(self, plan: Plan) -> list[str]:
+        """Besides faults: two faults at once of one process."""
+        return collisions(plan)
 
     def play(self, plan: Plan, folder: RunFolder, progress: Progress) -> History:
         """Play `plan`. Raises UnsupportedPlan; a history depends on the plan alone."""

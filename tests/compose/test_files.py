@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from scenarios.worlds.compose_project import PORTS, PROFILES, port_variable
+from scenarios.worlds.compose_project import BUILT_BY, PORTS, PROFILES, port_variable
 from settlement.topology import SERVICES
 
 ROOT = Path(__file__).parents[2]
@@ -79,6 +79,15 @@ def test_all_mounted_files_are_in_the_repository() -> None:
     assert files
     missing = [file for file in files if not (ROOT / file).exists()]
     assert not missing
+
+
+def test_whoever_is_first_has_our_image_built_and_nobody_pulls_it() -> None:
+    ours = {name: service for name, service in COMPOSE.items() if "PAYLAB_IMAGES" in service["image"]}
+    assert set(ours) == {*SERVICES, "locust-master", LOCUST_WORKER}
+    for service in ours.values():
+        assert service["build"]["target"] == service["image"].rpartition("/")[2]
+        assert service["pull_policy"] == "never"
+    assert set(BUILT_BY.values()) <= set(ours)
 
 
 def test_images_are_pinned() -> None:

@@ -162,7 +162,7 @@ def test_replicas_that_are_added_are_found_and_told_apart(platform: Platform) ->
 @pytest.fixture
 def loaded(platform: Platform) -> ComposeProject:
     project = replace(platform.project, profiles=("load",))
-    project.build(["locust-master"])
+    project.build()
     project.up(["locust-master", "locust-worker"], scale={"locust-worker": 2})
     project.await_healthy()
     return project

@@ -22,6 +22,9 @@ class FakeWorld:
         self.name = name
         self.fault_kinds = frozenset({"kill"})
 
+    def impossible(self, plan: Plan) -> list[str]:
+        return []
+
     def play(self, plan: Plan, folder: RunFolder, progress: Progress) -> History:
         progress.stage("starting nothing")
         if plan.seed == BREAKS:

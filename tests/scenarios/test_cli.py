@@ -181,8 +181,8 @@ def test_faults_that_a_world_cannot_make_are_all_listed(paylab: Callable[..., Re
     result = paylab("run", "channel-lost-reply", "--world", "fake", "--out", tmp_path / "runs")
     assert result.exit_code == 2
     assert (
-        "the world fake cannot make these faults: drop_reply at 9 s, drop_reply at 18 s; it can make: kill"
-        in result.stderr
+        "world fake cannot play this: it cannot make these faults: drop_reply at 9 s, drop_reply at 18 s; it can make: "
+        "kill" in result.stderr
     )
     assert not (tmp_path / "runs").exists()
 

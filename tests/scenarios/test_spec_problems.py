@@ -162,14 +162,6 @@ def test_a_replica_that_is_down_cannot_be_hit_again(write: Write) -> None:
     assert "gateway-0 is down until 3s by faults.0" in only_problem(write(("restart_after: 1s}", second)))
 
 
-def test_a_process_that_is_down_cannot_be_hit_again_through_another_of_its_services(write: Write) -> None:
-    first = "kill, service: audit, restart_after: 1s}"
-    second = f"{first}\n  - {{at: 2500ms, kind: kill, service: message, restart_after: 1s}}"
-    path = write(("kill, service: gateway, restart_after: 1s}", second))
-    assert "backoffice-0 is down until 3s by faults.0" in only_problem(path)
-    assert load_scenario(path, ["platform.topology=split"])
-
-
 def test_recovery_needs_a_fault(write: Write) -> None:
     path = write(("latency.browse.p99 < 1s", "recovery.time < 1s"))
     assert "nothing to recover from" in only_problem(path, "faults=[]")

@@ -98,6 +98,16 @@ def test_a_project_with_free_ports_leaves_the_fixed_ones_to_others() -> None:
     assert engine.environments[0]["PAYLAB_RESTART"] == "no"
 
 
+def test_one_service_of_each_image_is_asked_to_build_it() -> None:
+    engine = Engine()
+    ComposeProject("p", run=engine).build()
+    ComposeProject("p", profiles=("load", "observability"), run=engine).build()
+    assert [words[words.index("--quiet") + 1 :] for words in engine.asked] == [
+        ["configcenter"],
+        ["configcenter", "locust-master"],
+    ]
+
+
 def test_scaling_leaves_the_others_alone() -> None:
     engine = Engine()
     ComposeProject("p", run=engine).scale("order", 3)
