@@ -75,7 +75,7 @@ class Channel(Service):
         answer: Answer = act(channel, charge, body)
         if charge is not None and charge.view != before:
             charge.updated_s = self.platform.kernel.now_s
-        yield self.process.work(self.platform.commit_s)
+        yield self.process.commit(self.platform.commit_s)
         return answer
 
     def _charge(self, channel: str, charge: Charge | None, body: dict[str, Any]) -> Answer:

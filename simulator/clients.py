@@ -169,7 +169,11 @@ class Clients:
 
 
 class Journey:
-    """One arrival, executed by one user."""
+    """One arrival, executed by one user.
+
+    `patience_s`: how long a money operation is asked for. A `cautious` client takes nothing but the platform's word for
+    a failure: another of its requests with the same key may still be under way.
+    """
 
     def __init__(
         self,
@@ -183,23 +187,26 @@ class Journey:
         self._kernel, self._network, self._source = kernel, network, source
         self._plan, self._recorder = plan, recorder
         self._interrupted = interrupted
+        self.patience_s, self.cautious = plan.load.deadline_s, False
         self._user_id = 0
         self._arrival: Arrival
         self._intended_s = 0.0
         self._step_intended_s = 0.0
 
-    def run(self, user_id: int, arrival: Arrival, intended_s: float) -> Steps[None]:
-        """Do it all; the outcome is in the records."""
+    def set_out(self, user_id: int, arrival: Arrival, intended_s: float) -> None:
+        """Who does it, what, and since when."""
         self._user_id, self._arrival = user_id, arrival
         self._intended_s = self._step_intended_s = intended_s
+
+    def run(self, user_id: int, arrival: Arrival, intended_s: float) -> Steps[None]:
+        """Do it all; the outcome is in the records."""
+        self.set_out(user_id, arrival, intended_s)
         if arrival.journey == "browse":
             yield from self._browse()
             return
         order, gid = yield from self._pay()
         if arrival.journey == "refund" and gid:
-            body = {"gid": gid, "amount_minor": order.amount_minor}
-            route = "POST /payments/{gid}/refunds"
-            yield from self._settle("refund", route, "GET /refunds/{gid}", body, order, self._step_intended_s)
+            yield from self.refund(order, gid)
 
     def _browse(self) -> Steps[None]:
         try:
@@ -211,18 +218,28 @@ class Journey:
 
     def _pay(self) -> Steps[tuple[Order, str]]:
         try:
-            order = yield from self._check_out()
+            order = yield from self.check_out()
         except StepFailed as failure:
             # The client wanted to pay and could not: an operation that failed, certainly without a charge.
             row = self._row("pay", Order(), self._intended_s, self._kernel.now_s)
             self._record(row, "fail", "", str(failure))
             return Order(), ""
+        return order, (yield from self.pay(order))
+
+    def pay(self, order: Order) -> Steps[str]:
+        """Pay an order; the payment's gid if it succeeded, else ''."""
         body = {"order_no": order.order_no, "amount_minor": order.amount_minor, "currency": order.currency}
         body["method"] = self._arrival.method
-        gid = yield from self._settle("pay", "POST /payments", "GET /payments/{gid}", body, order, self._intended_s)
-        return order, gid
+        return (yield from self._settle("pay", "POST /payments", "GET /payments/{gid}", body, order, self._intended_s))
 
-    def _check_out(self) -> Steps[Order]:
+    def refund(self, order: Order, gid: str) -> Steps[str]:
+        """Take a payment back; the refund's gid if it succeeded, else ''."""
+        body = {"gid": gid, "amount_minor": order.amount_minor}
+        route = "POST /payments/{gid}/refunds"
+        return (yield from self._settle("refund", route, "GET /refunds/{gid}", body, order, self._step_intended_s))
+
+    def check_out(self) -> Steps[Order]:
+        """Look at the goods, fill the cart, order. Raises StepFailed."""
         goods = {"goods_id": self._arrival.goods_id}
         yield from self._need("goods", "order", "GET /goods/{goods_id}", goods)
         yield from self._need("cart_put", "cart", "PUT /cart/items/{goods_id}", {**goods, "count": self._arrival.count})
@@ -241,9 +258,9 @@ class Journey:
         return gid if outcome == "ok" else ""
 
     def _negotiate(self, kind: str, route: str, poll: str, body: dict[str, Any]) -> Steps[tuple[str, str, str]]:
-        until_s = self._kernel.now_s + self._plan.load.deadline_s
+        until_s = self._kernel.now_s + self.patience_s
         keyed = {**body, "key": f"{self._arrival.key}-{kind}"}
-        polled_gid, in_doubt, pause_s = "", False, PAUSE_FIRST_S
+        polled_gid, in_doubt, pause_s = "", self.cautious, PAUSE_FIRST_S
         while True:
             if polled_gid:
                 reply = yield from self._ask("poll", "gateway", poll, {"gid": polled_gid})

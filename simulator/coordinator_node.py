@@ -64,12 +64,15 @@ class TransactionStore:
         self.created += 1
         return f"{prefix}-{self.created:08d}"
 
-    def save(self, record: TransactionRecord, now_s: float, lease_ms: int) -> bool:
-        """Compare-and-set on the epoch; also renews the lease. False: somebody else took the transaction over."""
+    def save(self, record: TransactionRecord, now_s: float, clock_ms: int, lease_ms: int) -> bool:
+        """Compare-and-set on the epoch; also renews the lease. False: somebody else took the transaction over.
+
+        `clock_ms` is the time by the clock of who saves it, `now_s` the true one.
+        """
         row = self.rows[record.gid]
         if row.lease.epoch != record.epoch:
             return False
-        row.record, row.lease = record, renew(row.lease, int(now_s * 1000), lease_ms)
+        row.record, row.lease = record, renew(row.lease, clock_ms, lease_ms)
         if record.decision is not None and row.decided_s is None:
             row.decided_s = now_s
         if record.phase is CoordinatorPhase.CLOSED and row.closed_s is None:
@@ -157,14 +160,15 @@ class CoordinatorNode(Node):
 
     def recover(self) -> Steps[None]:
         """One round of the recovery worker: take over what nobody drives any more."""
-        now_ms = self.process.kernel.now_ms
-        for row in [row for row in self._store.unfinished.values() if row.lease.is_lapsed(now_ms)]:
-            if not row.lease.is_lapsed(self.process.kernel.now_ms) or row.gid not in self._store.unfinished:
+        clock_ms = self.process.clock_ms
+        for row in [row for row in self._store.unfinished.values() if row.lease.is_lapsed(clock_ms)]:
+            if not row.lease.is_lapsed(self.process.clock_ms) or row.gid not in self._store.unfinished:
                 continue  # another replica was faster
-            row.lease = claim(row.lease, self.replica.name, self.process.kernel.now_ms, self._lease_ms)
+            self._crash_points.sighted("take_overs" if row.lease.owner != self.replica.name else "own_recoveries")
+            row.lease = claim(row.lease, self.replica.name, self.process.clock_ms, self._lease_ms)
             row.record = replace(row.record, epoch=row.lease.epoch)
             record = row.record
-            yield self.process.work(self._commit_s)
+            yield self.process.commit(self._commit_s)
             self._states[row.gid] = coordinator.CoordinatorState(row.gid, timing=self._timing)
             self.feed(row.gid, Recovered(record))
 
@@ -183,7 +187,7 @@ class CoordinatorNode(Node):
             self._passed(coordinator.ROLE, state.phase, effect, BEFORE)
             if isinstance(effect, Persist):
                 saved = self._persist(effect)
-                yield self.process.work(self._commit_s)
+                yield self.process.commit(self._commit_s)
                 if not saved:
                     self._inbox[state.gid].appendleft(Fenced())
                     return
@@ -192,13 +196,13 @@ class CoordinatorNode(Node):
             self._passed(coordinator.ROLE, state.phase, effect, AFTER)
 
     def _persist(self, effect: Persist) -> bool:
-        record, now_s = effect.record, self.process.kernel.now_s
+        record, now_s, clock_ms = effect.record, self.process.kernel.now_s, self.process.clock_ms
         assert isinstance(record, TransactionRecord)  # noqa: S101 - narrows the type
         draft = self._drafts.pop(record.gid, None)
         if draft is not None:
-            lease = grant(self.replica.name, int(now_s * 1000), self._lease_ms)
+            lease = grant(self.replica.name, clock_ms, self._lease_ms)
             self._store.add(Transaction(record.gid, draft.kind, draft.key, draft.payload, record, lease, now_s))
-        return self._store.save(record, now_s, self._lease_ms)
+        return self._store.save(record, now_s, clock_ms, self._lease_ms)
 
     def _perform(self, gid: str, effect: Effect) -> None:
         if isinstance(effect, Send):

@@ -1,10 +1,11 @@
 """Faults: what is done to links, routes and processes, and when.
 
-`LinkFaults` answers, for one call, what goes wrong with it; `CrashPoints` kills a process at a named moment of the
+`LinkFaults` answers, for one message, what goes wrong with it; `CrashPoints` kills a process at a named moment of the
 protocol. Both only know faults that are active now; `simulator.timeline` switches them on and off. Chance is drawn from
 one stream per fault, so that adding a fault does not change the luck of another.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -36,21 +37,35 @@ class ActiveFault:
         spread_ms = jitter_ms * (2 * self.luck.draw() - 1) if jitter_ms else 0.0
         return max(0.0, float(parameters["delay_ms"]) + spread_ms) / 1000
 
+    def within_s(self) -> float:
+        """How long a struck message is under way more than it should: uniform in [0, `within_ms`)."""
+        return float(self.fault.parameters["within_ms"]) * self.luck.draw() / 1000
+
 
 @dataclass
 class Trouble:
-    """What goes wrong with one call: held up, answered `status` and not executed, or executed and not answered."""
+    """What goes wrong with one message.
+
+    A call is held up by its caller, answered `status` and not executed, or executed and not answered. On the way a
+    message (a request or its answer) is lost, flies `flight_s` longer and is overtaken; a request that arrived comes
+    again later, once for each of `copies_after_s`. What is on its way survives whoever sent it.
+    """
 
     delay_s: float = 0.0
     status: int = 0
     drop_reply: bool = False
+    lost: bool = False
+    flight_s: float = 0.0
+    copies_after_s: tuple[float, ...] = ()
 
 
 NO_TROUBLE = Trouble()
+BOTH_WAYS = frozenset({"loss", "reorder"})
+"""Faults that strike the answers on a link as well as the requests, each for itself."""
 
 
 class LinkFaults:
-    """The active latency, error and drop_reply faults."""
+    """The active latency, error, drop_reply, loss, reorder and duplicate faults."""
 
     def __init__(self, streams: Streams) -> None:
         self._streams = streams
@@ -70,26 +85,44 @@ class LinkFaults:
         """Trouble on the caller's side of the link `source` -> `target`."""
         if not self._active:
             return NO_TROUBLE
-        return self._trouble(lambda parameters: _is_link(parameters, source, target, route))
+        return self._trouble(lambda fault: _is_link(fault.parameters, source, target, route))
+
+    def of_answer(self, source: str, target: str, route: str) -> Trouble:
+        """Trouble on the way back of the answer to a call `source` -> `target`."""
+        if not self._active:
+            return NO_TROUBLE
+        return self._trouble(
+            lambda fault: fault.kind in BOTH_WAYS and _is_link(fault.parameters, source, target, route)
+        )
 
     def of_route(self, service: str, route: str) -> Trouble:
         """Trouble on the server's side of `route`."""
         if not self._active:
             return NO_TROUBLE
-        return self._trouble(lambda parameters: _is_route(parameters, service, route))
+        return self._trouble(lambda fault: _is_route(fault.parameters, service, route))
 
-    def _trouble(self, concerns: Callable[[dict[str, object]], bool]) -> Trouble:
+    def _trouble(self, concerns: Callable[[Fault], bool]) -> Trouble:
         trouble = Trouble()
         for active in self._active:
-            if not concerns(active.fault.parameters) or not active.hit():
-                continue
-            if active.fault.kind == "latency":
-                trouble.delay_s += active.delay_s()
-            elif active.fault.kind == "error":
-                trouble.status = int(active.fault.parameters.get("status", 503))
-            else:
-                trouble.drop_reply = True
+            if concerns(active.fault) and active.hit():
+                _strike(active, trouble)
         return trouble
+
+
+def _strike(active: ActiveFault, trouble: Trouble) -> None:
+    match active.fault.kind:
+        case "latency":
+            trouble.delay_s += active.delay_s()
+        case "error":
+            trouble.status = int(active.fault.parameters.get("status", 503))
+        case "drop_reply":
+            trouble.drop_reply = True
+        case "loss":
+            trouble.lost = True
+        case "reorder":
+            trouble.flight_s += active.within_s()
+        case "duplicate":
+            trouble.copies_after_s += (active.within_s(),)
 
 
 def _is_link(parameters: dict[str, object], source: str, target: str, route: str) -> bool:
@@ -112,13 +145,23 @@ class ArmedCrash:
 
 
 class CrashPoints:
-    """Every interpreter passes its crash points through here."""
+    """Every interpreter passes its crash points through here.
+
+    `sightings`, if somebody cares, counts how often each point was passed, and other rare moments by name.
+    """
 
     def __init__(self) -> None:
         self.armed: list[ArmedCrash] = []
+        self.sightings: Counter[str] | None = None
+
+    def sighted(self, what: str) -> None:
+        """Something rare happened."""
+        if self.sightings is not None:
+            self.sightings[what] += 1
 
     def passed(self, replica: Replica, point: str) -> None:
         """The replica is at `point` now. Raises Crashed if that was its end."""
+        self.sighted(point)
         for crash in self.armed:
             parameters = crash.fault.parameters
             if parameters["service"] != replica.service or parameters["point"] != point:

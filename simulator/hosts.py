@@ -47,6 +47,8 @@ class Process:
         self.running, self.paused = True, False
         self.incarnation = 0
         self.cpu_s = 0.0
+        self.clock_skew_s = 0.0
+        self.disk_delay_s = 0.0
         self.on_death: list[Callable[[], None]] = []
         self._host = host
         self._work: deque[tuple[float, Future]] = deque()
@@ -62,6 +64,18 @@ class Process:
         self._work.append((demand_s, future))
         self._ask()
         return future
+
+    def commit(self, demand_s: float) -> Future:
+        """Work, and then wait for the disk if it is slow today: `disk_delay_s` more, without occupying anything."""
+        worked = self.work(demand_s)
+        if not self.disk_delay_s:
+            return worked
+        written = Future()
+        worked.then(lambda: self._wait_for_disk(written))
+        return written
+
+    def _wait_for_disk(self, written: Future) -> None:
+        self.after(self.disk_delay_s, written.settle)
 
     def begin_work(self) -> bool:
         """Called by the host with a core in hand: take the next piece of work, or decline."""
@@ -88,6 +102,11 @@ class Process:
             self._host.ask(self)
 
     # -- time and messages ------------------------------------------------------------------------------------------
+
+    @property
+    def clock_ms(self) -> int:
+        """What this process takes for the time: it may be wrong by `clock_skew_s`."""
+        return int((self.kernel.now_s + self.clock_skew_s) * 1000)
 
     def deliver(self, action: Callable[[], None]) -> None:
         """Something happens to this process: now, at its resumption if it is paused, never if it is dead."""

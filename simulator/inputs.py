@@ -27,6 +27,33 @@ class Arrival:
 
 
 @dataclass(frozen=True)
+class Attempt:
+    """One try to move money for a purchase. kind: pay | refund. Equal keys are one operation, asked for in parallel.
+
+    A payment is asked for `after_s` after the order exists; a refund so long after the first payment succeeded.
+    `patience_s`: when the client gives up, not knowing; None: it asks until it is told.
+    """
+
+    key: str
+    kind: str
+    after_s: float
+    method: str = "card"
+    patience_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Purchase:
+    """One order of `count` pieces of `goods_id`, and everything that its user tries with it. `key` names it."""
+
+    key: str
+    at_s: float
+    user_id: int
+    goods_id: int
+    count: int
+    attempts: tuple[Attempt, ...]
+
+
+@dataclass(frozen=True)
 class Fault:
     """One fault; `parameters` carry their units in their names (`delay_ms`, `restart_after_s`)."""
 
@@ -65,6 +92,7 @@ class SimulationInput:
     """Everything a run depends on: equal inputs give equal histories, byte for byte.
 
     `user_journeys`: what closed user number n does, one journey after the other (open loads have `arrivals` instead).
+    `purchases` are what rival clients do, who share accounts, orders and keys; beside any load.
     """
 
     seed: int
@@ -78,6 +106,7 @@ class SimulationInput:
     replicas: dict[str, int] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     user_journeys: Callable[[int], Iterator[Arrival]] | None = None
+    purchases: tuple[Purchase, ...] = ()
 
     def setting(self, name: str) -> Any:
         """The runtime setting `name`: the scenario's value or the platform's default."""

@@ -23,8 +23,9 @@ from simulator.kernel import Kernel
 from simulator.network import Directory, Network
 from simulator.orders import Cart, OrderService, OrderStore, Stock
 from simulator.payments import PaymentService, PaymentStore
+from simulator.purchases import Shoppers
 from simulator.randomness import Streams
-from simulator.recorder import Databases, Recorder, tables
+from simulator.recorder import Databases, Recorder, all_rows, tables
 from simulator.service import Platform, Service
 from simulator.timeline import FaultRecord, LifeCycle, Timeline
 
@@ -49,10 +50,10 @@ class Simulation:
         self.databases = _databases(plan)
         self.replicas: dict[str, Replica] = {}
         streams = Streams(plan.seed)
-        self._links, crash_points = LinkFaults(streams), CrashPoints()
+        self._links, self.crash_points = LinkFaults(streams), CrashPoints()
         self._directory = Directory(self.kernel, plan.setting_s("registry.lease_ms"))
         network = Network(self.kernel, plan.calibration, streams, self._links, self._directory)
-        self._platform = Platform(self.kernel, network, crash_points, plan)
+        self._platform = Platform(self.kernel, network, self.crash_points, plan)
         self._host = Host(self.kernel, plan.calibration.cores)
         self._processes: list[Process] = []
         self._carts: dict[int, dict[int, int]] = {}
@@ -61,25 +62,35 @@ class Simulation:
         self._processes.append(generator)
         source = Replica(CLIENT, CLIENT, generator)
         self.clients = Clients(self.kernel, network, source, plan, self.recorder)
+        self.shoppers = Shoppers(self.kernel, network, source, plan, self.recorder, self.clients.interrupted)
         life = LifeCycle(self._kill, self._restart, self._pause, self._resume)
-        self.timeline = Timeline(self.kernel, self._links, crash_points, self.replicas, life)
+        self.timeline = Timeline(self.kernel, self._links, self.crash_points, self.replicas, life)
 
     def run(self, watch: Watch | None = None) -> dict[str, pd.DataFrame]:
         """Play it to the end."""
+        self.begin()
+        self._sample({process.name: 0.0 for process in self._processes}, watch)
+        self.kernel.run(self.plan.duration_s)
+        self._settle()
+        return tables(self.end())
+
+    def begin(self) -> None:
+        """Start every process, and put load and faults on the agenda."""
         for process in self._processes[:-1]:
             self._note(process, "started")
             self._boot(process)
         self.timeline.schedule(self.plan.faults, self.plan.load_s)
         self.clients.start()
-        self._sample({process.name: 0.0 for process in self._processes}, watch)
-        self.kernel.run(self.plan.duration_s)
+        self.shoppers.start()
+
+    def end(self) -> dict[str, list[Any]]:
+        """Stop here: the rows of all history tables."""
         self.timeline.finish()
-        self._settle()
         self.clients.finish()
         for process in self._processes[:-1]:
             self._note(process, "stopped")
         faults = [_fault_row(record) for record in self.timeline.records]
-        return tables(self.recorder, self.databases, faults, self._generator_row())
+        return all_rows(self.recorder, self.databases, faults, self._generator_row())
 
     def _settle(self) -> None:
         """As the real worlds do: go on until no transaction is unfinished, at most SETTLE_S_MAX more."""

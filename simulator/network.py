@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from simulator.calibration import Calibration
-from simulator.faults import LinkFaults
+from simulator.faults import NO_TROUBLE, LinkFaults, Trouble
 from simulator.hosts import Process, Replica
 from simulator.kernel import Future, Kernel, Steps
 from simulator.randomness import Draws, Streams
@@ -91,15 +91,15 @@ class Directory:
 class _Call:
     """One call under way."""
 
-    __slots__ = ("body", "drop_reply", "future", "refused_by", "route", "service", "source", "target", "tries")
+    __slots__ = ("body", "future", "refused_by", "route", "service", "source", "target", "tries", "trouble")
 
     def __init__(self, source: Replica, service: str, route: str, body: Any, tries: int) -> None:
         self.source, self.service, self.route, self.body = source, service, route, body
         self.future = Future()
         self.target: Replica | None = None
         self.refused_by: tuple[str, ...] = ()
-        self.drop_reply = False
         self.tries = tries
+        self.trouble: Trouble = NO_TROUBLE
 
 
 class Network:
@@ -137,14 +137,13 @@ class Network:
         service's call); a replica that refuses the connection is replaced by another, at most `tries` in all.
         """
         call = _Call(source, service, route, body, tries)
-        trouble = self._faults.of_link(source.service, service, route)
+        trouble = call.trouble = self._faults.of_link(source.service, service, route)
         process = source.process
         process.after(timeout_s, lambda: call.future.settle(error=Unknown("timeout")))
         if trouble.status:
             answer = Reply(trouble.status, {"code": "injected"})
             process.after(self._hop_s(source.service, service), lambda: call.future.settle(answer))
             return call.future
-        call.drop_reply = trouble.drop_reply
         ready = process.work(self._calibration.call_cpu_s if cpu_s is None else cpu_s)
         ready.then((lambda: self._hold_up(call, trouble.delay_s)) if trouble.delay_s else (lambda: self._send(call)))
         return call.future
@@ -157,9 +156,12 @@ class Network:
         if target is None or len(call.refused_by) >= call.tries:
             call.future.settle(error=NotSent(f"no replica of {call.service} answers"))
             return
+        if call.trouble.lost:
+            return  # the caller's patience will end it
         call.target = target
         self.directory.count(call.source.name, target, 1)
-        self._kernel.after(self._hop_s(call.source.service, call.service), lambda: self._arrive(call, target))
+        flight_s = self._hop_s(call.source.service, call.service) + call.trouble.flight_s
+        self._kernel.after(flight_s, lambda: self._arrive(call, target))
 
     def _arrive(self, call: _Call, target: Replica) -> None:
         if not target.process.running or target.app is None:
@@ -169,6 +171,21 @@ class Network:
             # Refused means not executed: trying another replica is always safe.
             call.source.process.after(self._hop_s(call.service, call.source.service), lambda: self._send(call))
             return
+        self._admit(call, target)
+        for delay_s in call.trouble.copies_after_s:
+            self._kernel.after(delay_s, lambda: self._repeat(call))
+
+    def _repeat(self, call: _Call) -> None:
+        """A copy of a request that had arrived comes again, perhaps to another replica; nobody waits for its answer."""
+        target = self.directory.choose(call.source.name, call.service)
+        if target is None or not target.process.running or target.app is None:
+            return
+        copy = _Call(call.source, call.service, call.route, call.body, tries=0)
+        copy.target = target
+        self.directory.count(call.source.name, target, 1)
+        self._admit(copy, target)
+
+    def _admit(self, call: _Call, target: Replica) -> None:
         self._calls += 1
         number = self._calls
         self._open[target.process.name][number] = call
@@ -194,13 +211,16 @@ class Network:
         if self._open[target.process.name].pop(number, None) is None:
             return
         self.directory.count(call.source.name, target, -1)
-        if not (trouble.drop_reply or call.drop_reply):
-            self._kernel.after(
-                self._hop_s(service, call.source.service),
-                lambda: call.source.process.deliver(lambda: call.future.settle(reply)),
-            )
+        if not (trouble.drop_reply or call.trouble.drop_reply):
+            self._answer(call, reply)
         if sent is not None:
             sent()
+
+    def _answer(self, call: _Call, reply: Reply) -> None:
+        back = self._faults.of_answer(call.source.service, call.service, call.route)
+        flight_s = self._hop_s(call.service, call.source.service) + back.flight_s
+        if not back.lost:
+            self._kernel.after(flight_s, lambda: call.source.process.deliver(lambda: call.future.settle(reply)))
 
     def _reset(self, process: Process) -> None:
         broken, self._open[process.name] = self._open[process.name], {}

@@ -79,7 +79,7 @@ class Cart(Service):
 
     def _put(self, body: dict[str, Any]) -> Steps[Answer]:
         self._store.setdefault(body["user_id"], {})[body["goods_id"]] = body["count"]
-        yield self.process.work(self.platform.commit_s)
+        yield self.process.commit(self.platform.commit_s)
         return Answer(200, {})
 
     def _ordered(self, body: dict[str, Any]) -> Steps[Answer]:
@@ -87,7 +87,7 @@ class Cart(Service):
             cart = self._store.get(user_id, {})
             for goods_id, _count in lines:
                 cart.pop(goods_id, None)
-        yield self.process.work(self.platform.commit_s)
+        yield self.process.commit(self.platform.commit_s)
         return Answer(200, {})
 
 
@@ -205,7 +205,7 @@ class OrderService(Service):
         if not lines:
             return problem(409, "cart_empty")
         order = self._insert(user_id, lines)
-        yield self.process.work(self.platform.commit_s)
+        yield self.process.commit(self.platform.commit_s)
         return Answer(201, {"order_no": order.order_no, "total_minor": order.total_minor, "currency": order.currency})
 
     def _insert(self, user_id: int, lines: tuple[tuple[int, int], ...]) -> Order:

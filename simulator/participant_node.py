@@ -131,6 +131,7 @@ class ParticipantNode(Node):
         """After a start: set the timers of everything in doubt."""
         for gid, row in self._store.rows.items():
             if row.record.phase is ParticipantPhase.PREPARED:
+                self._crash_points.sighted("participant_recoveries")
                 state, effects = participant.handle(self._blank(gid), Recovered(row.record))
                 self.process.spawn(self._run(state, effects, row.kind, row.payload, None))
 
@@ -207,7 +208,7 @@ class ParticipantNode(Node):
             self._passed(participant.ROLE, state.phase, effect, BEFORE)
             if isinstance(effect, Persist):
                 self._persist(effect, kind, payload, change)
-                yield self.process.work(self._commit_s)
+                yield self.process.commit(self._commit_s)
             elif isinstance(effect, Reply):
                 replying = Replying(effect.message, partial(self._passed, participant.ROLE, state.phase, effect, AFTER))
                 continue

@@ -100,9 +100,14 @@ class Databases:
     channel: ChannelStore
 
 
-def tables(recorder: Recorder, databases: Databases, faults: list[Row], generator: Row) -> dict[str, pd.DataFrame]:
-    """All history tables. Rows are in a fixed order: by time where there is one, else by number."""
-    rows: dict[str, list[Any]] = {
+def tables(rows: dict[str, list[Any]]) -> dict[str, pd.DataFrame]:
+    """The rows of all history tables as frames."""
+    return {name: pd.DataFrame(rows[name], columns=list(columns)) for name, columns in COLUMNS.items()}
+
+
+def all_rows(recorder: Recorder, databases: Databases, faults: list[Row], generator: Row) -> dict[str, list[Any]]:
+    """The rows of all history tables, in a fixed order: by time where there is one, else by number."""
+    return {
         "requests": recorder.requests,
         "payments": recorder.payments,
         "transactions": _transactions(databases),
@@ -116,7 +121,6 @@ def tables(recorder: Recorder, databases: Databases, faults: list[Row], generato
         "generator": [generator],
         "services": recorder.services,
     }
-    return {name: pd.DataFrame(rows[name], columns=list(columns)) for name, columns in COLUMNS.items()}
 
 
 def _transactions(databases: Databases) -> list[Row]:

@@ -9,8 +9,9 @@ from simulator.hosts import Process, Replica
 from simulator.inputs import Fault
 from simulator.kernel import Kernel
 
-LINK_KINDS = frozenset({"latency", "error", "drop_reply"})
-FAULT_KINDS = LINK_KINDS | {"kill", "pause", "crash_at"}
+LINK_KINDS = frozenset({"latency", "error", "drop_reply", "loss", "duplicate", "reorder"})
+SWITCH_KINDS = frozenset({"pause", "slow_disk", "clock_skew"})
+FAULT_KINDS = LINK_KINDS | SWITCH_KINDS | {"kill", "crash_at"}
 
 
 @dataclass
@@ -61,8 +62,8 @@ class Timeline:
             self.records.append(record)
             if fault.kind in LINK_KINDS:
                 self._schedule_link(record)
-            elif fault.kind == "pause":
-                self._schedule_pause(record)
+            elif fault.kind in SWITCH_KINDS:
+                self._schedule_switch(record, self._replicas[record.target].process)
             elif fault.kind == "kill":
                 self._kernel.at(fault.at_s, partial(self._kill, record, self._replicas[record.target]))
             else:
@@ -84,19 +85,28 @@ class Timeline:
         self._kernel.at(fault.until_s, end)
         self._counters.append((record, active))
 
-    def _schedule_pause(self, record: FaultRecord) -> None:
-        process = self._replicas[record.target].process
-
+    def _schedule_switch(self, record: FaultRecord, process: Process) -> None:
         def begin() -> None:
             record.started_s, record.hits = self._kernel.now_s, 1
-            self._life.pause(process)
+            self._switch(record.fault, process, on=True)
 
         def end() -> None:
             record.ended_s = self._kernel.now_s
-            self._life.resume(process)
+            self._switch(record.fault, process, on=False)
 
         self._kernel.at(record.fault.at_s, begin)
         self._kernel.at(record.fault.until_s, end)
+
+    def _switch(self, fault: Fault, process: Process, on: bool) -> None:
+        sign = 1 if on else -1
+        if fault.kind == "slow_disk":
+            process.disk_delay_s = max(0.0, process.disk_delay_s + sign * float(fault.parameters["delay_ms"]) / 1000)
+        elif fault.kind == "clock_skew":
+            process.clock_skew_s += sign * float(fault.parameters["offset_ms"]) / 1000
+        elif on:
+            self._life.pause(process)
+        else:
+            self._life.resume(process)
 
     def _schedule_crash(self, record: FaultRecord, load_s: float) -> None:
         crash = ArmedCrash(record.fault, lambda replica: self._kill(record, replica))
