@@ -51,7 +51,7 @@ async def test_a_forged_token_or_service_name_counts_for_the_address(cluster: An
 
 
 async def test_a_changed_limit_acts_on_the_next_request(cluster: Any, probe: Any) -> None:
-    await cluster.start("probe")
+    await cluster.start("probe", settings={"limit.user_rate_per_s": 100, "limit.user_burst": 200})
     http = cluster.http("probe")
     assert (await http.get("/mine", headers=cluster.as_user(7))).headers["RateLimit-Policy"] == '"user";q=200;w=2'
     _change(cluster, limit__user_rate_per_s=1, limit__user_burst=1)

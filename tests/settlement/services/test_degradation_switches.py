@@ -6,6 +6,8 @@ from typing import Any
 
 from settlement.chassis.database import Database
 
+from .backoffice import deliver, order_event
+
 
 def _switch(cluster: Any, replica: str, **modes: str) -> None:
     settings = cluster.replica(replica).chassis.settings
@@ -41,6 +43,36 @@ async def test_the_list_of_goods_is_served_as_it_was_while_the_switch_is_on(clus
     _switch(cluster, "order-0", goods_list="automatic")
     assert (await http.get("/goods")).json() == now
     assert len(reads) == 3
+
+
+async def test_statistics_are_as_old_as_they_say_and_events_are_counted_meanwhile(cluster: Any) -> None:
+    await cluster.start("statistics")
+    http, headers = cluster.http("statistics"), cluster.as_operator()
+    paths = ("/statistics/summary", "/statistics/orders?group=merchant", "/statistics/payments")
+
+    async def asked() -> list[Any]:
+        return [await http.get(path, headers=headers) for path in paths]
+
+    before = await asked()
+    assert all("age" not in answer.headers for answer in before)
+    _switch(cluster, "statistics-0", statistics="always")
+    await deliver(cluster, "statistics", order_event("created", "o-1", 500, cluster.clock.now_ms()))
+    cluster.clock.advance_ms(12_000)
+    old = await asked()
+    assert [answer.json() for answer in old] == [answer.json() for answer in before]
+    assert [answer.headers["age"] for answer in old] == ["12"] * 3
+    _switch(cluster, "statistics-0", statistics="automatic")
+    assert (await asked())[0].json()["currencies"][0]["orders_created"] == 1
+
+
+async def test_a_replica_that_turns_requests_away_answers_with_the_statistics_it_has(cluster: Any) -> None:
+    replica = await cluster.start("statistics")
+    http, headers = cluster.http("statistics"), cluster.as_operator()
+    assert "age" not in (await http.get("/statistics/summary", headers=headers)).headers
+    replica.chassis.admission.turn_away("concurrency")
+    assert (await http.get("/statistics/summary", headers=headers)).headers["age"] == "0"
+    cluster.clock.advance_ms(1_000)
+    assert "age" not in (await http.get("/statistics/summary", headers=headers)).headers
 
 
 async def test_carts_can_do_without_their_cache(cluster: Any, monkeypatch: Any) -> None:

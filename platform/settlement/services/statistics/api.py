@@ -8,13 +8,13 @@ from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from settlement.chassis.app import Chassis, ServiceApp
+from settlement.chassis.last_answers import LastAnswers
 from settlement.chassis.security import chassis_of, operator
 from settlement.services.statistics.counting import consumers
 from settlement.services.statistics.schemas import Figures, Group
 from settlement.services.statistics.service import Interval, Statistics, interval
 
 FORGET_INTERVAL_MS: Final = 3_600_000
-JSON: Final = "application/json"
 
 Moment = Annotated[int | None, Query(ge=0, lt=2**53)]
 
@@ -34,28 +34,37 @@ def create(chassis: Chassis) -> ServiceApp:
         chassis.every(FORGET_INTERVAL_MS, statistics.forget_old, "forget_statistics")
 
     router = APIRouter()
-    router.routes.extend(_operator_router(statistics).routes)
+    router.routes.extend(_operator_router(statistics, LastAnswers(chassis, "statistics")).routes)
     return ServiceApp(router=router, start=start, consumers=consumers())
 
 
-def _operator_router(statistics: Statistics) -> APIRouter:
+def _operator_router(statistics: Statistics, last: LastAnswers) -> APIRouter:
     router = APIRouter(prefix="/statistics", dependencies=[Depends(operator)])
 
     @router.get("/payments")
-    async def payments(over: Over, group: Group = "status") -> Response:
-        return _json(await statistics.payments(over, group))
+    async def payments(request: Request, over: Over, group: Group = "status") -> Response:
+        async def read() -> bytes:
+            return _json(await statistics.payments(over, group))
+
+        return await last.answer(request, read)
 
     @router.get("/orders")
-    async def orders(over: Over, group: Group = "status") -> Response:
-        return _json(await statistics.orders(over, group))
+    async def orders(request: Request, over: Over, group: Group = "status") -> Response:
+        async def read() -> bytes:
+            return _json(await statistics.orders(over, group))
+
+        return await last.answer(request, read)
 
     @router.get("/summary")
-    async def summary(over: Over) -> Response:
-        return Response((await statistics.summary(over)).model_dump_json(), media_type=JSON)
+    async def summary(request: Request, over: Over) -> Response:
+        async def read() -> bytes:
+            return (await statistics.summary(over)).model_dump_json().encode()
+
+        return await last.answer(request, read)
 
     return router
 
 
-def _json(figures: Figures) -> Response:
+def _json(figures: Figures) -> bytes:
     # Of the groups, every row shows the one that was asked for.
-    return Response(figures.model_dump_json(exclude_none=True), media_type=JSON)
+    return figures.model_dump_json(exclude_none=True).encode()
