@@ -68,6 +68,7 @@ _HEARD_BY: Final[dict[str, tuple[str, ...]]] = {
     "payment.failed": ("message", "statistics", "reporting"),
     "refund.succeeded": ("message", "statistics", "reporting"),
     "refund.failed": ("message", "statistics", "reporting"),
+    "transaction.intervened": (),
     "risk.refused": (),
     "clearing.settled": ("reporting",),
     "reconciliation.difference_found": (),

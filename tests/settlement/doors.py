@@ -38,7 +38,11 @@ EVERYWHERE = {
     "GET /faults": Door.FAULT,
     "DELETE /faults": Door.FAULT,
 }
-PARTICIPANT = {"POST /participant/prepare": Door.SERVICE, "POST /participant/decision": Door.SERVICE}
+PARTICIPANT = {
+    "POST /participant/prepare": Door.SERVICE,
+    "POST /participant/decision": Door.SERVICE,
+    "POST /participant/standings": Door.SERVICE,
+}
 OWN_ROUTES: dict[str, dict[str, Door]] = {
     "configcenter": {
         "GET /registry": Door.OPEN,
@@ -109,6 +113,9 @@ OWN_ROUTES: dict[str, dict[str, Door]] = {
         "GET /refunds/{gid}": Door.OBJECT,
         "GET /transactions/{gid}/outcome": Door.SERVICE,
         "GET /operator/transactions": Door.OPERATOR,
+        "GET /operator/transactions/{gid}": Door.OPERATOR,
+        "POST /operator/transactions/{gid}/commit": Door.OPERATOR,
+        "POST /operator/transactions/{gid}/abort": Door.OPERATOR,
         "POST /operator/transactions/{gid}/resume": Door.OPERATOR,
         "POST /operator/transactions/{gid}/forget": Door.OPERATOR,
     },

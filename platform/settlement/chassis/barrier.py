@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel
 from sqlalchemy import Row, Table, bindparam, func, insert, select, update
 
 from settlement.chassis.participant import Payload
@@ -34,6 +35,23 @@ class Replying:
 
     state: ParticipantState
     effect: Reply
+
+
+class Standing(BaseModel):
+    """Where a participant stands with a transaction: its vote, what it applied, how often it had to ask. Epoch ms."""
+
+    gid: str
+    state: ParticipantPhase
+    vote: Vote | None
+    reason: str
+    voted_at_ms: int | None
+    outcome_at_ms: int | None
+    inquiries: int
+
+
+def standing_of(row: Row[Any]) -> Standing:
+    """What a row says to those who look."""
+    return Standing.model_validate({name: row._mapping[name] for name in Standing.model_fields})
 
 
 def state_of(gid: str, row: Row[Any] | None) -> ParticipantState:
@@ -67,6 +85,14 @@ class Barrier:
                 outcome_at_ms=bindparam("new_outcome_at_ms"),
             )
         )
+        self._asked = (
+            update(table)
+            .where(table.c.gid.in_(bindparam("gids", expanding=True)))
+            .values(
+                inquiries=table.c.inquiries + 1, asked_at_ms=func.coalesce(table.c.asked_at_ms, bindparam("now_ms"))
+            )
+        )
+        self._of_gids = select(table).where(table.c.gid.in_(bindparam("gids", expanding=True)))
         self._prepared = (
             select(table)
             .where(table.c.state == ParticipantPhase.PREPARED.value, table.c.voted_at_ms < bindparam("before_ms"))
@@ -85,6 +111,14 @@ class Barrier:
     async def prepared_before(self, database: Database, before_ms: int, limit: int) -> Sequence[Row[Any]]:
         """Rows in doubt whose yes vote is older than `before_ms`, oldest first."""
         return await database.read(self._prepared, {"before_ms": before_ms, "rows_max": limit})
+
+    async def read_all(self, database: Database, gids: Sequence[str]) -> Sequence[Row[Any]]:
+        """The rows of these transactions, of those that have one."""
+        return await database.read(self._of_gids, {"gids": list(gids)})
+
+    async def asked(self, tx: Transaction, gids: Sequence[str], now_ms: int) -> None:
+        """Note that the coordinator had to be asked about each of these."""
+        await tx.execute(self._asked, {"gids": list(gids), "now_ms": now_ms})
 
     async def in_doubt(self, database: Database) -> InDoubt:
         """How many rows are prepared and have no outcome, and since when the oldest is."""

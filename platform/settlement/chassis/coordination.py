@@ -37,7 +37,7 @@ class Journal(Protocol):
     """Where the coordinator's records are durable. All methods run inside the caller's transaction."""
 
     async def update(self, tx: Transaction, record: TransactionRecord, lease: Lease) -> bool:
-        """Store a later record if the stored epoch is still the lease's; False if it is not."""
+        """Store a later record if the stored epoch is still the lease's; False, and a note of it, if it is not."""
         ...
 
     async def has_lapsed(self, now_ms: int) -> bool:

@@ -29,11 +29,15 @@ from settlement.protocol.messages import (
     Answer,
     CoordinatorPhase,
     Event,
+    Forgotten,
     Outcome,
     OutcomeAsked,
+    Overruled,
     Participant,
+    Persist,
     Recovered,
     Reply,
+    Resumed,
     Started,
     TransactionRecord,
 )
@@ -49,6 +53,8 @@ _UNFINISHED = (CoordinatorPhase.PREPARING, CoordinatorPhase.DECIDED)
 _TWO_PHASE_ONLY = (CoordinatorPhase.DECIDED, CoordinatorPhase.EXHAUSTED)
 
 AfterReply = Callable[[], Awaitable[None]]
+# Writes down who intervened and why, in the caller's transaction; is told the record as it was.
+NoteIntervention = Callable[["Transaction", TransactionRecord], Awaitable[None]]
 
 __all__ = ["Claimed", "Coordinator", "Errand", "Insert", "Journal", "Overtaken"]
 
@@ -103,32 +109,47 @@ class Coordinator:
             self._chassis.spawn(self._resume(one, cause), f"recover {one.errand.gid}")
         return len(claimed)
 
-    async def intervene(self, gid: str, event: Event) -> CoordinatorPhase | None:
-        """An operator's `Resumed` or `Forgotten`; returns the phase entered, None for an unknown gid.
+    async def intervene(
+        self, gid: str, event: Resumed | Forgotten | Overruled, note: NoteIntervention
+    ) -> TransactionRecord | None:
+        """An operator's order; returns the record as it left it, None for an unknown gid.
 
-        Raises ProtocolError if the transaction is not exhausted.
+        Claim, record and note are one local transaction: an order is either on record with who gave it and carried
+        out, or neither. Whoever drove the transaction is fenced. Raises ProtocolError if the order is impossible in
+        this phase, and what `note` refuses with; then everything is as it was.
         """
 
-        async def claim(tx: Transaction) -> Claimed | None:
-            found = await self._claim_one(tx, gid)
-            if found is not None:
-                # Judged before the claim is durable: an impossible order must not take the transaction from its driver.
-                state, _ = handle(CoordinatorState(gid, timing=self._timing()), Recovered(found.record))
-                handle(state, event)
-            return found
+        async def step(tx: Transaction) -> tuple[Claimed, TransactionRecord] | None:
+            claimed = await self._claim_one(tx, gid)
+            if claimed is None:
+                return None
+            state, effects = handle(CoordinatorState.of(claimed.record, self._timing()), event)
+            await self._chassis.crash_points.passed(name_of(ROLE, state.phase, effects[0], BEFORE))
+            await note(tx, claimed.record)
+            await self._journal.update(tx, state.record, claimed.lease)
+            return claimed, state.record
 
-        claimed = await self._chassis.database.run(claim)
-        if claimed is None:
+        stepped = await self._chassis.database.run(step)
+        if stepped is None:
             return None
-        drive = await self._resume(claimed, "operator")
-        await drive.feed(event)
-        return drive.state.phase
+        claimed, record = stepped
+        await self._chassis.crash_points.passed(name_of(ROLE, record.phase, Persist(record), AFTER))
+        self._count_intervention(event, claimed, record)
+        # What is left of the step is what a recovery does: tell everybody, and again until they have acknowledged.
+        await self._resume(replace(claimed, record=record), "operator")
+        return record
+
+    def _count_intervention(self, event: Event, before: Claimed, record: TransactionRecord) -> None:
+        if isinstance(event, Overruled) and record.heuristic:
+            self._metrics.overruled(event.decision)
+        if before.record.decision is None and record.decision is not None:
+            self._metrics.ended(before.errand.kind, record.decision)
 
     async def outcome(self, gid: str, record: TransactionRecord | None) -> tuple[Outcome, AfterReply]:
         """What a participant that asks is told, and what to await once it was told. No record means abort."""
         state = CoordinatorState(gid)
         if record is not None:
-            state = replace(state, phase=record.phase, decision=record.decision)
+            state = CoordinatorState.of(record, self._timing())
         state, (effect,) = handle(state, OutcomeAsked("participant"))
         if not isinstance(effect, Reply) or not isinstance(effect.message, Outcome):
             raise TypeError(f"an inquiry is answered with an outcome, not {effect!r}")

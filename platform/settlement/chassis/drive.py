@@ -171,6 +171,7 @@ class Drive:
         lease_ms = self._chassis.settings.integer("gateway.lease_ms")
         lease = renew(self._lease, self._chassis.clock.now_ms(), lease_ms)
         if not await run(lambda tx: self._journal.update(tx, record, lease)):
+            self._metrics.fenced.inc()
             return False
         self._lease = lease
         return True

@@ -64,6 +64,11 @@ class Orphans:
         """Ask the coordinator about everything prepared for longer than the orphan interval, and apply the answers."""
         before_ms = self._chassis.clock.now_ms() - self._interval_ms()
         rows = await self._barrier.prepared_before(self._chassis.database, before_ms, limit=ORPHANS_ASKED_MAX)
+        if not rows:
+            return
+        gids, now_ms = [row.gid for row in rows], self._chassis.clock.now_ms()
+        await self._chassis.database.run(lambda tx: self._barrier.asked(tx, gids, now_ms))
+        self._metrics.inquiries.inc(len(gids))
         for start in range(0, len(rows), ORPHANS_AT_ONCE_MAX):
             await asyncio.gather(*(self._resolve(row) for row in rows[start : start + ORPHANS_AT_ONCE_MAX]))
 

@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Protocol, TypeVar, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import BigInteger, Column, Index, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, String, Table, Text
 
 from settlement.protocol.messages import Vote
 
@@ -127,7 +127,8 @@ class Revocable(Protocol):
 def barrier_table(metadata: MetaData) -> Table:
     """Declare the barrier of this service in its own metadata: one row a transaction, whichever message came first.
 
-    `vote` is NULL for an empty rollback (the abort came before any prepare); `outcome` is NULL while in doubt.
+    `vote` is NULL for an empty rollback (the abort came before any prepare); `outcome` is NULL while in doubt;
+    `inquiries` is how often the coordinator had to be asked for it, the first time at `asked_at_ms`.
     """
     table = Table(
         "participant_barrier",
@@ -141,6 +142,8 @@ def barrier_table(metadata: MetaData) -> Table:
         Column("voted_at_ms", BigInteger),
         Column("outcome", String(16)),
         Column("outcome_at_ms", BigInteger),
+        Column("inquiries", Integer, nullable=False, default=0),
+        Column("asked_at_ms", BigInteger),
     )
     Index("participant_barrier_by_state", table.c.state, table.c.voted_at_ms)
     return table
@@ -151,6 +154,6 @@ def audit_votes_view(participant: str) -> str:
     if not participant.isidentifier():
         raise ValueError(f"not a service name: {participant!r}")
     return (
-        f"SELECT gid, '{participant}' AS participant, kind, vote, reason, voted_at_ms, outcome, outcome_at_ms "  # noqa: S608
-        "FROM participant_barrier"
+        f"SELECT gid, '{participant}' AS participant, kind, vote, reason, voted_at_ms, outcome, outcome_at_ms, "  # noqa: S608
+        "inquiries, asked_at_ms FROM participant_barrier"
     )

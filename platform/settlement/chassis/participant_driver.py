@@ -23,13 +23,14 @@ its `voted_at_ms` is the timer, and a worker fires those that ran out.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic
 
 from fastapi import APIRouter
 from sqlalchemy import Row, Table
 
-from settlement.chassis.barrier import Barrier, Replying, Subject, state_of, subject_of
+from settlement.chassis.barrier import Barrier, Replying, Standing, Subject, standing_of, state_of, subject_of
 from settlement.chassis.orphans import Orphans
 from settlement.chassis.participant import Action, Business, Outside, Revocable, Unresolved
 from settlement.chassis.participant_routes import participant_routes
@@ -101,6 +102,10 @@ class ParticipantDriver(Generic[Outside]):
     async def ask_for_orphans(self) -> None:
         """Ask the coordinator now about everything in doubt for longer than the orphan interval."""
         await self._orphans.ask()
+
+    async def standings(self, gids: Sequence[str]) -> list[Standing]:
+        """Where this participant stands with each of these transactions; those it never heard of are left out."""
+        return [standing_of(row) for row in await self._barrier.read_all(self._chassis.database, gids)]
 
     # ---- what the coordinator may ask -------------------------------------------------------------------------------
 

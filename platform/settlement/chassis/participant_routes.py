@@ -1,13 +1,13 @@
-"""HTTP face of a participant: prepare, decision and, of who takes money, charge; for signed services only."""
+"""HTTP face of a participant, for signed services: prepare, decision, standings and, of who takes money, charge."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.background import BackgroundTask
 
 from settlement.chassis.barrier import Replying, Subject
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from settlement.chassis.participant_driver import ParticipantDriver
 
 
+STANDINGS_ASKED_MAX: Final = 200
+
+
 class PrepareBody(BaseModel):
     """The body of POST /participant/prepare."""
 
@@ -43,8 +46,16 @@ class DecisionBody(PrepareBody):
     decision: Decision
 
 
+class StandingsAsked(BaseModel):
+    """The body of POST /participant/standings."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    gids: Annotated[list[Gid], Field(min_length=1, max_length=STANDINGS_ASKED_MAX)]
+
+
 def participant_routes(chassis: Chassis, driver: ParticipantDriver[Any], *, takes_money: bool = False) -> APIRouter:
-    """The two routes that a coordinator calls, and the article's third of who takes money."""
+    """What a coordinator calls, the article's third of who takes money, and where an operator's gateway looks."""
     router = APIRouter(dependencies=[Depends(signed_service)])
 
     @router.post("/participant/prepare")
@@ -54,6 +65,11 @@ def participant_routes(chassis: Chassis, driver: ParticipantDriver[Any], *, take
     @router.post("/participant/decision")
     async def decision(body: DecisionBody) -> JSONResponse:
         return await _answer_decision(chassis, driver, Subject(body.gid, body.kind, body.payload), body.decision)
+
+    @router.post("/participant/standings")
+    async def standings(body: StandingsAsked) -> JSONResponse:
+        found = await driver.standings(body.gids)
+        return JSONResponse({"transactions": [standing.model_dump(mode="json") for standing in found]})
 
     if takes_money:
 

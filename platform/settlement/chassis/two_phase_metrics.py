@@ -97,6 +97,13 @@ class CoordinatorMetrics(TwoPhaseMetrics):
         self.gave_up = Counter(
             "paylab_2pc_gave_up", "Transactions that ran out of retries and wait for an operator", registry=registry
         )
+        self.fenced = Counter(
+            "paylab_2pc_fenced", "Writes refused because another replica had taken the transaction over",
+            registry=registry,
+        )  # fmt: skip
+        self._heuristic = Counter(
+            "paylab_2pc_heuristic", "Decisions that an operator made", ["decision"], registry=registry
+        )
         self._exhausted = Gauge(
             "paylab_2pc_exhausted", "Transactions that wait for an operator now; of the whole service",
             registry=registry,
@@ -112,18 +119,26 @@ class CoordinatorMetrics(TwoPhaseMetrics):
         if duration_s is not None:
             self._durations.labels(kind).observe(duration_s)
 
+    def overruled(self, decision: Decision) -> None:
+        """Count a decision that an operator made."""
+        self._heuristic.labels(decision.value).inc()
+
     def found(self, found: InDoubt) -> None:
         """What waits for an operator."""
         self._exhausted.set(found.exhausted)
 
 
 class ParticipantMetrics(TwoPhaseMetrics):
-    """A participant's own: what it prepared and what it refused."""
+    """A participant's own: what it prepared, what it refused, and how often it had to ask."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         super().__init__(registry, PARTICIPANT)
         self._prepared = Counter("paylab_2pc_prepared", "Durable votes of yes", ["kind"], registry=registry)
         self._refused = Counter("paylab_2pc_refused", "Durable votes of no", ["kind"], registry=registry)
+        self.inquiries = Counter(
+            "paylab_2pc_inquiries", "Times the coordinator had to be asked what became of a transaction",
+            registry=registry,
+        )  # fmt: skip
 
     def voted(self, kind: str, vote: Vote | None) -> None:
         """Count a vote that is durable."""

@@ -6,6 +6,9 @@ take-over of an undecided transaction aborts it: the votes were only ever in the
 
 A decision is a compare-and-set on the record's epoch. Who lost its lease finds the epoch changed, is `Fenced`, and says
 nothing more to anybody.
+
+An operator may decide where the protocol has not, or against what it has (`Overruled`): a heuristic decision. It is
+recorded before anybody is told, like any other; whether it did damage is for an audit to find out.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from settlement.protocol.messages import (
     Fenced,
     Forgotten,
     OutcomeAsked,
+    Overruled,
     Participant,
     Persist,
     Prepare,
@@ -44,6 +48,8 @@ from settlement.protocol.messages import Outcome as OutcomeMessage
 from settlement.protocol.transitions import Outcome, ProtocolError, Table, Transition, step
 
 ROLE = "coordinator"
+OPERATOR = "operator"
+"""The reason of a decision that an operator made."""
 Phase = CoordinatorPhase
 
 
@@ -76,6 +82,28 @@ class CoordinatorState:
     attempts: int = 0
     epoch: int = 1
     heuristic: bool = False
+    overruled: Decision | None = None
+
+    @classmethod
+    def of(cls, record: TransactionRecord, timing: CoordinatorTiming) -> CoordinatorState:
+        """What a replica knows of a transaction that it only has the record of."""
+        return cls(
+            record.gid,
+            record.phase,
+            timing,
+            record.participants,
+            decision=record.decision,
+            reason=record.reason,
+            attempts=record.attempts,
+            epoch=record.epoch,
+            heuristic=record.heuristic,
+            overruled=record.overruled,
+        )
+
+    @property
+    def told(self) -> Decision | None:
+        """What participants are told: the decision, unless an operator overruled it."""
+        return self.decision if self.overruled is None else self.overruled
 
     @property
     def record(self) -> TransactionRecord:
@@ -89,6 +117,7 @@ class CoordinatorState:
             self.reason,
             self.attempts,
             self.heuristic,
+            self.overruled,
         )
 
 
@@ -152,9 +181,9 @@ def _decide(state: CoordinatorState, decision: Decision, reason: str) -> Step:
 
 def _tell(state: CoordinatorState) -> tuple[Send, ...]:
     """Everyone who has not acknowledged, also who voted no: a refusal may have left something to release outside."""
-    if state.decision is None:
+    if state.told is None:
         raise ProtocolError(ROLE, state.phase, "telling", "there is no decision to tell")
-    message = Decide(state.gid, state.decision)
+    message = Decide(state.gid, state.told)
     return tuple(Send(p.name, message) for p in state.participants if p.name not in state.acked)
 
 
@@ -202,13 +231,35 @@ def _forget(state: CoordinatorState, _event: Forgotten) -> Step:
     return closed, (Persist(closed.record),)
 
 
+def _decide_instead(state: CoordinatorState, event: Overruled) -> Step:
+    """A decision like any other, except for who made it."""
+    return _decide(replace(state, heuristic=True), event.decision, OPERATOR)
+
+
+def _overrule(state: CoordinatorState, event: Overruled) -> Step:
+    """Tell everybody again, and something else than was decided if the operator says so."""
+    against = event.decision is not state.decision
+    overruled = replace(
+        state,
+        phase=Phase.DECIDED,
+        attempts=0,
+        heuristic=state.heuristic or against,
+        overruled=event.decision if against else None,
+    )
+    return overruled, (
+        Persist(overruled.record),
+        *_tell(overruled),
+        SetTimer(RETRY_TIMER, state.timing.retry_delay_ms(0)),
+    )
+
+
 def _answer_unknown(state: CoordinatorState, _event: OutcomeAsked) -> Step:
     # Presumed abort: no record means abort, so only commits had to be durable for the asker's sake.
     return state, (Reply(OutcomeMessage(state.gid, Decision.ABORT)),)
 
 
 def _answer_outcome(state: CoordinatorState, _event: OutcomeAsked) -> Step:
-    return state, (Reply(OutcomeMessage(state.gid, state.decision)),)
+    return state, (Reply(OutcomeMessage(state.gid, state.told)),)
 
 
 def _fence(state: CoordinatorState, _event: Fenced) -> Step:
@@ -221,16 +272,7 @@ def _recover(state: CoordinatorState, event: Recovered) -> Step:
         return state, ()
     if not isinstance(record, TransactionRecord):
         raise ProtocolError(ROLE, state.phase, repr(event), "not a coordinator's record")
-    found = replace(
-        state,
-        phase=record.phase,
-        participants=record.participants,
-        epoch=record.epoch,
-        decision=record.decision,
-        reason=record.reason,
-        attempts=record.attempts,
-        heuristic=record.heuristic,
-    )
+    found = CoordinatorState.of(record, state.timing)
     if record.phase is Phase.PREPARING:
         return _decide(found, Decision.ABORT, "coordinator_recovered")
     if record.phase is Phase.DECIDED:
@@ -274,6 +316,7 @@ TRANSITIONS: Table[CoordinatorState] = {
         AckReceived: Transition(_ignore, (_stays(Phase.PREPARING),)),
         TimerFired: Transition(_prepare_timed_out, (_stays(Phase.PREPARING), _DECIDED)),
         OutcomeAsked: Transition(_answer_outcome, (_stays(Phase.PREPARING, Reply),)),
+        Overruled: Transition(_decide_instead, (_DECIDED,)),
         Fenced: _FENCE,
     },
     Phase.DECIDED: {
@@ -281,6 +324,8 @@ TRANSITIONS: Table[CoordinatorState] = {
         AckReceived: Transition(_count_ack, (_stays(Phase.DECIDED), Outcome(Phase.CLOSED, (Persist, CancelTimer)))),
         TimerFired: Transition(_retry, (_RETRIED, Outcome(Phase.EXHAUSTED, (Persist,)))),
         OutcomeAsked: Transition(_answer_outcome, (_stays(Phase.DECIDED, Reply),)),
+        Overruled: Transition(_overrule, (_RETRIED,)),
+        Forgotten: Transition(_forget, (Outcome(Phase.CLOSED, (Persist,)),)),
         Fenced: _FENCE,
     },
     Phase.CLOSED: {
@@ -296,6 +341,7 @@ TRANSITIONS: Table[CoordinatorState] = {
         TimerFired: Transition(_ignore, (_stays(Phase.EXHAUSTED),)),
         OutcomeAsked: Transition(_answer_outcome, (_stays(Phase.EXHAUSTED, Reply),)),
         Resumed: Transition(_resume, (_RETRIED,)),
+        Overruled: Transition(_overrule, (_RETRIED,)),
         Forgotten: Transition(_forget, (Outcome(Phase.CLOSED, (Persist,)),)),
         Fenced: _FENCE,
     },

@@ -60,7 +60,11 @@ class Participant:
 
 @dataclass(frozen=True, slots=True)
 class TransactionRecord:
-    """The coordinator's durable row. The interpreter stores it by compare-and-set on `(gid, epoch)`."""
+    """The coordinator's durable row. The interpreter stores it by compare-and-set on `(gid, epoch)`.
+
+    `heuristic`: an operator decided or closed it. `overruled`: what an operator has participants told against the
+    decision; the decision itself, and what clients were told of it, stay.
+    """
 
     gid: str
     phase: CoordinatorPhase
@@ -70,6 +74,7 @@ class TransactionRecord:
     reason: str = ""
     attempts: int = 0
     heuristic: bool = False
+    overruled: Decision | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +200,17 @@ class Resumed:
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """An operator closed an exhausted transaction by hand: a heuristic end, recorded as such."""
+    """An operator closed a decided transaction by hand: a heuristic end, recorded as such.
+
+    Nobody is told anything. That no participant is in doubt any more is for the interpreter to find out.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Overruled:
+    """An operator decided, without the protocol's decision or against it: a heuristic decision, recorded as such."""
+
+    decision: Decision
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +274,7 @@ Event = (
     | Fenced
     | Resumed
     | Forgotten
+    | Overruled
     | PrepareRequested
     | Reserved
     | ChargeRequested

@@ -316,7 +316,9 @@ async def test_a_crash_anywhere_is_survived(cluster: Any, point: str) -> None:
     for row in await shop.decisions():
         if row["state"] == "exhausted":
             path = f"/operator/transactions/{row['gid']}/resume"
-            assert (await cluster.http("gateway").post(path, headers=cluster.as_operator())).status_code == 200
+            body = {"operator": "ada", "reason": "the gateway is back"}
+            answer = await cluster.http("gateway").post(path, json=body, headers=cluster.as_operator())
+            assert answer.status_code == 200
     await shop.settle()
     await shop.audit()
     order = await shop.order()

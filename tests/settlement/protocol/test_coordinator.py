@@ -15,6 +15,7 @@ from settlement.protocol.messages import (
     Forgotten,
     Outcome,
     OutcomeAsked,
+    Overruled,
     Participant,
     Persist,
     Prepare,
@@ -155,3 +156,39 @@ def test_every_phase_can_be_fenced_and_has_an_entry() -> None:
     # Everything but the two volatile phases of the article's protocol.
     assert set(TRANSITIONS) == set(CoordinatorPhase) - {CoordinatorPhase.CHARGING, CoordinatorPhase.CONFIRMING}
     assert all(Fenced in entries for entries in TRANSITIONS.values())
+
+
+DECIDED = (Started(BOTH), VoteReceived("order", Vote.YES), VoteReceived("payment", Vote.YES))
+
+
+@pytest.mark.parametrize("decision", list(Decision))
+def test_an_operator_may_decide_what_is_undecided_and_that_is_the_decision(decision: Decision) -> None:
+    state, effects = play(Started(BOTH), Overruled(decision))
+    assert (state.phase, state.decision, state.reason) == (CoordinatorPhase.DECIDED, decision, "operator")
+    assert (state.heuristic, state.overruled) == (True, None)
+    assert effects[0] == Persist(state.record)
+    assert sent(effects) == [("order", Decide("g", decision)), ("payment", Decide("g", decision))]
+
+
+def test_an_operator_against_the_decision_changes_what_is_told_and_not_what_was_decided() -> None:
+    state, effects = play(*DECIDED, Overruled(Decision.ABORT))
+    assert (state.decision, state.overruled, state.heuristic) == (Decision.COMMIT, Decision.ABORT, True)
+    assert effects[0] == Persist(state.record)
+    assert sent(effects) == [("order", Decide("g", Decision.ABORT)), ("payment", Decide("g", Decision.ABORT))]
+    _, replies = play(*DECIDED, Overruled(Decision.ABORT), OutcomeAsked("order"))
+    assert replies == [Reply(Outcome("g", Decision.ABORT))]
+    again, told = play(Recovered(state.record))
+    assert (again.record, sent(told)) == (state.record, sent(effects))
+
+
+def test_an_operator_who_agrees_has_the_decision_told_again_and_nothing_is_heuristic() -> None:
+    state, effects = play(*DECIDED, TimerFired("retry"), Overruled(Decision.COMMIT))
+    assert (state.overruled, state.heuristic, state.attempts) == (None, False, 0)
+    assert len(sent(effects)) == 2
+    _, regretted = play(*DECIDED, Overruled(Decision.ABORT), Overruled(Decision.COMMIT))
+    assert sent(regretted) == sent(effects)
+
+
+def test_what_is_closed_is_not_overruled() -> None:
+    with pytest.raises(ProtocolError, match="'closed' cannot handle Overruled"):
+        play(*DECIDED, AckReceived("order"), AckReceived("payment"), Overruled(Decision.ABORT))

@@ -454,62 +454,6 @@ def test_where_callbacks_may_go(url: str, fine: bool) -> None:
     assert allowed(url, "127.0.0.1, localhost,::1") is fine
 
 
-# ---- operators ------------------------------------------------------------------------------------------------------
-
-
-async def exhausted(cluster: Any) -> tuple[Shop, str]:
-    """A payment that is decided, while its payment service cannot be told."""
-    shop = await Shop(cluster, {"gateway.retry_attempts_max": 3, "payment.orphan_interval_ms": 60_000}).open()
-    order = await shop.order()
-    cluster.network.refuse("payment", "/participant/decision", times=1_000)
-    gid = (await shop.pay(order)).json()["gid"]
-
-    async def reached() -> object:
-        return (await shop.decisions())[0]["state"] == "exhausted"
-
-    await cluster.eventually(reached)
-    return shop, gid
-
-
-async def test_an_exhausted_transaction_is_resumed(cluster: Any) -> None:
-    shop, gid = await exhausted(cluster)
-    client, headers = cluster.http("gateway"), cluster.as_operator()
-    listed = (await client.get("/operator/transactions", params={"state": "exhausted"}, headers=headers)).json()
-    assert [row["gid"] for row in listed["transactions"]] == [gid]
-    cluster.network._losses.clear()
-    resumed = await client.post(f"/operator/transactions/{gid}/resume", headers=headers)
-    assert resumed.status_code == 200
-    await shop.settle()
-    await shop.audit()
-    assert not (await shop.decisions())[0]["heuristic"]
-
-
-async def test_an_exhausted_transaction_is_forgotten_and_that_is_on_record(cluster: Any) -> None:
-    shop, gid = await exhausted(cluster)
-    client, headers = cluster.http("gateway"), cluster.as_operator()
-    assert (await client.post(f"/operator/transactions/{gid}/forget", headers=headers)).status_code == 200
-    (row,) = await shop.decisions()
-    assert (row["state"], row["decision"], bool(row["heuristic"])) == ("closed", "commit", True)
-    again = await client.post(f"/operator/transactions/{gid}/forget", headers=headers)
-    assert (again.status_code, again.json()["code"]) == (409, "not_exhausted")
-
-
-async def test_operators_need_their_token_and_an_existing_transaction(shop: Shop) -> None:
-    client = shop.cluster.http("gateway")
-    for method, path in (("GET", ""), ("POST", "/p1/resume"), ("POST", "/p1/forget")):
-        assert (await client.request(method, f"/operator/transactions{path}")).status_code == 401
-    headers = shop.cluster.as_operator()
-    assert (await client.post("/operator/transactions/p1/resume", headers=headers)).status_code == 404
-
-
-async def test_an_impossible_intervention_leaves_the_transaction_to_its_driver(shop: Shop) -> None:
-    gid = (await shop.pay(await shop.order())).json()["gid"]
-    await shop.settle()
-    path = f"/operator/transactions/{gid}/resume"
-    assert (await shop.cluster.http("gateway").post(path, headers=shop.cluster.as_operator())).status_code == 409
-    assert (await shop.decisions())[0]["epoch"] == 1
-
-
 # ---- outcomes -------------------------------------------------------------------------------------------------------
 
 

@@ -123,9 +123,10 @@ async def test_a_decision_that_an_operator_resumes_is_no_news(cluster: Any) -> N
     await cluster.eventually(exhausted)
     cluster.network.heal()
     path = f"/operator/transactions/{gid}/resume"
-    assert (await cluster.http("gateway").post(path, headers=cluster.as_operator())).status_code == 200
+    body = {"operator": "ada", "reason": "payment is back"}
+    assert (await cluster.http("gateway").post(path, json=body, headers=cluster.as_operator())).status_code == 200
     await shop.settle()
-    assert await types(shop, "gateway") == ["payment.succeeded"]
+    assert await types(shop, "gateway") == ["payment.succeeded", "transaction.intervened"]
 
 
 async def test_a_new_user_is_told_of(cluster: Any) -> None:

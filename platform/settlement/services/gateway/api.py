@@ -1,4 +1,4 @@
-"""HTTP face of the gateway: payments for users, outcomes for participants, stuck transactions for operators."""
+"""HTTP face of the gateway: payments for users, outcomes for participants, transactions in doubt for operators."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ from settlement.chassis.coordinator_driver import Coordinator
 from settlement.chassis.fields import IdempotencyKey
 from settlement.chassis.problems import Problem
 from settlement.chassis.security import current_user, operator, signed_service
-from settlement.protocol.messages import Forgotten, Resumed
-from settlement.protocol.transitions import ProtocolError
+from settlement.protocol.messages import Decision
 from settlement.services.gateway.admission import PaymentAdmission
-from settlement.services.gateway.answers import describe, describe_to_operator
-from settlement.services.gateway.journal import GatewayJournal, record_of
+from settlement.services.gateway.answers import describe
+from settlement.services.gateway.interventions import Interventions
+from settlement.services.gateway.journal import EXHAUSTED, UNFINISHED, GatewayJournal, record_of
 from settlement.services.gateway.notifications import POLL_INTERVAL_MS, Notifier
 from settlement.services.gateway.risk import RiskGate
-from settlement.services.gateway.schemas import Gid, PaymentRequest, RefundRequest
+from settlement.services.gateway.schemas import Gid, HeuristicOrder, OperatorOrder, PaymentRequest, RefundRequest
 from settlement.services.gateway.service import GatewayService
 
 FORGET_INTERVAL_MS = 60_000
-TRANSACTIONS_SHOWN_MAX = 200
+OPEN = (*UNFINISHED, EXHAUSTED)
 
 UserId = Annotated[int, Depends(current_user)]
 KeyAsked = Annotated[str, Query(min_length=1, max_length=255, pattern=r"^[!-~]+$")]
-StateAsked = Literal["preparing", "decided", "closed", "exhausted"]
+StateAsked = Literal["preparing", "decided", "closed", "exhausted", "open"]
+AgeAsked = Annotated[int, Query(ge=0, le=86_400_000)]
 
 
 def create(chassis: Chassis) -> ServiceApp:
@@ -49,7 +50,7 @@ def create(chassis: Chassis) -> ServiceApp:
     router = APIRouter()
     router.routes.extend(_user_router(service, PaymentAdmission(chassis)).routes)
     router.routes.extend(_outcome_router(journal, coordinator).routes)
-    router.routes.extend(_operator_router(journal, coordinator).routes)
+    router.routes.extend(_operator_router(Interventions(chassis, journal, coordinator)).routes)
     return ServiceApp(router=router, start=start)
 
 
@@ -104,30 +105,33 @@ def _outcome_router(journal: GatewayJournal, coordinator: Coordinator) -> APIRou
     return router
 
 
-def _operator_router(journal: GatewayJournal, coordinator: Coordinator) -> APIRouter:
+def _operator_router(interventions: Interventions) -> APIRouter:
     router = APIRouter(prefix="/operator/transactions", dependencies=[Depends(operator)])
 
     @router.get("")
-    async def list_transactions(state: StateAsked = "exhausted") -> Response:
-        rows = await journal.in_state(state, TRANSACTIONS_SHOWN_MAX)
-        return JSONResponse({"transactions": [describe_to_operator(row) for row in rows]})
+    async def list_transactions(state: StateAsked = "exhausted", older_than_ms: AgeAsked = 0) -> Response:
+        states = OPEN if state == "open" else (state,)
+        return JSONResponse({"transactions": await interventions.cases(states, older_than_ms)})
 
-    async def intervene(gid: str, event: Resumed | Forgotten) -> Response:
-        try:
-            phase = await coordinator.intervene(gid, event)
-        except ProtocolError as error:
-            raise Problem(409, "not_exhausted", "Only an exhausted transaction waits for an operator") from error
-        if phase is None:
-            raise Problem(404, "transaction_not_found", "No such transaction")
-        return JSONResponse({"gid": gid, "state": phase.value})
+    @router.get("/{gid}")
+    async def read_transaction(gid: Gid) -> Response:
+        return JSONResponse(await interventions.case(gid))
+
+    @router.post("/{gid}/commit")
+    async def commit(gid: Gid, order: HeuristicOrder) -> Response:
+        return JSONResponse(await interventions.decide(gid, Decision.COMMIT, order))
+
+    @router.post("/{gid}/abort")
+    async def abort(gid: Gid, order: HeuristicOrder) -> Response:
+        return JSONResponse(await interventions.decide(gid, Decision.ABORT, order))
 
     @router.post("/{gid}/resume")
-    async def resume(gid: Gid) -> Response:
-        return await intervene(gid, Resumed())
+    async def resume(gid: Gid, order: OperatorOrder) -> Response:
+        return JSONResponse(await interventions.resume(gid, order))
 
     @router.post("/{gid}/forget")
-    async def forget(gid: Gid) -> Response:
-        return await intervene(gid, Forgotten())
+    async def forget(gid: Gid, order: OperatorOrder) -> Response:
+        return JSONResponse(await interventions.forget(gid, order))
 
     return router
 

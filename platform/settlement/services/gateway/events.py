@@ -31,3 +31,8 @@ async def publish(outbox: Outbox, tx: Transaction, transaction: Row[Any]) -> Non
         data["reason"] = transaction.reason
     event_type = f"{transaction.kind}.{'succeeded' if succeeded else 'failed'}"
     await outbox.add(tx, type=event_type, subject=transaction.gid, data=data)
+
+
+async def publish_intervention(outbox: Outbox, tx: Transaction, line: dict[str, Any]) -> None:
+    """Record the event of an operator's order, a row of `interventions`, beside it: who, why, and against what."""
+    await outbox.add(tx, type="transaction.intervened", subject=line["gid"], data=line)

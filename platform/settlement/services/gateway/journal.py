@@ -19,7 +19,7 @@ from settlement.chassis.two_phase_metrics import InDoubt
 from settlement.protocol.lease import Lease, claim
 from settlement.protocol.messages import CoordinatorPhase, Decision, Participant, TransactionRecord
 from settlement.services.gateway.events import publish
-from settlement.services.gateway.model import idempotency_keys, transactions
+from settlement.services.gateway.model import fenced_writes, idempotency_keys, transactions
 from settlement.services.gateway.notifications import enqueue
 from settlement.topology import PARTICIPANTS
 
@@ -53,9 +53,12 @@ _BY_KEY = (
     .order_by(transactions.c.begun_at_ms.desc())
     .limit(1)
 )
-_BY_STATE = (
+_BY_STATES = (
     select(transactions)
-    .where(transactions.c.state == bindparam("wanted_state"))
+    .where(
+        transactions.c.state.in_(bindparam("wanted_states", expanding=True)),
+        transactions.c.begun_at_ms <= bindparam("begun_before_ms"),
+    )
     .order_by(transactions.c.begun_at_ms)
     .limit(bindparam("rows_max"))
 )
@@ -73,7 +76,7 @@ _UPDATE = update(transactions).where(
     transactions.c.gid == bindparam("wanted_gid"), transactions.c.epoch == bindparam("held_epoch")
 )
 _ADVANCE = _UPDATE.values({name: bindparam(f"new_{name}") for name in (
-    "state", "decision", "reason", "lease_until_ms", "attempts", "heuristic",
+    "state", "decision", "reason", "lease_until_ms", "attempts", "heuristic", "overruled",
 )})  # fmt: skip
 # A decision is repeated with every retry, but it happened once.
 _DECIDE = _ADVANCE.values(decided_at_ms=func.coalesce(transactions.c.decided_at_ms, bindparam("event_at_ms")))
@@ -84,6 +87,7 @@ _CLOSE = _ADVANCE.where(transactions.c.decided_at_ms.is_not(None)).values(closed
 _DECIDE_AND_CLOSE = _ADVANCE.where(transactions.c.decided_at_ms.is_(None)).values(
     decided_at_ms=bindparam("event_at_ms"), closed_at_ms=bindparam("event_at_ms")
 )
+_FENCED = insert(fenced_writes)
 _CLAIM = _UPDATE.values(
     epoch=bindparam("new_epoch"), owner=bindparam("new_owner"), lease_until_ms=bindparam("new_lease_until_ms")
 )
@@ -180,7 +184,16 @@ class GatewayJournal:
         if decides is not None and (await tx.execute(decides, changes)).rowcount == 1:
             await self._announce(tx, record.gid, now_ms)
             return True
-        return usual is None and (await tx.execute(_DECIDE, changes)).rowcount == 1
+        stored = usual is None and (await tx.execute(_DECIDE, changes)).rowcount == 1
+        if not stored:
+            await self._note_fenced(tx, record, lease, now_ms)
+        return stored
+
+    async def _note_fenced(self, tx: Transaction, record: TransactionRecord, lease: Lease, now_ms: int) -> None:
+        """Write down that somebody who had lost the transaction wanted to go on with it."""
+        columns = _columns(record)
+        line = {"gid": record.gid, "owner": lease.owner, "epoch": lease.epoch, "fenced_at_ms": now_ms}
+        await tx.execute(_FENCED, {**line, "state": columns["state"], "decision": columns["decision"]})
 
     async def _announce(self, tx: Transaction, gid: str, now_ms: int) -> None:
         """Write down who has to be told of a decision: the merchant, and the rest of the platform."""
@@ -235,9 +248,10 @@ class GatewayJournal:
         """The transaction that this user last began with this key."""
         return next(iter(await self._database.read(_BY_KEY, {"wanted_user": user_id, "wanted_key": key})), None)
 
-    async def in_state(self, state: str, limit: int) -> list[Row[Any]]:
-        """Transactions in one state, oldest first."""
-        return list(await self._database.read(_BY_STATE, {"wanted_state": state, "rows_max": limit}))
+    async def in_states(self, states: Collection[str], begun_before_ms: int, limit: int) -> list[Row[Any]]:
+        """Transactions in one of these states, oldest first."""
+        asked = {"wanted_states": list(states), "begun_before_ms": begun_before_ms, "rows_max": limit}
+        return list(await self._database.read(_BY_STATES, asked))
 
     async def in_doubt(self) -> InDoubt:
         """What is begun and not closed, and what waits for an operator, whoever drives it."""
@@ -289,6 +303,7 @@ def record_of(row: Row[Any], epoch: int | None = None) -> TransactionRecord:
         reason=row.reason,
         attempts=row.attempts,
         heuristic=bool(row.heuristic),
+        overruled=Decision(row.overruled) if row.overruled else None,
     )
 
 
@@ -305,6 +320,7 @@ def _columns(record: TransactionRecord) -> dict[str, Any]:
         "reason": record.reason[:64],
         "attempts": record.attempts,
         "heuristic": record.heuristic,
+        "overruled": None if record.overruled is None else record.overruled.value,
     }
 
 

@@ -1,4 +1,4 @@
-"""Tables of the gateway: transactions, idempotency keys, notifications; and the view that an audit reads."""
+"""Tables of the gateway: transactions, idempotency keys, notifications, and what went on around the protocol."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, Index, Inte
 
 metadata = MetaData()
 
-# The coordinator's record (state, decision, reason, epoch, owner, lease, attempts, heuristic) and what it is about. A
-# row is never deleted: "no record" means abort.
+# The coordinator's record (state, decision, reason, epoch, owner, lease, attempts, heuristic, overruled) and what it is
+# about. A row is never deleted: "no record" means abort.
 transactions = Table(
     "transactions",
     metadata,
@@ -35,6 +35,7 @@ transactions = Table(
     Column("lease_until_ms", BigInteger, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("heuristic", Boolean, nullable=False),
+    Column("overruled", String(8)),
     Column("begun_at_ms", BigInteger, nullable=False),
     Column("decided_at_ms", BigInteger),
     Column("closed_at_ms", BigInteger),
@@ -80,10 +81,44 @@ Index("notifications_due", notifications.c.next_at_ms, sqlite_where=notification
 )
 Index("notifications_due_first", notifications.c.state, notifications.c.next_at_ms).ddl_if(dialect="mariadb")
 
+_NUMBER = BigInteger().with_variant(Integer, "sqlite")
+
+# A line for each write of a replica that had lost the transaction: what it would have written, and under which epoch.
+fenced_writes = Table(
+    "fenced_writes",
+    metadata,
+    Column("id", _NUMBER, primary_key=True),
+    Column("gid", String(64), nullable=False),
+    Column("owner", String(96), nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("decision", String(8)),
+    Column("fenced_at_ms", BigInteger, nullable=False),
+)
+
+# What operators did, why, and what they found: state and decision before. Written with what they did.
+interventions = Table(
+    "interventions",
+    metadata,
+    Column("id", _NUMBER, primary_key=True),
+    Column("gid", String(64), nullable=False),
+    Column("action", String(8), nullable=False),
+    Column("operator", String(64), nullable=False),
+    Column("reason", String(200), nullable=False),
+    Column("state_before", String(16), nullable=False),
+    Column("decision_before", String(8)),
+    Column("intervened_at_ms", BigInteger, nullable=False),
+)
+Index("interventions_by_gid", interventions.c.gid)
+
 VIEWS = {
     "audit_decisions": (
         "SELECT gid, kind, idempotency_key, user_id, order_no, payment_gid, amount_minor, currency, method, state, "
-        "decision, reason, epoch, owner, begun_at_ms, decided_at_ms, closed_at_ms, attempts AS retries, heuristic "
-        "FROM transactions"
+        "decision, reason, epoch, owner, begun_at_ms, decided_at_ms, closed_at_ms, attempts AS retries, heuristic, "
+        "overruled FROM transactions"
+    ),
+    "audit_fenced": "SELECT id, gid, owner, epoch, state, decision, fenced_at_ms FROM fenced_writes",
+    "audit_interventions": (
+        "SELECT id, gid, action, operator, reason, state_before, decision_before, intervened_at_ms FROM interventions"
     ),
 }

@@ -33,3 +33,18 @@ class RefundRequest(BaseModel):
     amount_minor: AmountMinor
     reason: Annotated[str, Field(max_length=200)] | None = None
     notify_url: Url | None = None
+
+
+class OperatorOrder(BaseModel):
+    """What an operator orders about a transaction in doubt: who, and why. Both stay on record."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    operator: Annotated[str, Field(min_length=1, max_length=64)]
+    reason: Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class HeuristicOrder(OperatorOrder):
+    """A heuristic decision. `against_decision` insists on one that contradicts the protocol's."""
+
+    against_decision: Annotated[bool, Field(strict=True)] = False
