@@ -9,11 +9,11 @@ transactions run between any two statements. So what a transaction reads in orde
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import sqlalchemy as sa
 
@@ -63,6 +63,41 @@ class PoolStats:
     waits_total: int
 
 
+class Result(Protocol):
+    """What a statement gave: the part of SQLAlchemy's Result that both databases have. All of it is there already."""
+
+    @property
+    def rowcount(self) -> int:
+        """How many rows were changed."""
+
+    @property
+    def lastrowid(self) -> int:
+        """The number that the database gave to the one row that was inserted."""
+
+    def __iter__(self) -> Iterator[sa.Row[Any]]: ...
+
+    def all(self) -> Sequence[sa.Row[Any]]:
+        """All rows."""
+
+    def one(self) -> sa.Row[Any]:
+        """The only row. Raises sqlalchemy.exc.NoResultFound or MultipleResultsFound."""
+
+    def one_or_none(self) -> sa.Row[Any] | None:
+        """The only row, if there is one. Raises sqlalchemy.exc.MultipleResultsFound."""
+
+    def first(self) -> sa.Row[Any] | None:
+        """The first row, if there is one."""
+
+    def scalar(self) -> Any:
+        """The first value of the first row, or None."""
+
+    def scalar_one(self) -> Any:
+        """The first value of the only row. Raises like `one`."""
+
+    def scalar_one_or_none(self) -> Any:
+        """The first value of the only row, or None. Raises like `one_or_none`."""
+
+
 class Transaction(ABC):
     """An open write transaction.
 
@@ -71,7 +106,7 @@ class Transaction(ABC):
     """
 
     @abstractmethod
-    async def execute(self, statement: sa.Executable, parameters: Parameters = None) -> sa.CursorResult[Any]:
+    async def execute(self, statement: sa.Executable, parameters: Parameters = None) -> Result:
         """Execute one Core statement; the result is buffered. Raises sqlalchemy.exc.IntegrityError and the like.
 
         On a server also Conflicted and ConnectionLost, after which the transaction takes no more statements.
@@ -106,7 +141,7 @@ class Database(ABC):
         run more than once and must have no effect outside its transaction. Raises like `transaction`.
         """
 
-    async def write(self, statement: sa.Executable, parameters: Parameters = None) -> sa.CursorResult[Any]:
+    async def write(self, statement: sa.Executable, parameters: Parameters = None) -> Result:
         """One statement as a transaction of its own, repeated like `run`. Raises like `transaction`."""
         return await self.run(lambda tx: tx.execute(statement, parameters))
 

@@ -22,22 +22,45 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.pool import StaticPool
 
-from settlement.chassis.database import Database, DatabaseBusy, Parameters, PoolStats, T, Transaction
+from settlement.chassis.database import Database, DatabaseBusy, Parameters, PoolStats, Result, T, Transaction
 from settlement.chassis.database_watch import recorded
 from settlement.chassis.durability import LogSync
+from settlement.chassis.prepared import Statements
 
 LOCK_WAIT_S_MAX: Final = 5.0
 LOCK_RETRY_S: Final = 0.002
 START_BUSY_TIMEOUT_MS: Final = 5_000
 
 
+class _Connection:
+    """One connection: `core` is SQLAlchemy's face of it, `raw` the driver's."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+        self._statements = Statements(engine.dialect)
+        self.core = engine.connect()
+        self.raw = _raw(self.core)
+
+    def execute(self, statement: sa.Executable, parameters: Parameters) -> Result:
+        """Execute one Core statement."""
+        prepared = self._statements.prepared(statement, parameters)
+        if prepared is None:
+            return self.core.execute(statement, parameters)
+        return prepared.execute(self.raw, parameters)
+
+    def close(self) -> None:
+        """Close it; nothing may be open any more."""
+        self.core.close()
+        self._engine.dispose()
+
+
 class SqliteTransaction(Transaction):
     """The open transaction of the one writer."""
 
-    def __init__(self, connection: sa.Connection) -> None:
+    def __init__(self, connection: _Connection) -> None:
         self._connection = connection
 
-    async def execute(self, statement: sa.Executable, parameters: Parameters = None) -> sa.CursorResult[Any]:
+    async def execute(self, statement: sa.Executable, parameters: Parameters = None) -> Result:
         """Execute one Core statement, without giving up the event loop."""
         return self._connection.execute(statement, parameters)
 
@@ -52,11 +75,9 @@ class SqliteDatabase(Database):
         self.path = path
         shares_syncs = synchronous == "FULL"
         pragma = "NORMAL" if shares_syncs else synchronous
-        self._engine = _engine(path, pragma)
-        self._writer = self._engine.connect()
-        self._reader_engine = _engine(path, pragma)
-        self._reader = self._reader_engine.connect()
-        self._raw = _raw(self._writer)
+        self._writer = _Connection(_engine(path, pragma))
+        self._reader = _Connection(_engine(path, pragma))
+        self._raw = self._writer.raw
         self._lock = asyncio.Lock()
         self._waiting = 0
         self._waits = 0
@@ -80,7 +101,7 @@ class SqliteDatabase(Database):
 
     async def read(self, statement: sa.Executable, parameters: Parameters = None) -> Sequence[sa.Row[Any]]:
         """All rows of a query, from the last committed state (never from an open transaction)."""
-        return self._reader.execute(statement, parameters).fetchall()
+        return self._reader.execute(statement, parameters).all()
 
     async def run(
         self, body: Callable[[Transaction], Awaitable[T]], *, durable: bool = True, after_duplicate: bool = False
@@ -100,7 +121,7 @@ class SqliteDatabase(Database):
         self._raw.execute("BEGIN IMMEDIATE")
         try:
             for metadata in metadatas:
-                metadata.create_all(self._writer)
+                metadata.create_all(self._writer.core)
             for name, select in views.items():
                 self._create_view(name, select)
             self._raw.execute("COMMIT")
@@ -111,7 +132,7 @@ class SqliteDatabase(Database):
 
     def _create_view(self, name: str, select: str) -> None:
         wanted = f"CREATE VIEW {name} AS {select.strip()}"
-        found = self._writer.execute(_VIEW_TEXT, {"name": name}).scalar()
+        found = self._writer.core.execute(_VIEW_TEXT, {"name": name}).scalar()
         if found == wanted:
             return
         self._raw.execute(f"DROP VIEW IF EXISTS {name}")
@@ -154,12 +175,10 @@ class SqliteDatabase(Database):
         if self._log_sync is not None:
             self._log_sync.close()
         self._reader.close()
-        self._reader_engine.dispose()
         if self._raw.in_transaction:
             self._raw.execute("ROLLBACK")
         self._raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         self._writer.close()
-        self._engine.dispose()
 
 
 _VIEW_TEXT: Final = sa.text("SELECT sql FROM sqlite_master WHERE type = 'view' AND name = :name")

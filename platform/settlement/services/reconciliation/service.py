@@ -20,7 +20,7 @@ from settlement.services.reconciliation.differences import Differences
 from settlement.services.reconciliation.model import runs, schedules
 from settlement.services.reconciliation.schemas import CHANNELS, PERIOD_MS_MAX, PeriodIn, RunView
 from settlement.services.reconciliation.sources import SourceFailed, movements_of, statement_of
-from settlement.services.reconciliation.statements import Statements, inserted_id
+from settlement.services.reconciliation.statements import Statements
 
 if TYPE_CHECKING:
     from settlement.chassis.app import Chassis
@@ -141,7 +141,7 @@ class Reconciliation:
             "problem": "",
             "started_at_ms": self._clock.now_ms(),
         }
-        return inserted_id(await self._database.write(_INSERT, row))
+        return (await self._database.write(_INSERT, row)).lastrowid
 
     async def _run(self, run_id: int, period: PeriodIn, statement_id: int | None) -> bool:
         """Do a run and record how it ended; returns whether it finished."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import CursorResult, Row, bindparam, func, insert, select
+from sqlalchemy import Row, bindparam, func, insert, select
 
 from settlement.chassis.problems import Problem
 from settlement.chassis.sql import insert_ignore
@@ -39,7 +39,7 @@ class Statements:
         """Store a statement with its lines; returns its id."""
         row = {"channel": channel, "source": source, "from_ms": from_ms, "until_ms": until_ms}
         row |= {"covers_until_ms": covers_until_ms, "imported_at_ms": self._clock.now_ms()}
-        statement_id = inserted_id(await self._database.write(_INSERT, row))
+        statement_id = (await self._database.write(_INSERT, row)).lastrowid
         await self.add(statement_id, lines)
         return statement_id
 
@@ -66,13 +66,6 @@ class Statements:
         row = await self.find(statement_id)
         count = (await self._database.read(_COUNT, {"wanted": statement_id}))[0][0]
         return {**row._mapping, "lines": count}
-
-
-def inserted_id(result: CursorResult[Any]) -> int:
-    """The number that the database gave to a row that was inserted."""
-    key = result.inserted_primary_key
-    assert key is not None  # noqa: S101 - an INSERT of one row has one
-    return int(key[0])
 
 
 async def _add(tx: Transaction, statement_id: int, part: Sequence[Line]) -> None:
