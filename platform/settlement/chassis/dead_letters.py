@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from prometheus_client import Gauge
 
 from settlement.chassis.clock import Clock
+from settlement.chassis.columns import moment, number, row_id, word
 from settlement.chassis.database import Database, Transaction
 from settlement.chassis.events import Event
 from settlement.chassis.live_settings import LiveSettings
@@ -30,16 +31,16 @@ metadata: Final = sa.MetaData()
 dead_letters: Final = sa.Table(
     "dead_letters",
     metadata,
-    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    row_id(),
     sa.Column("event_id", sa.String(36), nullable=False, unique=True),
-    sa.Column("type", sa.String(64), nullable=False),
-    sa.Column("subject", sa.String(128), nullable=False),
+    word("type", 64),
+    word("subject", 128),
     sa.Column("data", sa.Text, nullable=False),
-    sa.Column("occurred_at_ms", sa.BigInteger, nullable=False),
-    sa.Column("traceparent", sa.String(55), nullable=False),
-    sa.Column("attempts", sa.Integer, nullable=False),
-    sa.Column("error", sa.String(ERROR_LENGTH_MAX), nullable=False),
-    sa.Column("failed_at_ms", sa.BigInteger, nullable=False),
+    moment("occurred_at_ms"),
+    word("traceparent", 55),
+    number("attempts"),
+    word("error", ERROR_LENGTH_MAX),
+    moment("failed_at_ms"),
     # 0 while the event is still tried again.
     sa.Column("dead", sa.SmallInteger, nullable=False),
 )

@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from structlog.typing import FilteringBoundLogger
 
 from settlement.chassis.clock import Clock
+from settlement.chassis.columns import moment
 from settlement.chassis.database import CommitUnknown, Database, DatabaseBusy, DatabaseUnavailable, Transaction
 from settlement.chassis.dead_letters import DeadLetter, DeadLetters
 from settlement.chassis.events import Event
@@ -23,7 +24,7 @@ consumed: Final = sa.Table(
     "consumed_events",
     metadata,
     sa.Column("event_id", sa.String(36), primary_key=True),
-    sa.Column("consumed_at_ms", sa.BigInteger, nullable=False),
+    moment("consumed_at_ms"),
 )
 _SEEN: Final = sa.select(consumed.c.event_id).where(consumed.c.event_id.in_(sa.bindparam("ids", expanding=True)))
 _MARK: Final = sa.insert(consumed)

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from structlog.typing import FilteringBoundLogger
 
 from settlement.chassis.clock import Clock
+from settlement.chassis.columns import moment, row_id, word
 from settlement.chassis.database import Database, Transaction
 from settlement.chassis.events import Carrier, Event
 from settlement.chassis.live_settings import LiveSettings
@@ -32,16 +33,16 @@ metadata: Final = sa.MetaData()
 events: Final = sa.Table(
     "outbox_events",
     metadata,
-    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
-    sa.Column("event_id", sa.String(36), nullable=False),
-    sa.Column("subscriber", sa.String(32), nullable=False),
-    sa.Column("type", sa.String(64), nullable=False),
-    sa.Column("subject", sa.String(128), nullable=False),
+    row_id(),
+    word("event_id", 36),
+    word("subscriber", 32),
+    word("type", 64),
+    word("subject", 128),
     sa.Column("data", sa.Text, nullable=False),
-    sa.Column("traceparent", sa.String(55), nullable=False),
-    sa.Column("replica", sa.String(64), nullable=False),
-    sa.Column("created_at_ms", sa.BigInteger, nullable=False),
-    sa.Column("next_attempt_at_ms", sa.BigInteger, nullable=False),
+    word("traceparent", 55),
+    word("replica", 64),
+    moment("created_at_ms"),
+    moment("next_attempt_at_ms"),
 )
 _ADD: Final = sa.insert(events)
 _DELETE: Final = sa.delete(events).where(events.c.id.in_(sa.bindparam("ids", expanding=True)))

@@ -16,8 +16,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Protocol, TypeVar, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import Column, Index, Integer, MetaData, Table, Text
 
+from settlement.chassis.columns import moment, reference, word
 from settlement.protocol.messages import Vote
 
 if TYPE_CHECKING:
@@ -133,17 +134,17 @@ def barrier_table(metadata: MetaData) -> Table:
     table = Table(
         "participant_barrier",
         metadata,
-        Column("gid", String(64), primary_key=True),
-        Column("kind", String(16), nullable=False),
+        reference("gid", primary_key=True),
+        word("kind", 16),
         Column("payload", Text, nullable=False),
-        Column("state", String(16), nullable=False),
-        Column("vote", String(8)),
-        Column("reason", String(64), nullable=False),
-        Column("voted_at_ms", BigInteger),
-        Column("outcome", String(16)),
-        Column("outcome_at_ms", BigInteger),
+        word("state", 16),
+        word("vote", 8, optional=True),
+        word("reason", 64),
+        moment("voted_at_ms", optional=True),
+        word("outcome", 16, optional=True),
+        moment("outcome_at_ms", optional=True),
         Column("inquiries", Integer, nullable=False, default=0),
-        Column("asked_at_ms", BigInteger),
+        moment("asked_at_ms", optional=True),
     )
     Index("participant_barrier_by_state", table.c.state, table.c.voted_at_ms)
     return table

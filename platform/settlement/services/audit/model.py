@@ -5,26 +5,25 @@ Records are inserted and never changed or deleted by this service; whoever does 
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import Column, Index, Integer, MetaData, String, Table, Text
+
+from settlement.chassis.columns import ROW_ID, moment, whole, word
 
 metadata = MetaData()
-
-# SQLite numbers rows by itself only for a column declared exactly INTEGER; this one we number ourselves.
-SEQ = BigInteger().with_variant(Integer, "sqlite")
 
 records = Table(
     "records",
     metadata,
-    Column("seq", SEQ, primary_key=True, autoincrement=False),
+    Column("seq", ROW_ID, primary_key=True, autoincrement=False),
     Column("event_id", String(36), nullable=False, unique=True),
-    Column("type", String(64), nullable=False),
-    Column("subject", String(128), nullable=False),
+    word("type", 64),
+    word("subject", 128),
     # Canonical JSON, exactly as it was hashed.
     Column("data", Text, nullable=False),
-    Column("occurred_at_ms", BigInteger, nullable=False),
-    Column("recorded_at_ms", BigInteger, nullable=False),
-    Column("prev_hash", String(64), nullable=False),
-    Column("hash", String(64), nullable=False),
+    moment("occurred_at_ms"),
+    moment("recorded_at_ms"),
+    word("prev_hash", 64),
+    word("hash", 64),
 )
 Index("records_by_type", records.c.type, records.c.seq)
 Index("records_by_subject", records.c.subject, records.c.seq)
@@ -37,8 +36,8 @@ chain_head = Table(
     "chain_head",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
-    Column("seq", BigInteger, nullable=False),
-    Column("hash", String(64), nullable=False),
+    whole("seq"),
+    word("hash", 64),
 )
 
 VIEWS = {

@@ -8,22 +8,21 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, Integer, MetaData, Table, UniqueConstraint
 
-metadata = MetaData()
+from settlement.chassis.columns import moment, row_id, whole
 
-# SQLite numbers rows by itself only for a column declared exactly INTEGER.
-ROW_ID = BigInteger().with_variant(Integer, "sqlite")
+metadata = MetaData()
 
 cart = Table(
     "cart",
     metadata,
-    Column("id", ROW_ID, primary_key=True, autoincrement=True),
-    Column("user_id", BigInteger, nullable=False),
-    Column("goods_id", BigInteger, nullable=False),
+    row_id(),
+    whole("user_id"),
+    whole("goods_id"),
     Column("count", Integer, CheckConstraint('"count" > 0'), nullable=False),
-    Column("created_at_ms", BigInteger, nullable=False),
+    moment("created_at_ms"),
     # The version of the user's cart that this line was last changed in. An order names the version it was made from, so
     # that it takes out what it ordered and not what was put there afterwards.
-    Column("version", BigInteger, nullable=False),
+    whole("version"),
     UniqueConstraint("user_id", "goods_id", name="cart_goods_once"),
 )
 
@@ -32,7 +31,7 @@ cart_versions = Table(
     "cart_versions",
     metadata,
     Column("user_id", BigInteger, primary_key=True, autoincrement=False),
-    Column("version", BigInteger, nullable=False),
+    whole("version"),
 )
 
 VIEWS: dict[str, str] = {}

@@ -2,39 +2,28 @@
 
 from __future__ import annotations
 
-from sqlalchemy import (
-    BigInteger,
-    CheckConstraint,
-    Column,
-    Index,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    UniqueConstraint,
-)
+from sqlalchemy import CheckConstraint, Index, MetaData, Table, UniqueConstraint
+
+from settlement.chassis.columns import currency, moment, money, reference, row_id, whole, word
 
 metadata = MetaData()
-
-# SQLite numbers rows by itself only for a column declared exactly INTEGER.
-ROW_ID = BigInteger().with_variant(Integer, "sqlite")
 
 # `asked_minor` is what the request named; what was authorized, captured and refunded follows from what happened to it.
 # A tombstone (state `cancelled`) has no amount and no currency: nobody ever asked for any.
 charges = Table(
     "charges",
     metadata,
-    Column("id", ROW_ID, primary_key=True, autoincrement=True),
-    Column("channel", String(16), nullable=False),
-    Column("out_trade_no", String(64), nullable=False),
-    Column("state", String(16), nullable=False),
-    Column("asked_minor", BigInteger, nullable=False),
-    Column("authorized_minor", BigInteger, nullable=False),
-    Column("captured_minor", BigInteger, nullable=False),
-    Column("refunded_minor", BigInteger, nullable=False),
-    Column("currency", String(3), nullable=False),
-    Column("created_at_ms", BigInteger, nullable=False),
-    Column("updated_at_ms", BigInteger, nullable=False),
+    row_id(),
+    word("channel", 16),
+    reference("out_trade_no"),
+    word("state", 16),
+    money("asked_minor"),
+    money("authorized_minor"),
+    money("captured_minor"),
+    money("refunded_minor"),
+    currency(),
+    moment("created_at_ms"),
+    moment("updated_at_ms"),
     UniqueConstraint("channel", "out_trade_no", name="charges_once_a_number"),
     CheckConstraint("captured_minor <= authorized_minor", name="never_captured_above_authorized"),
     CheckConstraint("refunded_minor >= 0 AND refunded_minor <= captured_minor", name="never_refunded_above_captured"),
@@ -43,12 +32,12 @@ charges = Table(
 refunds = Table(
     "refunds",
     metadata,
-    Column("id", ROW_ID, primary_key=True, autoincrement=True),
-    Column("channel", String(16), nullable=False),
-    Column("refund_no", String(64), nullable=False),
-    Column("out_trade_no", String(64), nullable=False),
-    Column("amount_minor", BigInteger, CheckConstraint("amount_minor > 0"), nullable=False),
-    Column("refunded_at_ms", BigInteger, nullable=False),
+    row_id(),
+    word("channel", 16),
+    reference("refund_no"),
+    reference("out_trade_no"),
+    money("amount_minor", positive=True),
+    moment("refunded_at_ms"),
     UniqueConstraint("channel", "refund_no", name="refunds_once_a_number"),
 )
 
@@ -56,14 +45,14 @@ refunds = Table(
 entries = Table(
     "entries",
     metadata,
-    Column("id", ROW_ID, primary_key=True, autoincrement=True),
-    Column("kind", String(16), nullable=False),
-    Column("channel", String(16), nullable=False),
-    Column("out_trade_no", String(64), nullable=False),
-    Column("refund_no", String(64)),
-    Column("amount_minor", BigInteger, nullable=False),
-    Column("currency", String(3), nullable=False),
-    Column("booked_at_ms", BigInteger, nullable=False),
+    row_id(),
+    word("kind", 16),
+    word("channel", 16),
+    reference("out_trade_no"),
+    reference("refund_no", optional=True),
+    money("amount_minor"),
+    currency(),
+    moment("booked_at_ms"),
 )
 Index("entries_by_time", entries.c.booked_at_ms, entries.c.id)
 
@@ -71,15 +60,15 @@ Index("entries_by_time", entries.c.booked_at_ms, entries.c.id)
 planted_lines = Table(
     "planted_lines",
     metadata,
-    Column("id", ROW_ID, primary_key=True, autoincrement=True),
-    Column("hides_entry_id", BigInteger),
-    Column("kind", String(16)),
-    Column("channel", String(16)),
-    Column("out_trade_no", String(64)),
-    Column("refund_no", String(64)),
-    Column("amount_minor", BigInteger),
-    Column("currency", String(3)),
-    Column("booked_at_ms", BigInteger),
+    row_id(),
+    whole("hides_entry_id", optional=True),
+    word("kind", 16, optional=True),
+    word("channel", 16, optional=True),
+    reference("out_trade_no", optional=True),
+    reference("refund_no", optional=True),
+    money("amount_minor", optional=True),
+    currency(optional=True),
+    moment("booked_at_ms", optional=True),
 )
 
 VIEWS = {

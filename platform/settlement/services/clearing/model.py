@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, MetaData, String, Table, UniqueConstraint
+from sqlalchemy import CheckConstraint, Column, Index, MetaData, String, Table, UniqueConstraint
+
+from settlement.chassis.columns import currency, moment, money, number, reference, row_id, word
 
 metadata = MetaData()
-
-# SQLite numbers rows by itself only for a column declared exactly INTEGER.
-ROW_ID = BigInteger().with_variant(Integer, "sqlite")
 
 # One row a merchant, payment or refund; kind: paid | refunded. `day` (UTC) is the one it is cleared with, which is a
 # later one than `at_ms` says if the event came after its day was closed.
 entries = Table(
     "entries",
     metadata,
-    Column("id", ROW_ID, primary_key=True, autoincrement=True),
-    Column("gid", String(64), nullable=False),
-    Column("merchant_id", String(32), nullable=False),
-    Column("kind", String(8), nullable=False),
-    Column("order_no", String(64), nullable=False),
-    Column("currency", String(3), nullable=False),
-    Column("amount_minor", BigInteger, CheckConstraint("amount_minor > 0"), nullable=False),
-    Column("at_ms", BigInteger, nullable=False),
-    Column("day", String(10), nullable=False),
+    row_id(),
+    reference("gid"),
+    word("merchant_id", 32),
+    word("kind", 8),
+    reference("order_no"),
+    currency(),
+    money("amount_minor", positive=True),
+    moment("at_ms"),
+    word("day", 10),
     UniqueConstraint("gid", "merchant_id", "currency", name="entries_once"),
 )
 Index("entries_by_day", entries.c.day, entries.c.merchant_id, entries.c.currency)
@@ -32,29 +31,29 @@ days = Table(
     "days",
     metadata,
     Column("day", String(10), primary_key=True),
-    Column("state", String(8), nullable=False),
-    Column("closed_at_ms", BigInteger),
+    word("state", 8),
+    moment("closed_at_ms", optional=True),
 )
 
 # state: closing -> posted -> settled. Before there is a batch its day is open, and so are its entries.
 batches = Table(
     "batches",
     metadata,
-    Column("batch_id", String(64), primary_key=True),
-    Column("merchant_id", String(32), nullable=False),
-    Column("day", String(10), nullable=False),
-    Column("currency", String(3), nullable=False),
-    Column("entries", Integer, nullable=False),
-    Column("gross_minor", BigInteger, nullable=False),
-    Column("refunded_minor", BigInteger, nullable=False),
-    Column("fee_basis_points", Integer, nullable=False),
-    Column("fee_minor", BigInteger, nullable=False),
-    Column("net_minor", BigInteger, nullable=False),
-    Column("state", String(8), nullable=False),
-    Column("problem", String(200), nullable=False),
-    Column("closed_at_ms", BigInteger, nullable=False),
-    Column("posted_at_ms", BigInteger),
-    Column("settled_at_ms", BigInteger),
+    reference("batch_id", primary_key=True),
+    word("merchant_id", 32),
+    word("day", 10),
+    currency(),
+    number("entries"),
+    money("gross_minor"),
+    money("refunded_minor"),
+    number("fee_basis_points"),
+    money("fee_minor"),
+    money("net_minor"),
+    word("state", 8),
+    word("problem", 200),
+    moment("closed_at_ms"),
+    moment("posted_at_ms", optional=True),
+    moment("settled_at_ms", optional=True),
     UniqueConstraint("day", "merchant_id", "currency", name="batches_once_a_day"),
     CheckConstraint("net_minor = gross_minor - refunded_minor - fee_minor", name="batches_add_up"),
 )

@@ -9,6 +9,8 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from settlement.chassis.columns import moment, word
+
 metadata: Final = sa.MetaData()
 
 registrations: Final = sa.Table(
@@ -17,7 +19,7 @@ registrations: Final = sa.Table(
     sa.Column("service", sa.String(64), primary_key=True),
     sa.Column("replica", sa.String(200), primary_key=True),
     sa.Column("document", sa.Text, nullable=False),
-    sa.Column("registered_at_ms", sa.BigInteger, nullable=False),
+    moment("registered_at_ms"),
 )
 
 config_versions: Final = sa.Table(
@@ -26,11 +28,11 @@ config_versions: Final = sa.Table(
     sa.Column("profile", sa.String(32), primary_key=True),
     sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("document", sa.Text, nullable=False),
-    sa.Column("author", sa.String(64), nullable=False),
-    sa.Column("comment", sa.String(500), nullable=False),
+    word("author", 64),
+    word("comment", 500),
     # The version that a roll back brought back; null for one that was written.
     sa.Column("restored_from", sa.Integer, nullable=True),
-    sa.Column("created_at_ms", sa.BigInteger, nullable=False),
+    moment("created_at_ms"),
 )
 
 VIEWS: Final[dict[str, str]] = {}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, String, Table, Text
+
+from settlement.chassis.columns import currency, moment, money, number, reference, whole, word
 
 metadata = MetaData()
 
@@ -11,34 +13,34 @@ metadata = MetaData()
 transactions = Table(
     "transactions",
     metadata,
-    Column("gid", String(64), primary_key=True),
-    Column("kind", String(16), nullable=False),
-    Column("idempotency_key", String(255), nullable=False),
-    Column("user_id", BigInteger, nullable=False),
-    Column("order_no", String(64), nullable=False),
-    Column("payment_gid", String(64)),
-    Column("amount_minor", BigInteger, CheckConstraint("amount_minor > 0"), nullable=False),
-    Column("currency", String(3), nullable=False),
-    Column("method", String(16), nullable=False),
-    Column("out_trade_no", String(64), nullable=False),
-    Column("refund_no", String(64)),
-    Column("note", String(200)),
-    Column("notify_url", String(200)),
-    Column("return_url", String(200)),
+    reference("gid", primary_key=True),
+    word("kind", 16),
+    word("idempotency_key", 255),
+    whole("user_id"),
+    reference("order_no"),
+    reference("payment_gid", optional=True),
+    money("amount_minor", positive=True),
+    currency(),
+    word("method", 16),
+    reference("out_trade_no"),
+    reference("refund_no", optional=True),
+    word("note", 200, optional=True),
+    word("notify_url", 200, optional=True),
+    word("return_url", 200, optional=True),
     # How risk let it through: allowed | unassessed | off; empty for refunds, which are not assessed.
-    Column("risk", String(16), nullable=False),
-    Column("state", String(16), nullable=False),
-    Column("decision", String(8)),
-    Column("reason", String(64), nullable=False),
-    Column("epoch", Integer, nullable=False),
-    Column("owner", String(96), nullable=False),
-    Column("lease_until_ms", BigInteger, nullable=False),
-    Column("attempts", Integer, nullable=False),
+    word("risk", 16),
+    word("state", 16),
+    word("decision", 8, optional=True),
+    word("reason", 64),
+    number("epoch"),
+    word("owner", 96),
+    moment("lease_until_ms"),
+    number("attempts"),
     Column("heuristic", Boolean, nullable=False),
-    Column("overruled", String(8)),
-    Column("begun_at_ms", BigInteger, nullable=False),
-    Column("decided_at_ms", BigInteger),
-    Column("closed_at_ms", BigInteger),
+    word("overruled", 8, optional=True),
+    moment("begun_at_ms"),
+    moment("decided_at_ms", optional=True),
+    moment("closed_at_ms", optional=True),
 )
 # Only what is unfinished is ever searched for, so only that is in the index.
 Index(
@@ -57,9 +59,9 @@ idempotency_keys = Table(
     metadata,
     Column("user_id", BigInteger, primary_key=True),
     Column("idempotency_key", String(255), primary_key=True),
-    Column("fingerprint", String(64), nullable=False),
-    Column("gid", String(64), nullable=False),
-    Column("created_at_ms", BigInteger, nullable=False),
+    word("fingerprint", 64),
+    reference("gid"),
+    moment("created_at_ms"),
 )
 Index("idempotency_keys_by_age", idempotency_keys.c.created_at_ms)
 
@@ -67,14 +69,14 @@ Index("idempotency_keys_by_age", idempotency_keys.c.created_at_ms)
 notifications = Table(
     "notifications",
     metadata,
-    Column("gid", String(64), primary_key=True),
-    Column("url", String(200), nullable=False),
+    reference("gid", primary_key=True),
+    word("url", 200),
     Column("body", Text, nullable=False),
-    Column("state", String(16), nullable=False),
-    Column("attempts", Integer, nullable=False),
-    Column("next_at_ms", BigInteger, nullable=False),
-    Column("delivered_at_ms", BigInteger),
-    Column("last_error", String(200)),
+    word("state", 16),
+    number("attempts"),
+    moment("next_at_ms"),
+    moment("delivered_at_ms", optional=True),
+    word("last_error", 200, optional=True),
 )
 Index("notifications_due", notifications.c.next_at_ms, sqlite_where=notifications.c.state == "due").ddl_if(
     dialect="sqlite"
@@ -88,12 +90,12 @@ fenced_writes = Table(
     "fenced_writes",
     metadata,
     Column("id", _NUMBER, primary_key=True),
-    Column("gid", String(64), nullable=False),
-    Column("owner", String(96), nullable=False),
-    Column("epoch", Integer, nullable=False),
-    Column("state", String(16), nullable=False),
-    Column("decision", String(8)),
-    Column("fenced_at_ms", BigInteger, nullable=False),
+    reference("gid"),
+    word("owner", 96),
+    number("epoch"),
+    word("state", 16),
+    word("decision", 8, optional=True),
+    moment("fenced_at_ms"),
 )
 
 # What operators did, why, and what they found: state and decision before. Written with what they did.
@@ -101,13 +103,13 @@ interventions = Table(
     "interventions",
     metadata,
     Column("id", _NUMBER, primary_key=True),
-    Column("gid", String(64), nullable=False),
-    Column("action", String(8), nullable=False),
-    Column("operator", String(64), nullable=False),
-    Column("reason", String(200), nullable=False),
-    Column("state_before", String(16), nullable=False),
-    Column("decision_before", String(8)),
-    Column("intervened_at_ms", BigInteger, nullable=False),
+    reference("gid"),
+    word("action", 8),
+    word("operator", 64),
+    word("reason", 200),
+    word("state_before", 16),
+    word("decision_before", 8, optional=True),
+    moment("intervened_at_ms"),
 )
 Index("interventions_by_gid", interventions.c.gid)
 

@@ -14,7 +14,6 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     Index,
-    Integer,
     MetaData,
     SmallInteger,
     String,
@@ -23,6 +22,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+from settlement.chassis.columns import ROW_ID, currency, moment, money, reference, row_id, whole, word
 from settlement.chassis.participant import audit_votes_view, barrier_table
 
 
@@ -40,24 +40,21 @@ class OrderStatus(IntEnum):
 metadata = MetaData()
 barrier = barrier_table(metadata)
 
-# SQLite numbers rows by itself only for a column declared exactly INTEGER.
-ROW_ID = BigInteger().with_variant(Integer, "sqlite")
-
 goods = Table(
     "goods",
     metadata,
     Column("id", ROW_ID, primary_key=True),
-    Column("name", String(100), nullable=False),
-    Column("price_minor", BigInteger, CheckConstraint("price_minor > 0"), nullable=False),
-    Column("currency", String(3), nullable=False),
-    Column("merchant_id", BigInteger, nullable=False),
+    word("name", 100),
+    money("price_minor", positive=True),
+    currency(),
+    whole("merchant_id"),
 )
 
 stock = Table(
     "stock",
     metadata,
     Column("goods_id", ROW_ID, primary_key=True, autoincrement=False),
-    Column("initial_units", BigInteger, nullable=False),
+    whole("initial_units"),
     Column("available_units", BigInteger, CheckConstraint("available_units >= 0"), nullable=False),
     Column("reserved_units", BigInteger, CheckConstraint("reserved_units >= 0"), nullable=False),
     Column("sold_units", BigInteger, CheckConstraint("sold_units >= 0"), nullable=False),
@@ -67,29 +64,29 @@ stock = Table(
 orders = Table(
     "orders",
     metadata,
-    Column("id", ROW_ID, primary_key=True, autoincrement=True),
+    row_id(),
     Column("order_no", String(50), nullable=False, unique=True),
-    Column("user_id", BigInteger, nullable=False),
+    whole("user_id"),
     Column("goods_list", Text, nullable=False),
-    Column("total_minor", BigInteger, CheckConstraint("total_minor > 0"), nullable=False),
-    Column("currency", String(3), nullable=False),
+    money("total_minor", positive=True),
+    currency(),
     Column("status", SmallInteger, nullable=False),
-    Column("pay_method", String(20), nullable=False),
-    Column("channel", String(50)),
-    Column("out_trade_no", String(64)),
-    Column("notify_url", String(200)),
-    Column("return_url", String(200)),
-    Column("created_at_ms", BigInteger, nullable=False),
-    Column("updated_at_ms", BigInteger, nullable=False),
-    Column("expires_at_ms", BigInteger, nullable=False),
+    word("pay_method", 20),
+    word("channel", 50, optional=True),
+    reference("out_trade_no", optional=True),
+    word("notify_url", 200, optional=True),
+    word("return_url", 200, optional=True),
+    moment("created_at_ms"),
+    moment("updated_at_ms"),
+    moment("expires_at_ms"),
     # The one transaction that holds the order now; NULL unless the status is PAYING or REFUNDING.
-    Column("holder_gid", String(64)),
-    Column("paid_gid", String(64)),
-    Column("refund_gid", String(64)),
+    reference("holder_gid", optional=True),
+    reference("paid_gid", optional=True),
+    reference("refund_gid", optional=True),
     # The version of the user's cart the order was made from; NULL if it was not.
-    Column("cart_version", BigInteger),
-    Column("idempotency_key", String(255)),
-    Column("request_sha256", String(64)),
+    whole("cart_version", optional=True),
+    word("idempotency_key", 255, optional=True),
+    word("request_sha256", 64, optional=True),
     UniqueConstraint("user_id", "idempotency_key", name="orders_once_a_key"),
 )
 Index("orders_by_user", orders.c.user_id, orders.c.order_no)

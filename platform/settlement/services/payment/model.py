@@ -7,35 +7,33 @@ accounts have no such row, because every payment would queue for it.
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, MetaData, String, Table
+from sqlalchemy import BigInteger, CheckConstraint, Column, Index, MetaData, String, Table
 
+from settlement.chassis.columns import currency, moment, money, reference, row_id, whole, word
 from settlement.chassis.participant import audit_votes_view, barrier_table
 
 metadata = MetaData()
 barrier = barrier_table(metadata)
-
-# SQLite numbers rows by itself only for a column declared exactly INTEGER.
-ROW_ID = BigInteger().with_variant(Integer, "sqlite")
 
 # One row a transaction, payment or refund. States of a payment: held -> captured -> refunding -> refunded, or voided;
 # of a refund: held -> captured, or voided. `payment_gid` of a payment is its own gid.
 payments = Table(
     "payments",
     metadata,
-    Column("gid", String(64), primary_key=True),
-    Column("payment_gid", String(64), nullable=False),
-    Column("kind", String(16), nullable=False),
-    Column("user_id", BigInteger, nullable=False),
-    Column("order_no", String(64), nullable=False),
-    Column("method", String(16), nullable=False),
-    Column("channel", String(16)),
-    Column("out_trade_no", String(64), nullable=False),
-    Column("refund_no", String(64)),
-    Column("amount_minor", BigInteger, CheckConstraint("amount_minor > 0"), nullable=False),
-    Column("currency", String(3), nullable=False),
-    Column("state", String(16), nullable=False),
-    Column("created_at_ms", BigInteger, nullable=False),
-    Column("updated_at_ms", BigInteger, nullable=False),
+    reference("gid", primary_key=True),
+    reference("payment_gid"),
+    word("kind", 16),
+    whole("user_id"),
+    reference("order_no"),
+    word("method", 16),
+    word("channel", 16, optional=True),
+    reference("out_trade_no"),
+    reference("refund_no", optional=True),
+    money("amount_minor", positive=True),
+    currency(),
+    word("state", 16),
+    moment("created_at_ms"),
+    moment("updated_at_ms"),
 )
 Index("payments_by_payment", payments.c.payment_gid)
 Index("payments_by_channel", payments.c.channel, payments.c.created_at_ms, payments.c.gid)
@@ -43,13 +41,13 @@ Index("payments_by_channel", payments.c.channel, payments.c.created_at_ms, payme
 postings = Table(
     "postings",
     metadata,
-    Column("posting_id", ROW_ID, primary_key=True, autoincrement=True),
-    Column("gid", String(64), nullable=False),
-    Column("account", String(64), nullable=False),
-    Column("currency", String(3), nullable=False),
-    Column("amount_minor", BigInteger, nullable=False),
-    Column("layer", String(8), nullable=False),
-    Column("posted_at_ms", BigInteger, nullable=False),
+    row_id("posting_id"),
+    reference("gid"),
+    word("account", 64),
+    currency(),
+    money("amount_minor"),
+    word("layer", 8),
+    moment("posted_at_ms"),
 )
 Index("postings_by_gid", postings.c.gid)
 
@@ -58,9 +56,9 @@ accounts = Table(
     metadata,
     Column("account", String(64), primary_key=True),
     Column("currency", String(3), primary_key=True),
-    Column("posted_minor", BigInteger, nullable=False),
+    money("posted_minor"),
     Column("held_minor", BigInteger, CheckConstraint("held_minor >= 0"), nullable=False),
-    Column("opened_at_ms", BigInteger, nullable=False),
+    moment("opened_at_ms"),
     CheckConstraint("posted_minor >= held_minor", name="never_overdrawn"),
 )
 
@@ -68,13 +66,13 @@ accounts = Table(
 payouts = Table(
     "payouts",
     metadata,
-    Column("batch_id", String(64), primary_key=True),
-    Column("merchant_id", String(32), nullable=False),
-    Column("currency", String(3), nullable=False),
-    Column("gross_minor", BigInteger, nullable=False),
-    Column("refunded_minor", BigInteger, nullable=False),
-    Column("fee_minor", BigInteger, nullable=False),
-    Column("booked_at_ms", BigInteger, nullable=False),
+    reference("batch_id", primary_key=True),
+    word("merchant_id", 32),
+    currency(),
+    money("gross_minor"),
+    money("refunded_minor"),
+    money("fee_minor"),
+    moment("booked_at_ms"),
 )
 
 VIEWS = {

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, String, Table, UniqueConstraint
+from sqlalchemy import BigInteger, Column, Index, MetaData, String, Table, UniqueConstraint
+
+from settlement.chassis.columns import currency, moment, money, number, reference, row_id, whole, word
 
 metadata = MetaData()
-
-# SQLite numbers rows by itself only for a column declared exactly INTEGER.
-ROW_ID = BigInteger().with_variant(Integer, "sqlite")
 
 # A channel's own account of a period [from_ms, until_ms). source: pulled | uploaded. A pulled statement reaches a
 # grace beyond its period at both ends: `covers_until_ms` says how far.
 statements = Table(
     "statements",
     metadata,
-    Column("statement_id", ROW_ID, primary_key=True, autoincrement=True),
-    Column("channel", String(16), nullable=False),
-    Column("source", String(8), nullable=False),
-    Column("from_ms", BigInteger, nullable=False),
-    Column("until_ms", BigInteger, nullable=False),
-    Column("covers_until_ms", BigInteger, nullable=False),
-    Column("imported_at_ms", BigInteger, nullable=False),
+    row_id("statement_id"),
+    word("channel", 16),
+    word("source", 8),
+    moment("from_ms"),
+    moment("until_ms"),
+    moment("covers_until_ms"),
+    moment("imported_at_ms"),
 )
 
 statement_lines = Table(
@@ -28,34 +27,34 @@ statement_lines = Table(
     metadata,
     Column("statement_id", BigInteger, primary_key=True, autoincrement=False),
     Column("entry_id", BigInteger, primary_key=True, autoincrement=False),
-    Column("kind", String(8), nullable=False),
-    Column("out_trade_no", String(64), nullable=False),
-    Column("refund_no", String(64)),
-    Column("amount_minor", BigInteger, nullable=False),
-    Column("currency", String(3), nullable=False),
-    Column("booked_at_ms", BigInteger, nullable=False),
+    word("kind", 8),
+    reference("out_trade_no"),
+    reference("refund_no", optional=True),
+    money("amount_minor"),
+    currency(),
+    moment("booked_at_ms"),
 )
 
 # state: running | finished | failed. `found` counts all differences of the run, `new` those nobody knew before.
 runs = Table(
     "runs",
     metadata,
-    Column("run_id", ROW_ID, primary_key=True, autoincrement=True),
-    Column("channel", String(16), nullable=False),
-    Column("from_ms", BigInteger, nullable=False),
-    Column("until_ms", BigInteger, nullable=False),
-    Column("grace_ms", BigInteger, nullable=False),
-    Column("statement_id", BigInteger),
-    Column("replica", String(64), nullable=False),
-    Column("state", String(8), nullable=False),
-    Column("lines", Integer, nullable=False),
-    Column("matched", Integer, nullable=False),
-    Column("pending", Integer, nullable=False),
-    Column("found", Integer, nullable=False),
-    Column("new", Integer, nullable=False),
-    Column("problem", String(200), nullable=False),
-    Column("started_at_ms", BigInteger, nullable=False),
-    Column("ended_at_ms", BigInteger),
+    row_id("run_id"),
+    word("channel", 16),
+    moment("from_ms"),
+    moment("until_ms"),
+    moment("grace_ms"),
+    whole("statement_id", optional=True),
+    word("replica", 64),
+    word("state", 8),
+    number("lines"),
+    number("matched"),
+    number("pending"),
+    number("found"),
+    number("new"),
+    word("problem", 200),
+    moment("started_at_ms"),
+    moment("ended_at_ms", optional=True),
 )
 Index("runs_by_state", runs.c.state, runs.c.replica)
 
@@ -64,27 +63,27 @@ Index("runs_by_state", runs.c.state, runs.c.replica)
 differences = Table(
     "differences",
     metadata,
-    Column("difference_id", ROW_ID, primary_key=True, autoincrement=True),
-    Column("channel", String(16), nullable=False),
-    Column("identity", String(160), nullable=False),
-    Column("kind", String(16), nullable=False),
-    Column("side", String(8), nullable=False),
-    Column("aspect", String(8), nullable=False),
-    Column("out_trade_no", String(64), nullable=False),
-    Column("refund_no", String(64)),
-    Column("ours_minor", BigInteger),
-    Column("theirs_minor", BigInteger),
-    Column("currency", String(3), nullable=False),
-    Column("ours_state", String(16), nullable=False),
-    Column("at_ms", BigInteger, nullable=False),
-    Column("entry_id", BigInteger),
-    Column("statement_id", BigInteger, nullable=False),
-    Column("run_id", BigInteger, nullable=False),
-    Column("state", String(8), nullable=False),
-    Column("note", String(500), nullable=False),
-    Column("resolved_by", String(8), nullable=False),
-    Column("found_at_ms", BigInteger, nullable=False),
-    Column("resolved_at_ms", BigInteger),
+    row_id("difference_id"),
+    word("channel", 16),
+    word("identity", 160),
+    word("kind", 16),
+    word("side", 8),
+    word("aspect", 8),
+    reference("out_trade_no"),
+    reference("refund_no", optional=True),
+    money("ours_minor", optional=True),
+    money("theirs_minor", optional=True),
+    currency(),
+    word("ours_state", 16),
+    moment("at_ms"),
+    whole("entry_id", optional=True),
+    whole("statement_id"),
+    whole("run_id"),
+    word("state", 8),
+    word("note", 500),
+    word("resolved_by", 8),
+    moment("found_at_ms"),
+    moment("resolved_at_ms", optional=True),
     UniqueConstraint("channel", "identity", name="differences_once"),
 )
 Index("differences_by_state", differences.c.state, differences.c.difference_id)
@@ -95,8 +94,8 @@ schedules = Table(
     "schedules",
     metadata,
     Column("channel", String(16), primary_key=True),
-    Column("done_until_ms", BigInteger, nullable=False),
-    Column("next_at_ms", BigInteger, nullable=False),
+    moment("done_until_ms"),
+    moment("next_at_ms"),
 )
 
 VIEWS = {

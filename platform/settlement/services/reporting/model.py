@@ -2,43 +2,42 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, String, Table, UniqueConstraint
+from sqlalchemy import BigInteger, Column, Index, MetaData, String, Table, UniqueConstraint
+
+from settlement.chassis.columns import currency, moment, money, number, reference, row_id, whole, word
 
 metadata = MetaData()
-
-# SQLite numbers rows by itself only for a column declared exactly INTEGER.
-ROW_ID = BigInteger().with_variant(Integer, "sqlite")
 
 # One row a payment or refund that was decided; kind: payment | refund, status: succeeded | failed.
 decisions = Table(
     "decisions",
     metadata,
-    Column("gid", String(64), primary_key=True),
-    Column("kind", String(8), nullable=False),
-    Column("status", String(9), nullable=False),
-    Column("payment_gid", String(64), nullable=False),
-    Column("order_no", String(64), nullable=False),
-    Column("user_id", BigInteger, nullable=False),
-    Column("amount_minor", BigInteger, nullable=False),
-    Column("currency", String(3), nullable=False),
-    Column("method", String(16), nullable=False),
-    Column("reason", String(64), nullable=False),
-    Column("decided_at_ms", BigInteger, nullable=False),
-    Column("day", String(10), nullable=False),
+    reference("gid", primary_key=True),
+    word("kind", 8),
+    word("status", 9),
+    reference("payment_gid"),
+    reference("order_no"),
+    whole("user_id"),
+    money("amount_minor"),
+    currency(),
+    word("method", 16),
+    word("reason", 64),
+    moment("decided_at_ms"),
+    word("day", 10),
 )
 Index("decisions_by_day", decisions.c.day, decisions.c.gid)
 
 settled_batches = Table(
     "settled_batches",
     metadata,
-    Column("batch_id", String(64), primary_key=True),
-    Column("merchant_id", String(32), nullable=False),
-    Column("day", String(10), nullable=False),
-    Column("currency", String(3), nullable=False),
-    Column("gross_minor", BigInteger, nullable=False),
-    Column("refunded_minor", BigInteger, nullable=False),
-    Column("fee_minor", BigInteger, nullable=False),
-    Column("net_minor", BigInteger, nullable=False),
+    reference("batch_id", primary_key=True),
+    word("merchant_id", 32),
+    word("day", 10),
+    currency(),
+    money("gross_minor"),
+    money("refunded_minor"),
+    money("fee_minor"),
+    money("net_minor"),
 )
 Index("settled_batches_by_day", settled_batches.c.day, settled_batches.c.batch_id)
 
@@ -47,17 +46,17 @@ Index("settled_batches_by_day", settled_batches.c.day, settled_batches.c.batch_i
 reports = Table(
     "reports",
     metadata,
-    Column("report_id", ROW_ID, primary_key=True, autoincrement=True),
-    Column("asked", String(64), nullable=False),
-    Column("day", String(10), nullable=False),
-    Column("kind", String(16), nullable=False),
-    Column("state", String(8), nullable=False),
-    Column("rows", Integer, nullable=False),
-    Column("attempts", Integer, nullable=False),
-    Column("next_attempt_at_ms", BigInteger, nullable=False),
-    Column("problem", String(200), nullable=False),
-    Column("asked_at_ms", BigInteger, nullable=False),
-    Column("stored_at_ms", BigInteger),
+    row_id("report_id"),
+    word("asked", 64),
+    word("day", 10),
+    word("kind", 16),
+    word("state", 8),
+    number("rows"),
+    number("attempts"),
+    moment("next_attempt_at_ms"),
+    word("problem", 200),
+    moment("asked_at_ms"),
+    moment("stored_at_ms", optional=True),
     UniqueConstraint("asked", name="reports_once"),
 )
 Index("reports_due", reports.c.state, reports.c.next_attempt_at_ms)
@@ -67,9 +66,9 @@ report_files = Table(
     metadata,
     Column("report_id", BigInteger, primary_key=True, autoincrement=False),
     Column("format", String(8), primary_key=True),
-    Column("url", String(500), nullable=False),
-    Column("sha256", String(64), nullable=False),
-    Column("size_bytes", BigInteger, nullable=False),
+    word("url", 500),
+    word("sha256", 64),
+    whole("size_bytes"),
 )
 
 VIEWS: dict[str, str] = {}

@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-from sqlalchemy import (
-    BigInteger,
-    CheckConstraint,
-    Column,
-    Index,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    Text,
-    UniqueConstraint,
-)
+from sqlalchemy import BigInteger, Column, Index, MetaData, String, Table, Text, UniqueConstraint
+
+from settlement.chassis.columns import currency, moment, money, number, reference, row_id, whole, word
 
 metadata = MetaData()
-
-# SQLite numbers rows by itself only for a column declared exactly INTEGER.
-ROW_ID = BigInteger().with_variant(Integer, "sqlite")
 
 # The rules in force. `document` is the rule as an operator wrote it, as JSON.
 rules = Table(
     "rules",
     metadata,
     Column("name", String(64), primary_key=True),
-    Column("version", Integer, nullable=False),
+    number("version"),
     Column("document", Text, nullable=False),
-    Column("changed_at_ms", BigInteger, nullable=False),
+    moment("changed_at_ms"),
 )
 
 # Append-only; `change_id` grows with every change of any rule, so that replicas notice. change: created | changed |
@@ -35,12 +23,12 @@ rules = Table(
 rule_versions = Table(
     "rule_versions",
     metadata,
-    Column("change_id", ROW_ID, primary_key=True, autoincrement=True),
-    Column("name", String(64), nullable=False),
-    Column("version", Integer, nullable=False),
-    Column("change", String(8), nullable=False),
+    row_id("change_id"),
+    word("name", 64),
+    number("version"),
+    word("change", 8),
     Column("document", Text, nullable=False),
-    Column("changed_at_ms", BigInteger, nullable=False),
+    moment("changed_at_ms"),
     UniqueConstraint("name", "version", name="rule_versions_once"),
 )
 
@@ -48,16 +36,16 @@ rule_versions = Table(
 assessments = Table(
     "assessments",
     metadata,
-    Column("assessment_id", ROW_ID, primary_key=True, autoincrement=True),
-    Column("payment_key", String(64), nullable=False),
-    Column("user_id", BigInteger, nullable=False),
-    Column("order_no", String(64), nullable=False),
-    Column("amount_minor", BigInteger, CheckConstraint("amount_minor > 0"), nullable=False),
-    Column("currency", String(3), nullable=False),
-    Column("method", String(16), nullable=False),
-    Column("verdict", String(8), nullable=False),
+    row_id("assessment_id"),
+    word("payment_key", 64),
+    whole("user_id"),
+    reference("order_no"),
+    money("amount_minor", positive=True),
+    currency(),
+    word("method", 16),
+    word("verdict", 8),
     Column("fired", Text, nullable=False),
-    Column("assessed_at_ms", BigInteger, nullable=False),
+    moment("assessed_at_ms"),
     UniqueConstraint("payment_key", name="assessments_once_a_payment"),
 )
 Index("assessments_by_user", assessments.c.user_id, assessments.c.assessed_at_ms)
@@ -67,7 +55,7 @@ subjects = Table(
     "subjects",
     metadata,
     Column("user_id", BigInteger, primary_key=True, autoincrement=False),
-    Column("assessments", BigInteger, nullable=False),
+    whole("assessments"),
 )
 
 VIEWS: dict[str, str] = {}

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, MetaData, String, Table
 
+from settlement.chassis.columns import money, whole
+
 metadata = MetaData()
 
 
@@ -18,8 +20,8 @@ def _counters(name: str, *keys: Column[str] | Column[int]) -> Table:
         Column("minute_ms", BigInteger, primary_key=True, autoincrement=False),
         *keys,
         Column("currency", String(3), primary_key=True),
-        Column("events", BigInteger, nullable=False),
-        Column("amount_minor", BigInteger, nullable=False),
+        whole("events"),
+        money("amount_minor"),
     )
 
 

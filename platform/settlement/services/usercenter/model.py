@@ -10,19 +10,21 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from settlement.chassis.columns import moment, number, word
+
 metadata: Final = sa.MetaData()
 
 users: Final = sa.Table(
     "user",
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("name", sa.String(50), nullable=False),
-    sa.Column("phone", sa.String(20), nullable=False),
-    sa.Column("email", sa.String(254), nullable=False),
-    sa.Column("passwd", sa.String(128), nullable=False),
-    sa.Column("salt", sa.String(32), nullable=False),
-    sa.Column("created_at_ms", sa.BigInteger, nullable=False),
-    sa.Column("updated_at_ms", sa.BigInteger, nullable=False),
+    word("name", 50),
+    word("phone", 20),
+    word("email", 254),
+    word("passwd", 128),
+    word("salt", 32),
+    moment("created_at_ms"),
+    moment("updated_at_ms"),
     sa.UniqueConstraint("phone", name="unique_phone"),
     sa.UniqueConstraint("email", name="unique_email"),
     sqlite_autoincrement=True,  # the id of a deleted user must never come to mean somebody else
@@ -32,7 +34,7 @@ captchas: Final = sa.Table(
     "captcha",
     metadata,
     sa.Column("captcha_id", sa.String(32), primary_key=True),
-    sa.Column("answer", sa.Integer, nullable=False),
+    number("answer"),
     sa.Column("expires_at_ms", sa.BigInteger, nullable=False, index=True),
 )
 
@@ -41,8 +43,8 @@ failures: Final = sa.Table(
     "failed_attempts",
     metadata,
     sa.Column("subject", sa.String(64), primary_key=True),
-    sa.Column("failures", sa.Integer, nullable=False),
-    sa.Column("not_before_ms", sa.BigInteger, nullable=False),
+    number("failures"),
+    moment("not_before_ms"),
     sa.Column("last_at_ms", sa.BigInteger, nullable=False, index=True),
 )
 
