@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 
 from tests.needs import needs
 
-START_S_MAX = 10.0
+START_S_MAX = 60.0
 
 
 class RedisServer:

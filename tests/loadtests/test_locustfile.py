@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 def _locust(*arguments: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "locust", "-f", "loadtests/locustfile.py", "--headless", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=180, check=False)
 
 
 def test_headless_run_with_all_journeys(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from scenarios.runfolder import RunFolder
 from scenarios.worlds.base import Progress, WorldError
 
 GOOD, SLOW_REQUESTS, BREAKS, DISK_FULL, WAITS = 1, 2, 3, 4, 5
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 
 
 class FakeWorld:

@@ -22,7 +22,7 @@ ENVIRONMENT = {
     "PAYLAB_OPERATOR_TOKEN": TOKEN,
     "PAYLAB_NOTIFY_SECRET": "notify-secret-for-tests",
 }
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 
 
 @pytest.fixture(scope="module")

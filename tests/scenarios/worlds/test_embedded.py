@@ -23,7 +23,7 @@ from scenarios.worlds.wire import call
 from settlement.topology import BACKOFFICE, DEFAULT_TOPOLOGY, SERVICES, processes
 
 STAND_IN = Path(__file__).with_name("stand_in_service.py")
-DEADLINE_S = 15.0
+DEADLINE_S = 60.0
 
 
 @pytest.fixture

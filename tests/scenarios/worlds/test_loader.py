@@ -19,7 +19,7 @@ print(sys.stdin.readline(), file=open(sys.argv[sys.argv.index('--out') + 1] + '/
 WAITS = "import sys; print('ready', flush=True); sys.stdin.readline(); sys.stdin.read()"
 FAILS = "import sys; sys.exit('no account could be opened')"
 DIES_LATER = "import sys; print('ready', flush=True); sys.stdin.readline(); sys.exit('the disk is full')"
-DEADLINE_S = 10.0
+DEADLINE_S = 60.0
 
 
 def loader(folder: Path, program: str) -> Loader:

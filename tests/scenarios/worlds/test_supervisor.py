@@ -16,7 +16,7 @@ import pytest
 from scenarios.worlds.base import WorldError
 from scenarios.worlds.supervisor import ChildSpec, Replica, Supervisor, last_lines, wait_until
 
-DEADLINE_S = 10.0
+DEADLINE_S = 60.0
 ORDERLY = "import sys; print('up', flush=True); sys.stdin.read(); print('orderly', flush=True)"
 POLITE = """
 import signal, sys, time

@@ -57,7 +57,9 @@ async def _redis_caches(server: RedisServer) -> AsyncIterator[MakeCache]:
 
     def make() -> Cache:
         registry = CollectorRegistry()
-        connections.append(SharedRedis(server.url, LiveSettings(), registry, get_logger("test", "test-0")))
+        connections.append(
+            SharedRedis(server.url, LiveSettings({"redis.timeout_ms": 10_000}), registry, get_logger("test", "test-0"))
+        )
         return cache_of("test", connections[-1], SystemClock(), registry)
 
     yield make

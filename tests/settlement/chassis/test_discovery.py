@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -150,10 +149,10 @@ async def test_a_call_does_not_wait_for_a_registry_that_hangs(registry: Registry
     registry.hangs = True
     metrics, faults = Metrics("gateway", "gateway-0"), FaultTable(CrashPoints())
     client = ServiceClient("gateway", "secret", cache, registry, LiveSettings(), faults, metrics, SystemClock())
-    began_s = time.monotonic()
+    began_s = asyncio.get_running_loop().time()
     with pytest.raises(NotSent):
         await client.call("order", "GET", "/", timeout_ms=50)
-    assert time.monotonic() - began_s < 1.5
+    assert asyncio.get_running_loop().time() - began_s < 1.5
 
 
 async def test_a_service_waits_for_its_first_settings(registry: Registry) -> None:

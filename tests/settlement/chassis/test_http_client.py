@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
@@ -83,10 +84,10 @@ async def test_a_silent_service_is_given_up_at_the_deadline(cluster: Any, probe:
     cluster.replica("probe-0").chassis.faults.replace(
         _faults({"kind": "latency", "route": "POST /notes", "delay_ms": 60_000})
     )
-    began_s = time.monotonic()
+    began_s = asyncio.get_running_loop().time()
     with pytest.raises(Unknown):
         await _post(cluster, timeout_ms=40, idempotent=True)
-    assert time.monotonic() - began_s < 2
+    assert asyncio.get_running_loop().time() - began_s < 2
 
 
 async def test_retries_are_bounded_by_the_budget(cluster: Any, probe: Any) -> None:

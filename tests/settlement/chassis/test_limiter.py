@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -17,6 +18,9 @@ from settlement.chassis.telemetry import get_logger
 from settlement.policies.token_bucket import TokenBuckets
 from tests.redis_server import RedisServer
 
+# Redis may be as slow as the machine makes it; a dead one refuses at once.
+PATIENT = LiveSettings({"redis.timeout_ms": 10_000})
+
 Connect = Callable[[], Awaitable[tuple[RedisLimiter, Any]]]
 
 
@@ -29,7 +33,7 @@ async def replica(redis_server: RedisServer) -> AsyncIterator[Connect]:
 
     async def connect() -> tuple[RedisLimiter, Any]:
         registry = CollectorRegistry()
-        redis = SharedRedis(redis_server.url, LiveSettings(), registry, get_logger("test", "test-0"))
+        redis = SharedRedis(redis_server.url, PATIENT, registry, get_logger("test", "test-0"))
         made.append(redis)
         return RedisLimiter("test", redis, LocalLimiter(SystemClock()), registry), redis
 
@@ -54,29 +58,29 @@ async def test_redis_and_the_policy_answer_alike(replica: Connect, seed: int) ->
 
 async def test_replicas_admit_the_rate_together(replica: Connect) -> None:
     limiters = [(await replica())[0] for _ in range(2)]
-    loop = asyncio.get_running_loop()
-    begun_s, admitted = loop.time(), 0
-    while loop.time() - begun_s < 0.5:
+    # On the machine's clock, as Redis counts; so asked for often enough only if nobody else needs the machine.
+    begun_s, asked, admitted = time.monotonic(), 0, 0
+    while time.monotonic() - begun_s < 0.5:
         taken = await asyncio.gather(*(limiter.take("everybody", 40, 10) for limiter in limiters))
+        asked += len(taken)
         admitted += sum(answer.allowed for answer in taken)
-    took_s = loop.time() - begun_s
-    assert 10 + 40 * 0.5 - 2 <= admitted <= 10 + 40 * took_s + 1
+    took_s = time.monotonic() - begun_s
+    assert min(asked, 10 + 40 * 0.5) - 2 <= admitted <= 10 + 40 * took_s + 1
 
 
 async def test_a_refused_request_is_told_when_to_come_back(replica: Connect) -> None:
     limiter, _ = await replica()
-    assert (await limiter.take("k", 10, 1)).allowed
-    refused = await limiter.take("k", 10, 1)
-    assert not refused.allowed
-    assert 0 < refused.retry_after_ms <= 100
-    await asyncio.sleep(refused.retry_after_ms / 1_000)
-    assert (await limiter.take("k", 10, 1)).allowed
+    assert (await limiter.take_at("k", 10, 1, 1, 5_000)).allowed
+    refused = await limiter.take_at("k", 10, 1, 1, 5_030)
+    assert (refused.allowed, refused.retry_after_ms) == (False, 70)
+    assert not (await limiter.take_at("k", 10, 1, 1, 5_099)).allowed
+    assert (await limiter.take_at("k", 10, 1, 1, 5_100)).allowed
 
 
 async def test_buckets_are_forgotten_when_they_would_be_full(replica: Connect, redis_server: RedisServer) -> None:
     limiter, _ = await replica()
-    await limiter.take("k", 10, 100)
-    assert 0 < redis_server.client.pttl("limit:test:k") <= 1_000
+    await limiter.take("k", 1, 100, 60)
+    assert 0 < redis_server.client.pttl("limit:test:k") <= 60_000
 
 
 async def test_counting_requests_never_waits_for_the_disk(replica: Connect, redis_server: RedisServer) -> None:

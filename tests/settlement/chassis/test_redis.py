@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -18,8 +18,13 @@ TIMEOUT_MS = 50
 
 
 @pytest.fixture
-async def redis(redis_server: RedisServer) -> AsyncIterator[SharedRedis]:
-    settings = LiveSettings({"redis.timeout_ms": TIMEOUT_MS})
+def settings() -> LiveSettings:
+    """A Redis that is alive is given the time that the machine takes."""
+    return LiveSettings({"redis.timeout_ms": 10_000})
+
+
+@pytest.fixture
+async def redis(redis_server: RedisServer, settings: LiveSettings) -> AsyncIterator[SharedRedis]:
     made = SharedRedis(redis_server.url, settings, CollectorRegistry(), get_logger("test", "test-0"))
     yield made
     await made.close()
@@ -30,21 +35,25 @@ async def ping(redis: SharedRedis) -> Any:
 
 
 async def test_a_hanging_redis_costs_one_timeout_and_then_nothing(
-    redis: SharedRedis, redis_server: RedisServer
+    redis: SharedRedis, redis_server: RedisServer, settings: LiveSettings
 ) -> None:
     assert await ping(redis)
     redis_server.freeze()
-    begun_s = time.monotonic()
+    settings.replace({"redis.timeout_ms": TIMEOUT_MS}, version=2)
+    # On the loop's clock, which does not count what others take of the machine.
+    clock = asyncio.get_running_loop().time
+    begun_s = clock()
     with pytest.raises(RedisDown):
         await ping(redis)
-    first_s = time.monotonic() - begun_s
-    begun_s = time.monotonic()
+    first_s = clock() - begun_s
+    begun_s = clock()
     for _ in range(100):
         with pytest.raises(RedisDown):
             await ping(redis)
     assert first_s < 10 * TIMEOUT_MS / 1_000
-    assert time.monotonic() - begun_s < TIMEOUT_MS / 1_000
+    assert clock() - begun_s < TIMEOUT_MS / 1_000
     redis_server.thaw()
+    settings.replace({"redis.timeout_ms": 10_000}, version=3)
     await redis.watch()
     assert await ping(redis)
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 SHELL = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
 SECRETS = {
     "PAYLAB_SERVICE_SECRET": "service-secret-for-tests-only-0001",
@@ -92,7 +92,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Started]]:
 
 
 def _get(address: str) -> Any:
-    with urllib.request.urlopen(address, timeout=5) as reply:
+    with urllib.request.urlopen(address, timeout=60) as reply:
         return json.load(reply)
 
 
@@ -159,11 +159,11 @@ def test_settings_change_under_a_running_service(start: Any) -> None:
     body = json.dumps({"values": {"http.body_bytes_max": 256}}).encode()
     headers = {"Paylab-Operator-Token": SECRETS["PAYLAB_OPERATOR_TOKEN"], "content-type": "application/json"}
     request = urllib.request.Request(f"{addresses['configcenter-0']}/config/dev", body, headers, method="PUT")
-    urllib.request.urlopen(request, timeout=5).close()
+    urllib.request.urlopen(request, timeout=60).close()
 
     def refused() -> bool:
         try:
-            urllib.request.urlopen(f"{addresses['usercenter-0']}/sessions", b"x" * 300, timeout=5).close()
+            urllib.request.urlopen(f"{addresses['usercenter-0']}/sessions", b"x" * 300, timeout=60).close()
         except urllib.error.HTTPError as error:
             return error.code == 413
         return False
@@ -201,7 +201,7 @@ def test_secrets_may_come_from_files(start: Any, tmp_path: Path) -> None:
     address = center.addresses()["configcenter-0"]
     headers = {"Paylab-Operator-Token": SECRETS["PAYLAB_OPERATOR_TOKEN"], "content-type": "application/json"}
     request = urllib.request.Request(f"{address}/config/dev", b'{"values":{}}', headers, method="PUT")
-    with urllib.request.urlopen(request, timeout=5) as reply:
+    with urllib.request.urlopen(request, timeout=60) as reply:
         assert reply.status == 200
 
 

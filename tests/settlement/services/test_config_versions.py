@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -190,17 +189,17 @@ async def test_a_changed_limit_is_in_force_in_a_running_service_within_two_secon
 
     async with _following(center, order.chassis.settings):
         assert not await refused()
-        began_s = time.monotonic()
+        began_s = asyncio.get_running_loop().time()
         assert (await http.put("/config/dev", json={"values": {"http.body_bytes_max": 256}})).status_code == 200
         await center.eventually(refused)
-        assert time.monotonic() - began_s < 2
+        assert asyncio.get_running_loop().time() - began_s < 2
         await http.post("/config/dev/rollback", json={"version": 0})
 
         async def taken() -> bool:
             return not await refused()
 
         await center.eventually(taken)
-        assert time.monotonic() - began_s < 4
+        assert asyncio.get_running_loop().time() - began_s < 4
 
 
 async def test_a_changed_timeout_ends_the_next_call_sooner_and_a_dead_registry_keeps_the_last(
@@ -231,9 +230,9 @@ async def test_a_changed_rate_limit_is_in_force_in_a_running_service_within_two_
 
     async with _following(center, order.chassis.settings):
         assert not await turned_away()
-        began_s = time.monotonic()
+        began_s = asyncio.get_running_loop().time()
         limits = {"limit.user_rate_per_s": 0.01, "limit.user_burst": 1}
         reply = await http.put("/config/dev", json={"values": limits})
         assert reply.status_code == 200, reply.text
         await center.eventually(turned_away)
-        assert time.monotonic() - began_s < 2
+        assert asyncio.get_running_loop().time() - began_s < 2

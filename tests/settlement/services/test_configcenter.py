@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Any
 
 import pytest
@@ -134,11 +133,11 @@ async def test_a_watcher_hears_of_a_change_at_once(center: Any) -> None:
     http = center.http("configcenter")
     watching = asyncio.create_task(http.get("/config/dev?after=0&wait_ms=10000"))
     await asyncio.sleep(0)
-    began_s = time.monotonic()
+    began_s = asyncio.get_running_loop().time()
     await _put(center, {"gateway.lease_ms": 5_000})
     reply = await watching
     assert reply.json() == {"version": 1, "values": {"gateway.lease_ms": 5_000}}
-    assert time.monotonic() - began_s < 5
+    assert asyncio.get_running_loop().time() - began_s < 5
 
 
 async def test_a_watcher_of_nothing_new_is_answered_in_the_end(center: Any) -> None:

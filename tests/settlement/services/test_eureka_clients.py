@@ -18,7 +18,7 @@ import pytest
 
 pytest.importorskip("py_eureka_client")
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 PASSWORD = "eureka-password-for-tests"
 ENVIRONMENT = {
     "PAYLAB_SERVICE_SECRET": "service-secret-for-tests-only-0001",
@@ -40,7 +40,7 @@ def eventually(condition: Callable[[], Any]) -> Any:
 
 
 def get(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=5) as answer:
+    with urllib.request.urlopen(url, timeout=60) as answer:
         return json.load(answer)
 
 
@@ -163,7 +163,7 @@ def test_a_client_registers_renews_finds_peers_is_found_and_leaves(
         request = urllib.request.Request(
             f"{registry}/eureka/apps/LOYALTY/{identity}", headers={"Accept": "application/json"}
         )
-        with urllib.request.urlopen(request, timeout=5) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)["instance"]["leaseInfo"]
 
     first = lease()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Index, MetaData, String, Table, Text
 
-from settlement.chassis.columns import currency, moment, money, number, reference, whole, word
+from settlement.chassis.columns import currency, moment, money, number, reference, row_id, whole, word
 
 metadata = MetaData()
 
@@ -83,13 +83,11 @@ Index("notifications_due", notifications.c.next_at_ms, sqlite_where=notification
 )
 Index("notifications_due_first", notifications.c.state, notifications.c.next_at_ms).ddl_if(dialect="mariadb")
 
-_NUMBER = BigInteger().with_variant(Integer, "sqlite")
-
 # A line for each write of a replica that had lost the transaction: what it would have written, and under which epoch.
 fenced_writes = Table(
     "fenced_writes",
     metadata,
-    Column("id", _NUMBER, primary_key=True),
+    row_id(),
     reference("gid"),
     word("owner", 96),
     number("epoch"),
@@ -102,7 +100,7 @@ fenced_writes = Table(
 interventions = Table(
     "interventions",
     metadata,
-    Column("id", _NUMBER, primary_key=True),
+    row_id(),
     reference("gid"),
     word("action", 8),
     word("operator", 64),
