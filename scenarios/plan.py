@@ -114,6 +114,12 @@ class PlatformPlan:
     replicas: dict[str, int] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def all_settings(self) -> dict[str, Any]:
+        """What the services are told: the changed settings, and the protocol if it is not theirs by default."""
+        default = SETTINGS["gateway.protocol"].default
+        return {**self.settings, **({} if self.protocol == default else {"gateway.protocol": self.protocol})}
+
 
 @dataclass(frozen=True)
 class Plan:

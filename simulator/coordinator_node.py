@@ -28,6 +28,7 @@ from settlement.protocol.messages import (
     TimerFired,
     TransactionRecord,
 )
+from settlement.protocol.shipped import Protocol as CommitProtocol
 from simulator.faults import CrashPoints
 from simulator.hosts import Replica
 from simulator.kernel import Future, Steps
@@ -117,8 +118,10 @@ class CoordinatorNode(Node):
         store: TransactionStore,
         timing: coordinator.CoordinatorTiming,
         lease_ms: int,
+        protocol: CommitProtocol,
     ) -> None:
         super().__init__(replica, crash_points, commit_s)
+        self._handle = protocol.coordinator
         self._store, self._timing, self._lease_ms = store, timing, lease_ms
         self.send: Messenger = _nobody
         self._states: dict[str, coordinator.CoordinatorState] = {}
@@ -150,7 +153,7 @@ class CoordinatorNode(Node):
         if row is not None:
             record = row.record
             state = replace(state, phase=record.phase, participants=record.participants, decision=record.decision)
-        state, effects = coordinator.handle(state, OutcomeAsked("participant"))
+        state, effects = self._handle(state, OutcomeAsked("participant"))
         for effect in effects:
             self._passed(coordinator.ROLE, state.phase, effect, BEFORE)
             self._passed(coordinator.ROLE, state.phase, effect, AFTER)
@@ -175,7 +178,7 @@ class CoordinatorNode(Node):
     def _drain(self, gid: str) -> Steps[None]:
         inbox = self._inbox[gid]
         while inbox and gid in self._states:
-            state, effects = coordinator.handle(self._states[gid], inbox.popleft())
+            state, effects = self._handle(self._states[gid], inbox.popleft())
             self._states[gid] = state
             yield from self._run(state, effects)
             if state.phase in (CoordinatorPhase.CLOSED, CoordinatorPhase.FENCED):

@@ -9,6 +9,7 @@ from typing import Any
 from settlement.protocol.coordinator import CoordinatorTiming
 from settlement.protocol.messages import (
     AckReceived,
+    Charge,
     CoordinatorPhase,
     Decide,
     Decision,
@@ -45,11 +46,12 @@ class Gateway(Service):
             plan.setting("gateway.retry_max_ms"),
             plan.setting("gateway.retry_attempts_max"),
         )
+        lease_ms, protocol = plan.setting("gateway.lease_ms"), platform.protocol
         self.node = CoordinatorNode(
-            replica, platform.crash_points, platform.commit_s, store, timing, plan.setting("gateway.lease_ms")
+            replica, platform.crash_points, platform.commit_s, store, timing, lease_ms, protocol
         )
         self.node.send = self._send
-        self._delivering: set[tuple[str, str]] = set()
+        self._delivering: set[tuple[str, str, Decision]] = set()
         self.routes = {
             "POST /payments": self._pay,
             "GET /payments/{gid}": self._show,
@@ -140,14 +142,14 @@ class Gateway(Service):
         yield
 
     def _send(self, gid: str, to: str, message: Message) -> None:
-        if isinstance(message, Prepare):
-            self.process.spawn(self._ask_vote(gid, to))
-        elif isinstance(message, Decide) and (gid, to) not in self._delivering:
+        if isinstance(message, Prepare | Charge):
+            self.process.spawn(self._ask_vote(gid, to, type(message).__name__.lower()))
+        elif isinstance(message, Decide) and (gid, to, message.decision) not in self._delivering:
             self.process.spawn(self._deliver(gid, to, message.decision))
 
-    def _ask_vote(self, gid: str, to: str) -> Steps[None]:
+    def _ask_vote(self, gid: str, to: str, what: str) -> Steps[None]:
         timeout_s = self.platform.plan.setting_s("gateway.prepare_timeout_ms")
-        reply = yield from self._call(to, "POST /participant/prepare", gid, {}, timeout_s)
+        reply = yield from self._call(to, f"POST /participant/{what}", gid, {}, timeout_s)
         if reply is None or reply.status != 200:
             # Until the decision an abort is always safe, also if it did vote: it will be told.
             self.node.feed(gid, VoteReceived(to, Vote.NO, "participant_unavailable"))
@@ -155,10 +157,10 @@ class Gateway(Service):
             self.node.feed(gid, VoteReceived(to, reply.body["vote"], reply.body["reason"]))
 
     def _deliver(self, gid: str, to: str, decision: Decision) -> Steps[None]:
-        self._delivering.add((gid, to))
+        self._delivering.add((gid, to, decision))
         timeout_s = self.platform.plan.setting_s("http.timeout_ms")
         reply = yield from self._call(to, "POST /participant/decision", gid, {"decision": decision}, timeout_s)
-        self._delivering.discard((gid, to))
+        self._delivering.discard((gid, to, decision))
         if reply is not None and reply.status == 200:
             self.node.feed(gid, AckReceived(to))
 

@@ -107,6 +107,8 @@ class OrderBusiness:
         order = self._store.orders.get(payload.order_no)
         if action is Action.RESERVE:
             return self._reserve(gid, kind, payload, order)
+        if action is Action.REVOKE:
+            return self._revoke(gid, kind, order)
         if order is None or order.holder_gid != gid or order.status != _HELD[kind]:
             if action is Action.CONFIRM:
                 raise AssertionError(f"{gid} commits an order that it does not hold: {order}")
@@ -150,6 +152,22 @@ class OrderBusiness:
         if kind == "payment":
             self._move(order, "reserved_units", "available_units")
 
+    def _revoke(self, gid: str, kind: str, order: Order | None) -> Change:
+        """Unsay paid or refunded, as the article's protocol does; nothing, if the order has moved on since."""
+        copied = ("refunded", "refund_gid") if kind == "refund" else ("paid", "paid_gid")
+        if order is None or (order.status, getattr(order, copied[1])) != (copied[0], gid):
+            return lambda: None
+
+        def unsay() -> None:
+            order.status = "paid" if kind == "refund" else "pending"
+            setattr(order, copied[1], "")
+            source, target = (
+                ("available_units", "sold_units") if kind == "refund" else ("sold_units", "available_units")
+            )
+            self._move(order, source, target)
+
+        return unsay
+
     def _move(self, order: Order, source: str, target: str) -> None:
         for goods_id, count in order.lines:
             stock = self._store.stock[goods_id]
@@ -165,7 +183,13 @@ class OrderService(Service):
         self._store = store
         interval_ms = platform.plan.setting("order.orphan_interval_ms")
         self.node = ParticipantNode(
-            replica, platform.crash_points, platform.commit_s, store.barrier, OrderBusiness(store), interval_ms
+            replica,
+            platform.crash_points,
+            platform.commit_s,
+            store.barrier,
+            OrderBusiness(store),
+            interval_ms,
+            platform.protocol,
         )
         self.routes = {
             "GET /goods": self._goods_list,

@@ -14,10 +14,14 @@ from settlement.protocol.messages import (
     AskOutcome,
     BarrierRecord,
     CancelTimer,
+    ChargeRequested,
+    Collect,
+    Collected,
     Confirm,
     Decision,
     DecisionReceived,
     Effect,
+    Event,
     Message,
     ParticipantPhase,
     Persist,
@@ -27,11 +31,13 @@ from settlement.protocol.messages import (
     Reply,
     Reserve,
     Reserved,
+    Revoke,
     Send,
     SetTimer,
     TimerFired,
     Vote,
 )
+from settlement.protocol.shipped import Protocol as CommitProtocol
 from simulator.faults import CrashPoints
 from simulator.hosts import Replica
 from simulator.kernel import Future, Steps
@@ -39,11 +45,20 @@ from simulator.node import Node, Payload
 
 
 class Action(StrEnum):
-    """What a participant's business is asked to do with its resources."""
+    """What a participant's business is asked to do with its resources; the last two are the article's."""
 
     RESERVE = "reserve"
     CONFIRM = "confirm"
     RELEASE = "release"
+    COLLECT = "collect"
+    REVOKE = "revoke"
+
+
+_APPLIED_BY: dict[type[Effect], Action] = {
+    Confirm: Action.CONFIRM,
+    Release: Action.RELEASE,
+    Revoke: Action.REVOKE,
+}
 
 
 class Unresolved(Exception):
@@ -110,7 +125,7 @@ class BarrierStore:
 
 
 class ParticipantNode(Node):
-    """Answers prepares and decisions of one participant replica."""
+    """Answers prepares, decisions and the article's charges of one participant replica."""
 
     def __init__(
         self,
@@ -120,9 +135,11 @@ class ParticipantNode(Node):
         store: BarrierStore,
         business: Business,
         orphan_interval_ms: int,
+        protocol: CommitProtocol,
     ) -> None:
         super().__init__(replica, crash_points, commit_s)
         self._store, self._business = store, business
+        self._handle = protocol.participant
         self._orphan_interval_ms = orphan_interval_ms
         self.ask_coordinator: Callable[[str], Steps[Decision | None]] = _nobody_to_ask
         self._reserving: dict[str, Future] = {}
@@ -137,16 +154,23 @@ class ParticipantNode(Node):
 
     def prepare(self, gid: str, kind: str, payload: Payload) -> Steps[Replying]:
         """Answer a prepare with a vote."""
+        return (yield from self._asked(gid, kind, payload, PrepareRequested()))
+
+    def charge(self, gid: str, kind: str, payload: Payload) -> Steps[Replying]:
+        """Take the money at once, and answer like a prepare: the article's second phase."""
+        return (yield from self._asked(gid, kind, payload, ChargeRequested()))
+
+    def _asked(self, gid: str, kind: str, payload: Payload, asked: Event) -> Steps[Replying]:
         if gid in self._reserving:
             answered: Replying = yield self._reserving[gid]
             return answered
-        state, effects = participant.handle(self._load(gid), PrepareRequested())
-        if not isinstance(effects[0], Reserve):
+        state, effects = self._handle(self._load(gid), asked)
+        if not isinstance(effects[0], Reserve | Collect):
             return (yield from self._run(state, effects, kind, payload, None))
         answer = self._reserving[gid] = Future()
         event, change = yield from self._reserve(state, effects[0], kind, payload)
         # Feed it on the state as it is now: an abort may have overtaken.
-        state, effects = participant.handle(self._load(gid), event)
+        state, effects = self._handle(self._load(gid), event)
         del self._reserving[gid]
         try:
             replying = yield from self._run(state, effects, kind, payload, change)
@@ -159,30 +183,31 @@ class ParticipantNode(Node):
     def decide(self, gid: str, kind: str, payload: Payload, decision: Decision) -> Steps[Replying]:
         """Apply a decision. Raises Unresolved (nothing changed, ask again) and ProtocolError (impossible decision)."""
         before, event = self._load(gid), DecisionReceived(decision)
-        state, effects = participant.handle(before, event)
-        if not isinstance(effects[0], Confirm | Release):
+        state, effects = self._handle(before, event)
+        if type(effects[0]) not in _APPLIED_BY:
             return (yield from self._run(state, effects, kind, payload, None))
-        action = Action.CONFIRM if isinstance(effects[0], Confirm) else Action.RELEASE
+        action = _APPLIED_BY[type(effects[0])]
         outside = yield from self._act(state, effects[0], action, kind, payload)
         after = self._load(gid)
         if after != before:  # a duplicate was faster while the channel was asked
-            state, effects = participant.handle(after, event)
-        if not isinstance(effects[0], Confirm | Release):
+            state, effects = self._handle(after, event)
+        if type(effects[0]) not in _APPLIED_BY:
             return (yield from self._run(state, effects, kind, payload, None))
         change = self._business.change(action, gid, kind, payload, outside)
         return (yield from self._run(state, effects[1:], kind, payload, change))
 
     def _reserve(
         self, state: participant.ParticipantState, effect: Effect, kind: str, payload: Payload
-    ) -> Steps[tuple[Reserved, Change | None]]:
+    ) -> Steps[tuple[Reserved | Collected, Change | None]]:
+        action, answered = (Action.COLLECT, Collected) if isinstance(effect, Collect) else (Action.RESERVE, Reserved)
         try:
-            outside = yield from self._act(state, effect, Action.RESERVE, kind, payload)
-            change = self._business.change(Action.RESERVE, state.gid, kind, payload, outside)
+            outside = yield from self._act(state, effect, action, kind, payload)
+            change = self._business.change(action, state.gid, kind, payload, outside)
         except Refused as refusal:
-            return Reserved(Vote.NO, refusal.reason), None
+            return answered(Vote.NO, refusal.reason), None
         except Unresolved as unresolved:
-            return Reserved(Vote.NO, str(unresolved), uncertain=True), None
-        return Reserved(Vote.YES), change
+            return answered(Vote.NO, str(unresolved), uncertain=True), None
+        return answered(Vote.YES), change
 
     def _act(
         self, state: participant.ParticipantState, effect: Effect, action: Action, kind: str, payload: Payload
@@ -233,7 +258,7 @@ class ParticipantNode(Node):
 
     def _orphaned(self, gid: str) -> None:
         row = self._store.rows[gid]
-        state, effects = participant.handle(self._load(gid), TimerFired(ORPHAN_TIMER))
+        state, effects = self._handle(self._load(gid), TimerFired(ORPHAN_TIMER))
         self.process.spawn(self._run(state, effects, row.kind, row.payload, None))
 
     def _inquire(self, gid: str) -> Steps[None]:

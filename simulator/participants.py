@@ -1,21 +1,29 @@
 """What the two participants share: their routes, and how they ask the coordinator."""
 
+from collections.abc import Callable
 from typing import Any
 
 from settlement.protocol.messages import Decision, Voted
 from settlement.protocol.transitions import ProtocolError
 from simulator.kernel import Steps
 from simulator.network import NotSent, Reply, Unknown
-from simulator.participant_node import ParticipantNode, Unresolved
+from simulator.node import Payload
+from simulator.participant_node import ParticipantNode, Replying, Unresolved
 from simulator.service import Answer, Handler, Platform, problem
 
 
 def participant_routes(platform: Platform, node: ParticipantNode) -> dict[str, Handler]:
-    """`POST /participant/prepare` and `/participant/decision`, and the way back to the coordinator."""
+    """`POST /participant/prepare`, `/charge` and `/decision`, and the way back to the coordinator."""
 
     def prepare(body: dict[str, Any]) -> Steps[Answer]:
+        return (yield from vote(body, node.prepare))
+
+    def charge(body: dict[str, Any]) -> Steps[Answer]:
+        return (yield from vote(body, node.charge))
+
+    def vote(body: dict[str, Any], ask: Callable[[str, str, Payload], Steps[Replying]]) -> Steps[Answer]:
         try:
-            replying = yield from node.prepare(body["gid"], body["kind"], body["payload"])
+            replying = yield from ask(body["gid"], body["kind"], body["payload"])
         except Unresolved as unresolved:  # it came home after the abort, and the channel is silent
             return problem(503, str(unresolved))
         message = replying.message
@@ -42,4 +50,8 @@ def participant_routes(platform: Platform, node: ParticipantNode) -> dict[str, H
         return reply.body["decision"] if reply.status == 200 else None
 
     node.ask_coordinator = ask
-    return {"POST /participant/prepare": prepare, "POST /participant/decision": decide}
+    return {
+        "POST /participant/prepare": prepare,
+        "POST /participant/charge": charge,
+        "POST /participant/decision": decide,
+    }

@@ -120,20 +120,21 @@ class PaymentBusiness:
             return
         path = CARD if payload.method == "card" else WALLET
         if kind == "refund":
-            if action is Action.CONFIRM:
+            if action in (Action.CONFIRM, Action.COLLECT):
                 yield from self._channel.refund(path, payload, payload.refund_no)
-        elif action is Action.RESERVE:
+            return
+        if action in (Action.RESERVE, Action.COLLECT):
             yield from self._channel.charge(path, payload)
-        elif action is Action.CONFIRM and path == CARD:
+        if action in (Action.CONFIRM, Action.COLLECT) and path == CARD:
             yield from self._channel.capture(payload)
         elif action is Action.RELEASE:
             yield from self._channel.void(payload) if path == CARD else self._channel.cancel(payload)
 
     def change(self, action: Action, gid: str, kind: str, payload: Payload, outside: Any) -> Change:
         """Our own books' half."""
-        if action is Action.RESERVE:
+        if action in (Action.RESERVE, Action.COLLECT):
             self._require_money(kind, payload)
-            return lambda: self._hold(gid, kind, payload)
+            return lambda: self._hold(gid, kind, payload, at_once=action is Action.COLLECT)
         hold = self._store.holds.get(gid)
         if hold is None or hold.state != "held":
             return lambda: None
@@ -151,7 +152,7 @@ class PaymentBusiness:
             if self._store.books.available_minor(payload.user_id, payload.currency) < payload.amount_minor:
                 raise Refused("insufficient_funds")
 
-    def _hold(self, gid: str, kind: str, payload: Payload) -> None:
+    def _hold(self, gid: str, kind: str, payload: Payload, *, at_once: bool) -> None:
         payment_gid = payload.payment_gid or gid
         self._store.holds[gid] = Hold(
             gid, payment_gid, kind, payload.method, payload.out_trade_no, payload.amount_minor, payload.currency
@@ -159,6 +160,8 @@ class PaymentBusiness:
         if kind == "refund":
             self._store.holds[payment_gid].state = "refunding"
         self._store.books.hold(gid, kind, payload, self._now_ms())
+        if at_once:
+            self._confirm(self._store.holds[gid])
 
     def _confirm(self, hold: Hold) -> None:
         hold.state = "captured"
@@ -184,7 +187,7 @@ class PaymentService(Service):
         interval_ms = platform.plan.setting("payment.orphan_interval_ms")
         business = PaymentBusiness(platform, replica, store)
         self.node = ParticipantNode(
-            replica, platform.crash_points, platform.commit_s, store.barrier, business, interval_ms
+            replica, platform.crash_points, platform.commit_s, store.barrier, business, interval_ms, platform.protocol
         )
         self.routes = participant_routes(platform, self.node)
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from settlement.protocol.shipped import PROTOCOLS, Protocol
 from simulator.faults import CrashPoints
 from simulator.hosts import Replica
 from simulator.inputs import SimulationInput
@@ -34,6 +35,11 @@ class Platform:
     network: Network
     crash_points: CrashPoints
     plan: SimulationInput
+
+    @property
+    def protocol(self) -> Protocol:
+        """The protocol that its participants and its gateway speak."""
+        return PROTOCOLS[self.plan.setting("gateway.protocol")]
 
     @property
     def commit_s(self) -> float:

@@ -10,10 +10,11 @@ from scenarios import thresholds
 from scenarios.faults import AnyFault
 from scenarios.fields import Duration, Model, Moment, Rate, ServiceName, TopologyName, Weight, nearest, one_of
 from scenarios.thresholds import JOURNEYS, NAMED_EXPECTATIONS, Threshold
+from settlement.protocol import shipped
 from settlement.topology import DEFAULT_TOPOLOGY
 
 METHODS = ("card", "wallet", "balance")
-PROTOCOLS = ("two_phase",)
+PROTOCOLS = tuple(shipped.PROTOCOLS)
 REPLICAS_MAX = 16
 
 
@@ -33,12 +34,6 @@ def _expectation_text(value: Threshold | str) -> str:
     return value if isinstance(value, str) else value.text
 
 
-def _protocol(value: object) -> str:
-    if value == "article":
-        raise ValueError("the protocol article comes with a later version; expected two_phase")
-    return one_of("protocol", PROTOCOLS)(value)
-
-
 Expectation = Annotated[
     Threshold | str,
     BeforeValidator(_expectation),
@@ -50,7 +45,7 @@ Expectation = Annotated[
 JourneyName = Annotated[str, BeforeValidator(one_of("journey", JOURNEYS))]
 MethodName = Annotated[str, BeforeValidator(one_of("payment method", METHODS))]
 ReplicaCount = Annotated[int, Field(ge=1, le=REPLICAS_MAX)]
-ProtocolName = Annotated[str, BeforeValidator(_protocol), WithJsonSchema({"enum": list(PROTOCOLS)})]
+ProtocolName = Annotated[str, BeforeValidator(one_of("protocol", PROTOCOLS)), WithJsonSchema({"enum": list(PROTOCOLS)})]
 
 
 class Platform(Model):

@@ -49,12 +49,12 @@ class ComposeWorld:
     fault_kinds: frozenset[str] = FAULT_KINDS | CONTAINER_FAULTS
 
     def impossible(self, plan: Plan) -> list[str]:
-        """Besides faults: a second registry, the article's protocol, services that share a container."""
+        """Besides faults: a second registry, another protocol of a project that is up, services that share a container."""
         problems = []
         if plan.platform.replicas.get(REGISTRY_SERVICE, 1) != 1:
             problems.append(f"{REGISTRY_SERVICE} has one replica: everybody finds everybody by it")
-        if plan.platform.protocol != "two_phase":
-            problems.append(f"the services speak two_phase only, not {plan.platform.protocol}")
+        if self.attach_to is not None and plan.platform.protocol != PlatformPlan().protocol:
+            problems.append(f"{self.attach_to} speaks the protocol that it was started with")
         if plan.platform.topology == "merged":
             problems.append("every container holds one service; the topology merged is for processes")
         return problems
@@ -96,7 +96,7 @@ def create() -> ComposeWorld:
 def run_environment(plan: Plan) -> Mapping[str, str]:
     """What a run's project is started with: its settings, and no restarts but those that the lab asks for."""
     return {
-        "PAYLAB_CONFIG": json.dumps(dict(plan.platform.settings)),
+        "PAYLAB_CONFIG": json.dumps(plan.platform.all_settings),
         "PAYLAB_RESTART": "no",
         "PAYLAB_FAULT_TOKEN_FILE": "/run/secrets/fault_token",
         "PAYLAB_TRACE_FILE": SPAN_FILE,

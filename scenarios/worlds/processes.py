@@ -32,12 +32,10 @@ class ProcessesWorld:
     fault_kinds: frozenset[str] = FAULT_KINDS
 
     def impossible(self, plan: Plan) -> list[str]:
-        """Besides faults: a second registry, the article's protocol, two faults at once of one process."""
+        """Besides faults: a second registry, two faults at once of one process."""
         problems = []
         if plan.platform.replicas.get(REGISTRY_SERVICE, 1) != 1:
             problems.append(f"{REGISTRY_SERVICE} has one replica: everybody finds everybody by it")
-        if plan.platform.protocol != "two_phase":
-            problems.append(f"the services speak two_phase only, not {plan.platform.protocol}")
         return problems + collisions(plan)
 
     def play(self, plan: Plan, folder: RunFolder, progress: Progress) -> History:
@@ -49,7 +47,7 @@ class ProcessesWorld:
             databases=folder.databases,
             topology=plan.platform.topology,
             replicas=plan.platform.replicas,
-            profile_settings=plan.platform.settings,
+            profile_settings=plan.platform.all_settings,
             inject_faults=True,
             spans=folder.spans,
             extra_environment=self.extra_environment,

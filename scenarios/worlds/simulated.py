@@ -55,7 +55,7 @@ def simulation_input(plan: Plan) -> SimulationInput:
         load=Load(load.kind, load.pool, load.timeout_s, load.deadline_s, load.think_s, stages, load.mix, load.methods),
         topology=plan.platform.topology,
         replicas=plan.platform.replicas,
-        settings=plan.platform.settings,
+        settings=plan.platform.all_settings,
         user_journeys=partial(_user_journeys, plan) if load.kind == "closed" else None,
     )
 
