@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from scenarios.checks import atomicity, client_truth, events, faults_happened, generator, metrics, money
-from scenarios.checks.result import CheckResult, Outcome, Verdict, guarded, overall
+from scenarios.checks import atomicity, client_truth, events, faults_happened, generator, losses, metrics, money
+from scenarios.checks.result import CheckResult, Outcome, Verdict, guarded, negated, overall
+from scenarios.expectations import Expectation, parse
 from scenarios.history import History, history_sha256
-from scenarios.thresholds import Threshold, parse
+from scenarios.thresholds import Threshold
 
 __all__ = ["CheckResult", "Outcome", "Verdict", "check"]
 
@@ -18,28 +19,46 @@ NAMED: dict[str, Callable[[History], CheckResult]] = {
 }
 
 
-def check(history: History, expectations: Iterable[str | Threshold]) -> Verdict:
+def check(history: History, expectations: Iterable[str | Threshold | Expectation]) -> Verdict:
     """Judge a run by what was expected of it, and by what is always expected: an honest generator, faults that
     happened.
 
-    An expectation is a name of NAMED, a threshold, or a threshold's text. `history.meta` may carry `question` and
-    `started_at`. Raises ThresholdError for a text that is no expectation; a check that crashes says unknown instead.
+    An expectation may be its text, see `scenarios.expectations`; those under another protocol than the run's are not
+    asked. `history.meta` may carry `question` and `started_at`. Raises ExpectationError or ThresholdError for a text
+    that is no expectation; a check that crashes says unknown instead.
     """
-    checks = [_judge(history, expectation) for expectation in expectations]
+    protocol = history.plan.platform.protocol
+    expected = [_read(expectation) for expectation in expectations]
+    not_asked = tuple(each.text for each in expected if not each.is_asked_of(protocol))
+    checks = [_judge(history, each) for each in expected if each.is_asked_of(protocol)]
     if history.plan.faults:
         checks.append(guarded(faults_happened.NAME, lambda: faults_happened.judge(history)))
     checks.append(guarded(generator.NAME, lambda: generator.judge(history)))
-    return _verdict(history, tuple(checks))
+    return _verdict(history, tuple(checks), not_asked)
 
 
-def _judge(history: History, expectation: str | Threshold) -> CheckResult:
-    if isinstance(expectation, str) and expectation in NAMED:
-        return guarded(expectation, lambda: NAMED[expectation](history))
-    threshold = parse(expectation) if isinstance(expectation, str) else expectation
-    return guarded(threshold.text, lambda: metrics.judge(history, threshold))
+def _losses(history: History) -> dict[str, Any]:
+    try:
+        return losses.summary(history)
+    except Exception as error:  # noqa: BLE001 - as with a check: what breaks here must not hide the verdict
+        return {"error": f"{type(error).__name__}: {error}"}
 
 
-def _verdict(history: History, checks: tuple[CheckResult, ...]) -> Verdict:
+def _read(expectation: str | Threshold | Expectation) -> Expectation:
+    if isinstance(expectation, Threshold):
+        return Expectation(expectation.text, expectation)
+    return parse(expectation) if isinstance(expectation, str) else expectation
+
+
+def _judge(history: History, expectation: Expectation) -> CheckResult:
+    claim = expectation.check
+    if isinstance(claim, Threshold):
+        return guarded(claim.text, lambda: metrics.judge(history, claim))
+    found = guarded(claim, lambda: NAMED[claim](history))
+    return negated(expectation.name, found) if expectation.negated else found
+
+
+def _verdict(history: History, checks: tuple[CheckResult, ...], not_asked: tuple[str, ...]) -> Verdict:
     plan, meta = history.plan, dict(history.meta)
     platform: dict[str, Any] = vars(plan.platform)
     return Verdict(
@@ -55,4 +74,6 @@ def _verdict(history: History, checks: tuple[CheckResult, ...]) -> Verdict:
         platform=dict(platform),
         phases=tuple({"name": phase.name, "start_s": phase.start_s, "end_s": phase.end_s} for phase in plan.phases),
         meta=meta,
+        losses=_losses(history),
+        not_asked=not_asked,
     )

@@ -7,7 +7,7 @@ trusted.
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -41,7 +41,8 @@ class CheckResult:
     """The judgement of one check.
 
     `value` is in `unit` (ratio 0..1, s, 1/s, count, factor; None: not measured), `threshold` the text it was held
-    against. `evidence` are the worst rows, `explanation` one plain sentence.
+    against. `evidence` are the worst rows, `explanation` one plain sentence. `negated`: a violation was expected, so
+    that `pass` means that there was one.
     """
 
     name: str
@@ -52,11 +53,15 @@ class CheckResult:
     explanation: str
     evidence: tuple[Row, ...] = ()
     parts: tuple[Part, ...] = ()
+    negated: bool = False
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The judgement of a run: what verdict.json holds. Infinite or unmeasured figures are None."""
+    """The judgement of a run: what verdict.json holds. Infinite or unmeasured figures are None.
+
+    `losses`: who lost what, see `checks.losses`. `not_asked`: expectations of another protocol than the run's.
+    """
 
     scenario: str
     world: str
@@ -70,6 +75,8 @@ class Verdict:
     platform: dict[str, Any]
     phases: tuple[dict[str, Any], ...]
     meta: dict[str, Any] = field(default_factory=dict)
+    losses: dict[str, Any] = field(default_factory=dict)
+    not_asked: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -80,8 +87,15 @@ class Verdict:
     def from_dict(cls, data: Mapping[str, Any]) -> "Verdict":
         """The verdict that `to_dict` gave. Raises KeyError or TypeError if the document is not one."""
         checks = tuple(_check_from(row) for row in data["checks"])
-        rest = {name: value for name, value in data.items() if name not in ("checks", "verdict", "phases")}
-        return cls(checks=checks, verdict=Outcome(data["verdict"]), phases=tuple(data["phases"]), **rest)
+        lists = ("checks", "verdict", "phases", "not_asked")
+        rest = {name: value for name, value in data.items() if name not in lists}
+        return cls(
+            checks=checks,
+            verdict=Outcome(data["verdict"]),
+            phases=tuple(data["phases"]),
+            not_asked=tuple(data.get("not_asked", ())),
+            **rest,
+        )
 
 
 def _check_from(data: Mapping[str, Any]) -> CheckResult:
@@ -97,6 +111,23 @@ def overall(checks: Iterable[CheckResult]) -> Outcome:
         if grave in found:
             return grave
     return Outcome.PASS if found else Outcome.UNKNOWN
+
+
+def negated(name: str, found: CheckResult) -> CheckResult:
+    """The same judgement for who expected a violation: found it passes, not found it fails, unknown it stays."""
+    verdicts = {Outcome.FAIL: Outcome.PASS, Outcome.PASS: Outcome.FAIL}
+    words = {
+        Outcome.FAIL: f"As expected, it is violated. {found.explanation}",
+        Outcome.PASS: f"A violation was expected, and there is none. {found.explanation}",
+    }
+    return replace(
+        found,
+        name=name,
+        verdict=verdicts.get(found.verdict, found.verdict),
+        threshold=">= 1 violation",
+        explanation=words.get(found.verdict, found.explanation),
+        negated=True,
+    )
 
 
 def guarded(name: str, judge: Callable[[], CheckResult]) -> CheckResult:

@@ -12,7 +12,8 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 
 from scenarios.faults.base import ReplicaFault
 from scenarios.fields import Duration
-from settlement.protocol.crashpoints import COORDINATOR_POINTS, CRASH_POINTS
+from settlement.protocol import coordinator
+from settlement.protocol.crashpoints import KNOWN_POINTS, role_of
 from settlement.topology import PARTICIPANTS
 
 COORDINATOR_SERVICE = "gateway"
@@ -20,16 +21,16 @@ EXAMPLE = "coordinator.decided.persist.after"
 
 
 def _known(point: str) -> str:
-    if point in CRASH_POINTS:
+    if point in KNOWN_POINTS:
         return point
-    near = get_close_matches(point, CRASH_POINTS, n=3, cutoff=0.5) or [EXAMPLE]
+    near = get_close_matches(point, KNOWN_POINTS, n=3, cutoff=0.5) or [EXAMPLE]
     raise ValueError(
         f"unknown crash point {point!r}; expected role.state.effect.before|after, like {', '.join(near)} "
-        f"(`paylab schema` lists all {len(CRASH_POINTS)})"
+        f"(`paylab schema` lists all {len(KNOWN_POINTS)})"
     )
 
 
-PointName = Annotated[str, AfterValidator(_known), WithJsonSchema({"enum": list(CRASH_POINTS)})]
+PointName = Annotated[str, AfterValidator(_known), WithJsonSchema({"enum": list(KNOWN_POINTS)})]
 
 
 class CrashAt(ReplicaFault):
@@ -56,7 +57,7 @@ def place_problem(fault: Mapping[str, Any]) -> str | None:
     service, point = fault.get("service"), fault.get("point")
     if service is None or point is None:
         return None
-    is_coordinator = point in COORDINATOR_POINTS
+    is_coordinator = role_of(point) == coordinator.ROLE
     if service in ((COORDINATOR_SERVICE,) if is_coordinator else PARTICIPANTS):
         return None
     owner = COORDINATOR_SERVICE if is_coordinator else " or ".join(PARTICIPANTS)

@@ -5,7 +5,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from scenarios.checks import CheckResult
+from scenarios.checks import CheckResult, Verdict
 from scenarios.checks.result import Row
 from scenarios.checks.transactions import troubles
 from scenarios.report import plots, wording
@@ -66,7 +66,9 @@ def _run(run: Run) -> dict[str, Any]:
         "seed": verdict.seed,
         "verdict": verdict.verdict.value,
         "mark": wording.MARKS[verdict.verdict],
-        "headline": wording.HEADLINES[verdict.verdict],
+        "headline": wording.headline(verdict),
+        "not_asked": wording.not_asked(verdict),
+        "losses": _losses(verdict),
         "passed": sum(check.verdict == "pass" for check in verdict.checks),
         "judged": len(verdict.checks),
         "story": wording.story(run),
@@ -75,7 +77,34 @@ def _run(run: Run) -> dict[str, Any]:
         "faults": [_fault(fault) for fault in run.faults.to_dict("records")],
         "troubled": bool(troubles(run.history)),
         "settings": _settings(run),
-        "command": f"paylab run {verdict.scenario} --world {verdict.world} --seed {verdict.seed}",
+        "command": _command(verdict),
+    }
+
+
+def _command(verdict: Verdict) -> str:
+    command = f"paylab run {verdict.scenario} --world {verdict.world} --seed {verdict.seed}"
+    # Who compares protocols runs one scenario with both; which one it was must not be left to the reader.
+    protocol = verdict.platform.get("protocol", "")
+    return f"{command} --set platform.protocol={protocol}" if verdict.not_asked else command
+
+
+def _losses(verdict: Verdict) -> dict[str, Any] | None:
+    found = verdict.losses
+    if not found.get("orders"):
+        return None
+    return {
+        "sentence": wording.losses(verdict),
+        "broken": found["broken"],
+        "totals": [{**row, "amount": wording.money(row["lost_minor"], row["currency"])} for row in found["totals"]],
+        "rows": [
+            {
+                **row,
+                "lost": wording.money(row["lost_minor"], row["currency"]),
+                "taken": wording.money(row["taken_minor"], row["currency"]),
+                "total": wording.money(row["total_minor"], row["currency"]),
+            }
+            for row in found["evidence"]
+        ],
     }
 
 
@@ -101,7 +130,7 @@ def _checks(runs: Sequence[Run]) -> list[dict[str, Any]]:
         {
             "title": wording.title(name),
             "threshold": next(checks[name].threshold for checks in found if name in checks),
-            "meaning": wording.MEANINGS.get(name, ""),
+            "meaning": wording.meaning(name),
             "results": [_result(run, checks.get(name)) for run, checks in zip(runs, found, strict=True)],
         }
         for name in names
@@ -114,6 +143,7 @@ def _result(run: Run, check: CheckResult | None) -> dict[str, Any] | None:
     columns = list(dict.fromkeys(column for row in check.evidence for column in row))
     return {
         "run": _name(run),
+        "negated": check.negated,
         "verdict": check.verdict.value,
         "mark": wording.MARKS[check.verdict],
         "value": wording.value(check),

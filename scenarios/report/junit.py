@@ -15,8 +15,12 @@ def write(verdict: Verdict, path: Path) -> None:
     suite = TestSuite(f"{verdict.scenario} ({verdict.world}, seed {verdict.seed})")
     if verdict.started_at:
         suite.timestamp = verdict.started_at
-    for name, value in (("verdict", verdict.verdict), ("history_sha256", verdict.history_sha256)):
-        suite.add_property(name, str(value))
+    about = {"verdict": verdict.verdict, "history_sha256": verdict.history_sha256}
+    about |= {"losses": wording.losses(verdict), "not_asked": "; ".join(verdict.not_asked)}
+    about |= {"violations_expected": ", ".join(check.name for check in verdict.checks if check.negated)}
+    for name, value in about.items():
+        if value:
+            suite.add_property(name, str(value))
     for check in verdict.checks:
         suite.add_testcase(_case(verdict, check))
     document = JUnitXml("paylab")

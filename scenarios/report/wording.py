@@ -9,6 +9,8 @@ from scenarios.report.run import Run
 from scenarios.thresholds import NAMED_EXPECTATIONS, find_metric, format_value
 
 NOTHING = "–"  # noqa: RUF001 - an en dash is meant
+NOT = "not "
+MINOR_DIGITS = {"JPY": 0}
 MARKS = {Outcome.PASS: "✓", Outcome.FAIL: "✗", Outcome.UNKNOWN: "?", Outcome.INVALID: "!"}
 
 HEADLINES = {
@@ -42,7 +44,52 @@ KEY_FIGURES = {
 
 def title(name: str) -> str:
     """A check's name for people; a threshold is called by its metric, its bound is said elsewhere."""
+    if name.startswith(NOT):
+        return f"not {title(name.removeprefix(NOT))}"
     return TITLES.get(name, name.split()[0])
+
+
+def meaning(name: str) -> str:
+    """What a check asks for, '' if its name says it."""
+    if name.startswith(NOT):
+        return f"expected to be violated in this run: {MEANINGS.get(name.removeprefix(NOT), '')}"
+    return MEANINGS.get(name, "")
+
+
+def headline(verdict: Verdict) -> str:
+    """The verdict in one sentence; a violation that was expected is never called a success of the platform."""
+    violated = [check for check in verdict.checks if check.negated and check.verdict is Outcome.PASS]
+    held = [check for check in verdict.checks if check.negated and check.verdict is Outcome.FAIL]
+    if verdict.verdict is Outcome.PASS and violated:
+        return "The platform broke as the scenario expected, and the lab found it."
+    if verdict.verdict is Outcome.FAIL and held:
+        return f"{HEADLINES[Outcome.FAIL]} The platform was expected to break, and did not."
+    return HEADLINES[verdict.verdict]
+
+
+def not_asked(verdict: Verdict) -> str:
+    """Which expectations were not asked of this run, and why; '' if all were."""
+    if not verdict.not_asked:
+        return ""
+    return f"Not asked, because the protocol is {verdict.platform.get('protocol')}: {'; '.join(verdict.not_asked)}."
+
+
+def money(amount_minor: int, currency: str) -> str:
+    """An amount as people write it: `1 234.50 CNY`."""
+    digits = MINOR_DIGITS.get(currency, 2)
+    return f"{amount_minor / 10**digits:,.{digits}f} {currency}".replace(",", "\u202f").replace(" ", "\u00a0")
+
+
+def losses(verdict: Verdict) -> str:
+    """Who lost how much, in one sentence."""
+    found = verdict.losses
+    if not found.get("orders"):
+        return ""
+    if not found["broken"]:
+        return f"Nobody lost anything: the money taken is what {plural(found['orders'], 'order')} say."
+    parts = [f"{row['who']}s lost {money(row['lost_minor'], row['currency'])}" for row in found["lost"]]
+    sentence = " and ".join(parts)
+    return f"{sentence[0].upper()}{sentence[1:]} on {plural(found['broken'], 'order')} of {found['orders']}."
 
 
 def value(check: CheckResult) -> str:

@@ -1,9 +1,10 @@
 """Problems between the parts of a scenario: times that cannot be, phases that do not exist, loads that are none."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from difflib import get_close_matches
 from itertools import pairwise
 
+from scenarios.expectations import Expectation
 from scenarios.faults import FAULTS
 from scenarios.faults.base import PathFault, aim_problem
 from scenarios.faults.crash_at import place_problem
@@ -14,6 +15,7 @@ from scenarios.spec.salvage import Salvage, Values
 from scenarios.thresholds import JOURNEY_STEPS, Threshold
 from scenarios.units import format_duration
 from settlement import settings
+from settlement.protocol.crashpoints import POINTS_OF
 from settlement.topology import REGISTRY_SERVICE, replica_name
 
 Found = Iterator[tuple[Place, str]]
@@ -30,6 +32,7 @@ def cross_problems(good: Salvage) -> Found:
     yield from _downtime_problems(good)
     yield from replica_problems(good.platform.get("replicas", {}))
     yield from setting_problems(good.platform.get("settings", {}))
+    yield from _protocol_problems(good)
     yield from _expectation_problems(good)
 
 
@@ -165,6 +168,20 @@ def setting_problems(values: Values) -> Found:
         yield ("platform", "settings", *changed[:1]), problem
 
 
+def _protocol_problems(good: Salvage) -> Found:
+    if "gateway.protocol" in good.platform.get("settings", {}):
+        yield ("platform", "settings", "gateway.protocol"), "is the lab's to set; expected platform.protocol instead"
+    protocol = good.platform.get("protocol")
+    for index, fault in enumerate(good.faults):
+        point = fault.get("point")
+        if protocol and point and point not in POINTS_OF[protocol]:
+            near = get_close_matches(point, POINTS_OF[protocol], n=3, cutoff=0.5) or POINTS_OF[protocol][:1]
+            yield (
+                ("faults", index, "point"),
+                f"the protocol {protocol} never passes {point}; expected one of its own, like {', '.join(near)}",
+            )
+
+
 def _settings_like(name: str) -> str:
     """The settings of the same service, or of all when there is no such service."""
     service = name.partition(".")[0]
@@ -174,23 +191,31 @@ def _settings_like(name: str) -> str:
 
 def _expectation_problems(good: Salvage) -> Found:
     yield from _repeated_expectations(good.expect)
+    protocol = good.platform.get("protocol")
+    if protocol and good.expect and not any(each is None or each.is_asked_of(protocol) for each in good.expect):
+        yield ("expect",), f"nothing is asked of {protocol}; expected something without `under`, or under {protocol}"
     windows = _windows(good)
     for index, expectation in enumerate(good.expect):
-        if isinstance(expectation, Threshold):
+        if expectation is not None and isinstance(expectation.check, Threshold):
             place: Place = ("expect", index)
-            yield from ((place, text) for text in _threshold_problems(expectation, good, windows) if text)
+            problems = _threshold_problems(expectation.check, good, windows)
+            yield from ((place, text) for text in problems if text)
 
 
-def _repeated_expectations(expect: list[Threshold | str | None]) -> Found:
-    first: dict[Threshold | str, int] = {}
+def _repeated_expectations(expect: list[Expectation | None]) -> Found:
+    before: dict[Threshold | str, list[tuple[int, Expectation]]] = {}
     for index, expectation in enumerate(expect):
         if expectation is None:
             continue
-        # However it is written: `< 1s` and `<1000ms` are one threshold.
-        meant = replace(expectation, text="") if isinstance(expectation, Threshold) else expectation
-        earlier = first.setdefault(meant, index)
-        if earlier != index:
-            yield ("expect", index), f"asks the same as expect.{earlier}; expected once"
+        earlier = before.setdefault(expectation.meaning, [])
+        found = next(((number, each) for number, each in earlier if each.meets(expectation)), None)
+        earlier.append((index, expectation))
+        if found is None:
+            continue
+        if found[1].negated == expectation.negated:
+            yield ("expect", index), f"asks the same as expect.{found[0]}; expected once"
+        else:
+            yield ("expect", index), f"is the opposite of expect.{found[0]}; expected one of them, or other protocols"
 
 
 def _windows(good: Salvage) -> list[PhaseWindow] | None:

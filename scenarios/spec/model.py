@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 from ruamel.yaml import YAML
 
-from scenarios import thresholds
+from scenarios import expectations
 from scenarios.faults import AnyFault
-from scenarios.fields import Duration, Model, Moment, Rate, ServiceName, TopologyName, Weight, nearest, one_of
-from scenarios.thresholds import JOURNEYS, NAMED_EXPECTATIONS, Threshold
+from scenarios.fields import Duration, Model, Moment, Rate, ServiceName, TopologyName, Weight, one_of
+from scenarios.thresholds import JOURNEYS, NAMED_EXPECTATIONS
 from settlement.protocol import shipped
 from settlement.topology import DEFAULT_TOPOLOGY
 
@@ -18,28 +18,23 @@ PROTOCOLS = tuple(shipped.PROTOCOLS)
 REPLICAS_MAX = 16
 
 
-def _expectation(value: object) -> Threshold | str:
+def _expectation(value: object) -> expectations.Expectation:
     if not isinstance(value, str):
-        raise ValueError(f"{value!r} is not an expectation; expected a name or {thresholds.GRAMMAR}")
-    if value in NAMED_EXPECTATIONS:
-        return value
-    if value.isidentifier():
-        hint = nearest(value, NAMED_EXPECTATIONS)
-        names = ", ".join(NAMED_EXPECTATIONS)
-        raise ValueError(f"unknown expectation {value!r}; {hint}expected one of {names}, or {thresholds.GRAMMAR}")
-    return thresholds.parse(value)
-
-
-def _expectation_text(value: Threshold | str) -> str:
-    return value if isinstance(value, str) else value.text
+        raise ValueError(f"{value!r} is not an expectation; expected {expectations.GRAMMAR}")
+    return expectations.parse(value)
 
 
 Expectation = Annotated[
-    Threshold | str,
+    expectations.Expectation,
     BeforeValidator(_expectation),
-    PlainSerializer(_expectation_text),
+    PlainSerializer(lambda expectation: expectation.text),
     WithJsonSchema(
-        {"anyOf": [{"enum": list(NAMED_EXPECTATIONS)}, {"type": "string", "pattern": thresholds.json_pattern()}]}
+        {
+            "anyOf": [
+                {"enum": list(NAMED_EXPECTATIONS)},
+                *({"type": "string", "pattern": pattern} for pattern in expectations.json_patterns()),
+            ]
+        }
     ),
 ]
 JourneyName = Annotated[str, BeforeValidator(one_of("journey", JOURNEYS))]
@@ -110,7 +105,7 @@ class Scenario(Model):
     expect: list[Expectation] = Field(
         min_length=1,
         max_length=200,
-        description="atomic, money_conserved, client_truth, or metric op value [during phase]",
+        description=f"atomic, money_conserved, client_truth and so on: {expectations.GRAMMAR}",
     )
 
     @property
@@ -132,8 +127,3 @@ class Scenario(Model):
         writer.sort_base_mapping_type_on_output = False
         writer.dump(self.model_dump(mode="json", by_alias=True, exclude_none=True), text)
         return text.getvalue()
-
-    @property
-    def thresholds(self) -> list[Threshold]:
-        """The expectations that are numbers."""
-        return [expectation for expectation in self.expect if isinstance(expectation, Threshold)]

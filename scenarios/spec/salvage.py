@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
+from scenarios.expectations import Expectation as Expected
 from scenarios.faults import FAULTS
 from scenarios.spec.model import Expectation, Load, Phases, Platform, Stage
-from scenarios.thresholds import Threshold
 
 Values = dict[str, Any]
 
@@ -27,7 +27,7 @@ class Salvage:
     platform: Values
     faults: list[Values]  # with the validated `kind`, and `end_s` if it can be told
     written_faults: list[Values]  # the same as the file has them
-    expect: list[Threshold | str | None]
+    expect: list[Expected | None]
 
 
 def salvage(data: Values) -> Salvage:
@@ -88,9 +88,9 @@ def _good_fault(written: Values) -> Values:
     return good
 
 
-def _good_expectation(written: object) -> Threshold | str | None:
+def _good_expectation(written: object) -> Expected | None:
     try:
-        expectation: Threshold | str = TypeAdapter(Expectation).validate_python(written)
+        expectation: Expected = TypeAdapter(Expectation).validate_python(written)
     except ValidationError:
         return None
     return expectation

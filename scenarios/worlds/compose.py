@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from scenarios.interrupts import interrupts_held
+from scenarios.plan import PlatformPlan
 from scenarios.worlds import compose_secrets
 from scenarios.worlds.base import WorldError, refuse_unsupported
 from scenarios.worlds.compose_project import ComposeProject
@@ -49,7 +50,7 @@ class ComposeWorld:
     fault_kinds: frozenset[str] = FAULT_KINDS | CONTAINER_FAULTS
 
     def impossible(self, plan: Plan) -> list[str]:
-        """Besides faults: a second registry, another protocol of a project that is up, services that share a container."""
+        """Besides faults: a second registry, another protocol than that of a project that is up, shared containers."""
         problems = []
         if plan.platform.replicas.get(REGISTRY_SERVICE, 1) != 1:
             problems.append(f"{REGISTRY_SERVICE} has one replica: everybody finds everybody by it")

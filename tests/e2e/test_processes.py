@@ -134,8 +134,8 @@ def test_an_unplanned_death_ends_the_run_and_names_the_log(tmp_path: Path) -> No
 
 def test_what_this_world_cannot_do_is_refused_before_anything_starts(tmp_path: Path) -> None:
     made, folder = planned(tmp_path, QUIET), create(tmp_path / "runs", "run")
-    wanted = replace(made, platform=replace(made.platform, protocol="article", replicas={"configcenter": 2}))
-    with pytest.raises(UnsupportedPlan, match=r"configcenter has one replica.*article"):
+    wanted = replace(made, platform=replace(made.platform, replicas={"configcenter": 2}))
+    with pytest.raises(UnsupportedPlan, match=r"configcenter has one replica"):
         ProcessesWorld().play(wanted, folder, SilentProgress())
     assert list(folder.logs.iterdir()) == []
 

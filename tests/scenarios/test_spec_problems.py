@@ -110,6 +110,11 @@ def test_all_problems_come_at_once_each_at_its_line(write: Write) -> None:
         ("latency.browse.p99 < 1s", "latency.browse.p99 < 1s for 50s", 9, "longer than the phase load"),
         ("latency.browse.p99 < 1s", "latency.pay.p99 < 1s", 9, "nobody does 'pay' in this load"),
         ("latency.browse.p99 < 1s", "throughput.knee >= 60", 9, "a knee cannot be seen"),
+        ("latency.browse.p99 < 1s", "not latency.browse.p99 < 1s", 9, "a threshold has its opposite"),
+        ("latency.browse.p99 < 1s", "not atomc", 9, "unknown expectation 'atomc'; did you mean atomic?"),
+        ("latency.browse.p99 < 1s", "not not atomic", 9, "is negated twice"),
+        ("latency.browse.p99 < 1s", "atomic under artcle", 9, "unknown protocol 'artcle'; did you mean article?"),
+        ("latency.browse.p99 < 1s", "not atomic under article", 9, "nothing is asked of two_phase"),
         ("name: small", "name: Small One", 1, "'Small One' does not fit"),
         ("name: small", "name: 5", 1, "5 does not fit; expected text"),
         ("question: Does it work?", "question: ''", 2, "expected some text"),
@@ -144,6 +149,11 @@ def test_without_a_length_of_the_run_times_are_not_checked_which_is_said_last(
     [
         ("atomic, atomic", "expect.1: asks the same as expect.0; expected once"),
         ("in_doubt.max < 1s, atomic, in_doubt.max  <  1000ms", "expect.2: asks the same as expect.0; expected once"),
+        ("atomic, atomic under two_phase", "expect.1: asks the same as expect.0; expected once"),
+        (
+            "not atomic under two_phase, atomic",
+            "expect.1: is the opposite of expect.0; expected one of them, or other protocols",
+        ),
     ],
 )
 def test_the_same_expectation_twice_is_a_problem(write: Write, lines: str, text: str) -> None:
@@ -196,7 +206,8 @@ def test_times_are_checked_although_something_else_is_wrong(write: Write) -> Non
         ),
         ("platform.replicas.gateway=0", "--set: platform.replicas.gateway: 0 does not fit; expected 1 or more"),
         ("faults.0.at=90s", "--set: faults.0.at: 90s is after the end of the load"),
-        ("platform.protocol=article", "--set: platform.protocol: the protocol article comes with a later version"),
+        ("platform.protocol=three_phase", "unknown protocol 'three_phase'; did you mean two_phase?"),
+        ("platform.settings.gateway.protocol=article", "is the lab's to set; expected platform.protocol instead"),
     ],
 )
 def test_a_bad_override_is_named_as_such(write: Write, override: str, text: str) -> None:

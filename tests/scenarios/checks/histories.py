@@ -36,6 +36,7 @@ class Run:
         self.phases = [Phase("load", 0.0, load_s), Phase("baseline", 0.0, 10.0), Phase("recovery", load_s, duration_s)]
         self.load = load_plan(stages=(LoadStage(0.0, load_s, 1.0),))
         self.settings: dict[str, Any] = {}
+        self.protocol = "two_phase"
         self.load_s, self.duration_s = load_s, duration_s
         self._stock = {
             "goods_id": 1,
@@ -144,7 +145,7 @@ class Run:
     def plan(self) -> Plan:
         return Plan(
             "hand-written", 7, self.duration_s, self.load_s, 1, tuple(self.phases), tuple(self.arrivals),
-            tuple(self.faults), self.load, PlatformPlan(settings=self.settings),
+            tuple(self.faults), self.load, PlatformPlan(protocol=self.protocol, settings=self.settings),
         )  # fmt: skip
 
     def build(self) -> History:

@@ -6,8 +6,9 @@ import pytest
 
 from scenarios.checks import NAMED, Verdict, check
 from scenarios.checks.result import EVIDENCE_ROWS_MAX, CheckResult, Outcome, overall
+from scenarios.expectations import ExpectationError
 from scenarios.history import History, history_sha256
-from scenarios.thresholds import ThresholdError, parse
+from scenarios.thresholds import parse
 
 from .histories import Row, ordinary
 
@@ -84,7 +85,7 @@ def test_a_check_that_crashes_says_unknown_and_why(monkeypatch: pytest.MonkeyPat
 
 
 def test_an_expectation_that_is_none_is_refused():
-    with pytest.raises(ThresholdError):
+    with pytest.raises(ExpectationError):
         check(ordinary().build(), ["atomicity"])
 
 

@@ -42,7 +42,7 @@ def _playable() -> list[str]:
 
 
 @pytest.mark.parametrize("name", _playable())
-def test_the_shipped_protocol_passes_every_scenario_of_the_catalogue(name):
+def test_every_scenario_of_the_catalogue_ends_as_it_expects(name):
     scenario, history = _play(name)
     verdict = check(history, scenario.expect)
     assert {
