@@ -148,9 +148,9 @@ class Exploration(Generic[State, Label]):
 
     @property
     def violations(self) -> tuple[Judged[State], ...]:
-        """The properties that do not hold, shortest story first."""
+        """The properties that do not hold: those with a story first, and of them the shortest."""
         found = [each for each in self.judged if each.verdict is Verdict.VIOLATED]
-        return tuple(sorted(found, key=lambda each: len(each.path)))
+        return tuple(sorted(found, key=lambda each: (not each.path, len(each.path))))
 
 
 def explore(
@@ -176,6 +176,7 @@ class _Search(Generic[State, Label]):
         self._edges = liveness.Edges()
         self._labels: set[Label] = set()
         self._found: dict[str, tuple[int, str]] = {}
+        self._broken: set[int] = set()
         self._generated = 0
         self._depth = 0
         self._began_s = time.monotonic()
@@ -200,7 +201,7 @@ class _Search(Generic[State, Label]):
             if index % LOOK_UP_EVERY == 0 and self._over(end - index):
                 return
             state = self._order[index]
-            if model.problems(state):
+            if index in self._broken:
                 continue
             for label, after in model.steps(state):
                 self._generated += 1
@@ -224,6 +225,7 @@ class _Search(Generic[State, Label]):
         self._order.append(state)
         self._parents.append(parent)
         for problem in self._model.problems(state):
+            self._broken.add(index)
             self._found.setdefault(problem.property, (index, problem.text))
         return index
 
