@@ -94,6 +94,9 @@ _CATALOGUE: Final = (
         "gateway.notify_hosts", "127.0.0.1,localhost,::1", (), "Hosts that notify_url may name, separated by commas."
     ),
     _integer("gateway.idempotency_ttl_s", 86_400, 1, 31_536_000, "s", "How long an idempotency key is remembered."),
+    _integer(
+        "gateway.notifications_kept_days", 30, 1, 3_650, "days", "Callbacks delivered or given up are kept this long."
+    ),
     _text("gateway.currency", "CNY", ("CNY", "EUR", "GBP", "JPY", "USD"), "The currency payments are taken in."),
     _text(
         "gateway.risk_mode",
@@ -117,12 +120,16 @@ _CATALOGUE: Final = (
     _text("message.sms", "off", ("off", "on", "failing"), "Whether texts go to the simulated provider, and its mood."),
     _integer("message.kept_days", 90, 1, 3_650, "days", "Messages older than this are dropped."),
     _integer("statistics.kept_days", 400, 1, 3_650, "days", "Minutes counted longer ago than this are dropped."),
+    _integer("risk.kept_days", 180, 32, 3_650, "days", "Assessments older than this are dropped."),
     _integer("risk.rules_refresh_ms", 500, 10, 60_000, "ms", "How often a replica looks for rules changed elsewhere."),
     _integer(
         "reconciliation.interval_ms", 0, 0, 86_400_000, "ms", "How often every channel is reconciled; 0 is never."
     ),
     _integer(
         "reconciliation.grace_ms", 120_000, 0, 86_400_000, "ms", "How long one side may book later than the other."
+    ),
+    _integer(
+        "reconciliation.kept_days", 400, 32, 3_650, "days", "Statements without an open difference are kept this long."
     ),
     _integer("clearing.fee_basis_points", 60, 0, 10_000, "1/10000", "Fee on what a merchant's customers paid."),
     _integer("clearing.grace_ms", 300_000, 0, 86_400_000, "ms", "How long after its end a day is cleared by itself."),
@@ -134,6 +141,9 @@ _CATALOGUE: Final = (
     _integer("channel.latency_ms", 5, 0, 60_000, "ms", "Time the channel takes to answer."),
     _number("channel.decline_share", 0.0, 0.0, 1.0, "", "Share of charges the channel declines."),
     _integer("channel.seed", 1, 0, 2**63 - 1, "", "Seed of the channel's declines."),
+    _integer(
+        "configcenter.history_kept_days", 730, 1, 36_500, "days", "Versions of settings that are no longer in force."
+    ),
     _integer("registry.lease_ms", 3_000, 50, 600_000, "ms", "A registration not renewed for this long is dropped."),
     _integer("registry.renew_interval_ms", 1_000, 10, 600_000, "ms", "How often a replica renews its registration."),
     _integer("registry.refresh_interval_ms", 1_000, 10, 600_000, "ms", "How often the cached registry is refreshed."),
@@ -180,6 +190,17 @@ _CATALOGUE: Final = (
     _text("degrade.statistics", "automatic", MODES, "Serve aggregates as they were some seconds ago."),
     _integer("outbox.poll_interval_ms", 500, 5, 60_000, "ms", "How often the outbox is looked at."),
     _integer("outbox.batch_size_max", 100, 1, 1_000, "", "Events delivered in one call."),
+    _integer(
+        "events.consumed_kept_days",
+        14,
+        7,
+        3_650,
+        "days",
+        "Marks of consumed events: an event must not come again after this.",
+    ),
+    _integer(
+        "events.dead_letters_kept_days", 90, 7, 3_650, "days", "Events that nobody replayed are dropped after this."
+    ),
     _integer("events.attempts_max", 10, 1, 1_000, "", "An event that failed so often becomes a dead letter."),
     _integer("events.claim_after_ms", 3_000, 10, 600_000, "ms", "Events a consumer has had for longer go to another."),
     _integer(

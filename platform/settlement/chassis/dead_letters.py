@@ -21,10 +21,9 @@ from settlement.chassis.database import Database, Transaction
 from settlement.chassis.events import Event
 from settlement.chassis.live_settings import LiveSettings
 from settlement.chassis.metrics import Metrics
+from settlement.chassis.retention import Retention
 
 ERROR_LENGTH_MAX: Final = 500
-# An event that failed and then succeeded leaves its count behind; nobody delivers it again after this.
-COUNTS_KEPT_MS: Final = 86_400_000
 PAGE_MAX: Final = 500
 
 metadata: Final = sa.MetaData()
@@ -45,6 +44,19 @@ dead_letters: Final = sa.Table(
     sa.Column("dead", sa.SmallInteger, nullable=False),
 )
 _THIS: Final = dead_letters.c.event_id == sa.bindparam("of_event")
+# An event that failed and then succeeded leaves its count behind, as long as its mark is kept.
+RETENTION: Final = (
+    Retention(
+        dead_letters,
+        "events.consumed_kept_days",
+        lambda ms: sa.and_(dead_letters.c.dead == 0, dead_letters.c.failed_at_ms < ms),
+    ),
+    Retention(
+        dead_letters,
+        "events.dead_letters_kept_days",
+        lambda ms: sa.and_(dead_letters.c.dead == 1, dead_letters.c.failed_at_ms < ms),
+    ),
+)
 _COUNTED: Final = sa.select(dead_letters.c.attempts, dead_letters.c.dead).where(_THIS).with_for_update()
 _COUNT_AGAIN: Final = sa.update(dead_letters).where(_THIS)
 _DEAD: Final = (
@@ -132,12 +144,6 @@ class DeadLetters:
     async def count(self) -> int:
         """How many dead letters there are."""
         return int((await self._database.read(_HOW_MANY))[0][0])
-
-    async def forget_old_counts(self) -> None:
-        """Drop the counts of events that failed once and were consumed later."""
-        before = self._clock.now_ms() - COUNTS_KEPT_MS
-        old = sa.delete(dead_letters).where(dead_letters.c.dead == 0, dead_letters.c.failed_at_ms < before)
-        await self._database.write(old)
 
 
 def _columns_of(event: Event) -> dict[str, Any]:

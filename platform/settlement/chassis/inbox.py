@@ -16,8 +16,7 @@ from settlement.chassis.columns import moment
 from settlement.chassis.database import CommitUnknown, Database, DatabaseBusy, DatabaseUnavailable, Transaction
 from settlement.chassis.dead_letters import DeadLetter, DeadLetters
 from settlement.chassis.events import Event
-
-CONSUMED_KEPT_MS: Final = 7 * 86_400_000
+from settlement.chassis.retention import Retention
 
 metadata: Final = sa.MetaData()
 consumed: Final = sa.Table(
@@ -26,6 +25,9 @@ consumed: Final = sa.Table(
     sa.Column("event_id", sa.String(36), primary_key=True),
     moment("consumed_at_ms"),
 )
+sa.Index("consumed_events_by_age", consumed.c.consumed_at_ms)
+# A mark must outlive every delivery of its event; see the setting.
+RETENTION: Final = (Retention(consumed, "events.consumed_kept_days", lambda ms: consumed.c.consumed_at_ms < ms),)
 _SEEN: Final = sa.select(consumed.c.event_id).where(consumed.c.event_id.in_(sa.bindparam("ids", expanding=True)))
 _MARK: Final = sa.insert(consumed)
 
@@ -138,9 +140,3 @@ class Inbox:
         await tx.execute(_MARK, marks)
         for event in fresh:
             await self._consumers[event.type](tx, event)
-
-    async def forget_old(self) -> None:
-        """Drop marks, and counts of failures, so old that nobody can still deliver their events."""
-        before = self._clock.now_ms() - CONSUMED_KEPT_MS
-        await self._database.write(sa.delete(consumed).where(consumed.c.consumed_at_ms < before))
-        await self.dead_letters.forget_old_counts()

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Final
 
 from opentelemetry.sdk.trace import SpanProcessor
 from starlette.types import ASGIApp
@@ -37,6 +36,7 @@ from settlement.chassis.metrics import Metrics, watch_event_loop
 from settlement.chassis.outbox import Outbox
 from settlement.chassis.redis import PROBE_INTERVAL_MS, SharedRedis
 from settlement.chassis.relay_http import HttpPush
+from settlement.chassis.retention import SWEEP_INTERVAL_MS, Sweeper
 from settlement.chassis.secrets import Secrets
 from settlement.chassis.security import Tokens
 from settlement.chassis.signature import SignatureVerifier, target_of
@@ -46,8 +46,6 @@ from settlement.chassis.tracing import Tracing
 from settlement.chassis.transport import Transport
 from settlement.chassis.workers import Workers
 from settlement.topology import REGISTRY_SERVICE
-
-FORGET_INTERVAL_MS: Final = 3_600_000
 
 
 @dataclass(frozen=True)
@@ -83,6 +81,11 @@ class Replica:
         self._model = importlib.import_module(f"{package}.model")
         self._service_app: ServiceApp = importlib.import_module(f"{package}.api").create(self.chassis)
         self._inbox = self._made_inbox()
+        retention = (*getattr(self._model, "RETENTION", ()), *inbox.RETENTION, *dead_letters.RETENTION)
+        chassis = self.chassis
+        self.sweeper = Sweeper(
+            chassis.database, retention, chassis.settings, chassis.clock, chassis.metrics, chassis.log
+        )
         self.app: ASGIApp = asgi_app(self.chassis, self._service_app, self._inbox)
 
     def _made_inbox(self) -> Inbox:
@@ -111,7 +114,7 @@ class Replica:
         if chassis.redis is not None:
             self._consume_streams(chassis.redis)
         chassis.every(lambda: chassis.settings.integer("outbox.poll_interval_ms"), chassis.outbox.relay, "outbox")
-        chassis.every(FORGET_INTERVAL_MS, self._inbox.forget_old, "inbox_cleanup")
+        chassis.every(SWEEP_INTERVAL_MS, self.sweeper.sweep, "retention")
 
     def _consume_streams(self, redis: SharedRedis) -> None:
         chassis = self.chassis

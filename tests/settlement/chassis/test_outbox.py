@@ -102,17 +102,6 @@ async def test_what_a_dead_replica_left_is_delivered_by_another(cluster: Any, pr
     await _noted(cluster, ["own", "orphan"])
 
 
-async def test_marks_of_consumed_events_are_dropped_when_nobody_can_deliver_them_again(
-    cluster: Any, probe: Any
-) -> None:
-    replica = await cluster.start("probe")
-    await _happen(cluster, "a")
-    await _noted(cluster, ["a"])
-    cluster.clock.advance_ms(8 * 86_400_000)
-    await replica._inbox.forget_old()
-    assert await replica.chassis.database.read(sa.text("SELECT 1 FROM consumed_events")) == []
-
-
 async def test_events_for_somebody_who_is_away_hold_up_nobody_else(
     cluster: Any, probe: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

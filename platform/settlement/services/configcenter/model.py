@@ -10,6 +10,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from settlement.chassis.columns import moment, word
+from settlement.chassis.retention import Retention
 
 metadata: Final = sa.MetaData()
 
@@ -36,3 +37,13 @@ config_versions: Final = sa.Table(
 )
 
 VIEWS: Final[dict[str, str]] = {}
+
+
+def _replaced(before_ms: int) -> sa.ColumnElement[bool]:
+    """Whether a version is old and another one is in force."""
+    newer = config_versions.alias("newer")
+    follows = sa.and_(newer.c.profile == config_versions.c.profile, newer.c.version > config_versions.c.version)
+    return sa.and_(config_versions.c.created_at_ms < before_ms, sa.select(newer.c.version).where(follows).exists())
+
+
+RETENTION: Final = (Retention(config_versions, "configcenter.history_kept_days", _replaced),)

@@ -24,7 +24,6 @@ from settlement.services.gateway.risk import RiskGate
 from settlement.services.gateway.schemas import Gid, HeuristicOrder, OperatorOrder, PaymentRequest, RefundRequest
 from settlement.services.gateway.service import GatewayService
 
-FORGET_INTERVAL_MS = 60_000
 OPEN = (*UNFINISHED, EXHAUSTED)
 
 UserId = Annotated[int, Depends(current_user)]
@@ -45,7 +44,6 @@ def create(chassis: Chassis) -> ServiceApp:
         await coordinator.recover_left_behind()
         chassis.every(lambda: chassis.settings.integer("gateway.recovery_interval_ms"), coordinator.recover, "recovery")
         chassis.every(POLL_INTERVAL_MS, Notifier(chassis).deliver_due, "notifier")
-        chassis.every(FORGET_INTERVAL_MS, journal.forget_old_keys, "forget_keys")
 
     router = APIRouter()
     router.routes.extend(_user_router(service, PaymentAdmission(chassis)).routes)

@@ -261,20 +261,6 @@ class GatewayJournal:
         oldest_at_ms = min((row.oldest_at_ms for row in open_), default=None)
         return InDoubt(sum(row.transactions for row in open_), oldest_at_ms, exhausted)
 
-    async def forget_old_keys(self, limit: int = 500) -> None:
-        """Drop keys past their time, a few at a time."""
-        before_ms = self._clock.now_ms() - 1_000 * self._settings.integer("gateway.idempotency_ttl_s")
-        old = select(idempotency_keys).where(idempotency_keys.c.created_at_ms < before_ms).limit(limit)
-        if not await self._database.read(old):
-            return
-
-        async def body(tx: Transaction) -> None:
-            for row in (await tx.execute(old.with_for_update(skip_locked=True))).all():
-                if await self._forgotten(tx, row, self._clock.now_ms()):
-                    await tx.execute(_DROP_KEY, {"wanted_user": row.user_id, "wanted_key": row.idempotency_key})
-
-        await self._database.run(body)
-
     async def _forgotten(self, tx: Transaction, key: Row[Any], now_ms: int) -> bool:
         """Whether a key is past its time; never while its transaction is unfinished."""
         if not self._past_its_time(key, now_ms):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, ColumnElement, Index, MetaData, String, Table, Text, and_, select
 
 from settlement.chassis.columns import currency, moment, money, number, reference, row_id, whole, word
+from settlement.chassis.retention import Retention
 
 metadata = MetaData()
 
@@ -78,10 +79,7 @@ notifications = Table(
     moment("delivered_at_ms", optional=True),
     word("last_error", 200, optional=True),
 )
-Index("notifications_due", notifications.c.next_at_ms, sqlite_where=notifications.c.state == "due").ddl_if(
-    dialect="sqlite"
-)
-Index("notifications_due_first", notifications.c.state, notifications.c.next_at_ms).ddl_if(dialect="mariadb")
+Index("notifications_by_state", notifications.c.state, notifications.c.next_at_ms)
 
 # A line for each write of a replica that had lost the transaction: what it would have written, and under which epoch.
 fenced_writes = Table(
@@ -122,3 +120,22 @@ VIEWS = {
         "SELECT id, gid, action, operator, reason, state_before, decision_before, intervened_at_ms FROM interventions"
     ),
 }
+
+
+def _old_keys(before_ms: int) -> ColumnElement[bool]:
+    """Past their time, and their transaction is not on its way any more."""
+    on_its_way = select(transactions.c.gid).where(
+        transactions.c.gid == idempotency_keys.c.gid, transactions.c.state != "closed"
+    )
+    return and_(idempotency_keys.c.created_at_ms < before_ms, ~on_its_way.exists())
+
+
+def _done(before_ms: int) -> ColumnElement[bool]:
+    finished = notifications.c.state.in_(["delivered", "given_up"])
+    return and_(finished, notifications.c.next_at_ms < before_ms)
+
+
+RETENTION = (
+    Retention(idempotency_keys, "gateway.idempotency_ttl_s", _old_keys),
+    Retention(notifications, "gateway.notifications_kept_days", _done),
+)

@@ -17,7 +17,6 @@ from settlement.services.message.service import MessageService
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-FORGET_INTERVAL_MS: Final = 60_000
 ID_MAX: Final = 2**63 - 1
 
 UserId = Annotated[int, Depends(current_user)]
@@ -33,7 +32,6 @@ def create(chassis: Chassis) -> ServiceApp:
 
     async def start() -> None:
         chassis.every(POLL_INTERVAL_MS, deliveries.deliver_due, "deliveries")
-        chassis.every(FORGET_INTERVAL_MS, service.forget_old, "forget_messages")
 
     router = APIRouter()
     router.routes.extend(_user_router(service).routes)

@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Index, MetaData, String, Table, UniqueConstraint
+from sqlalchemy import Column, ColumnElement, Index, MetaData, String, Table, UniqueConstraint, and_, select
 
 from settlement.chassis.columns import currency, moment, money, number, reference, row_id, whole, word
+from settlement.chassis.retention import Retention
 
 metadata = MetaData()
 
@@ -49,3 +50,22 @@ deliveries = Table(
 Index("deliveries_by_state", deliveries.c.state, deliveries.c.next_at_ms)
 
 VIEWS: dict[str, str] = {}
+
+
+def _old(before_ms: int) -> ColumnElement[bool]:
+    return messages.c.created_at_ms < before_ms
+
+
+def _theirs(before_ms: int) -> ColumnElement[bool]:
+    return deliveries.c.message_id.in_(select(messages.c.id).where(_old(before_ms)))
+
+
+def _without_deliveries(before_ms: int) -> ColumnElement[bool]:
+    return and_(_old(before_ms), ~select(deliveries.c.id).where(deliveries.c.message_id == messages.c.id).exists())
+
+
+# Deliveries first: one without its message would name nobody.
+RETENTION = (
+    Retention(deliveries, "message.kept_days", _theirs),
+    Retention(messages, "message.kept_days", _without_deliveries),
+)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Row, bindparam, delete, func, select, update
+from sqlalchemy import Row, bindparam, func, select, update
 
 from settlement.chassis.problems import Problem
 from settlement.chassis.sql import insert_ignore
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from settlement.chassis.events import Event
 
 DAY_MS: Final = 86_400_000
-FORGET_BATCH: Final = 500
 # Above every id.
 NO_CURSOR: Final = 2**63 - 1
 
@@ -42,14 +41,6 @@ _UNREAD = (
     .where(messages.c.user_id == bindparam("owner"), messages.c.read_at_ms.is_(None))
 )
 _MARK_READ = update(messages).where(*_OWN, messages.c.read_at_ms.is_(None)).values(read_at_ms=bindparam("now_ms"))
-_OLD = (
-    select(messages.c.id)
-    .where(messages.c.created_at_ms < bindparam("before_ms"))
-    .order_by(messages.c.created_at_ms)
-    .limit(FORGET_BATCH)
-)
-_DROP_DELIVERIES = delete(deliveries).where(deliveries.c.message_id.in_(bindparam("ids", expanding=True)))
-_DROP = delete(messages).where(messages.c.id.in_(bindparam("ids", expanding=True)))
 
 
 class MessageService:
@@ -95,16 +86,3 @@ class MessageService:
         if row is None:
             raise Problem(404, "message_not_found", "No such message", "there is no message of yours with this id")
         return message_view(row)
-
-    async def forget_old(self) -> int:
-        """Drop up to FORGET_BATCH messages past `message.kept_days`, with their deliveries; returns how many."""
-        before_ms = self._chassis.clock.now_ms() - DAY_MS * self._chassis.settings.integer("message.kept_days")
-        old = [row.id for row in await self._chassis.database.read(_OLD, {"before_ms": before_ms})]
-        if not old:
-            return 0
-
-        async def drop(tx: Transaction) -> int:
-            await tx.execute(_DROP_DELIVERIES, {"ids": old})
-            return (await tx.execute(_DROP, {"ids": old})).rowcount
-
-        return await self._chassis.database.run(drop)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, MetaData, String, Table, UniqueConstraint
+from sqlalchemy import BigInteger, Column, ColumnElement, Index, MetaData, String, Table, UniqueConstraint, and_, select
 
 from settlement.chassis.columns import currency, moment, money, number, reference, row_id, whole, word
+from settlement.chassis.retention import Retention
 
 metadata = MetaData()
 
@@ -104,3 +105,33 @@ VIEWS = {
         "currency, state FROM differences"
     ),
 }
+
+
+# What an open difference refers to is its evidence, however old; differences themselves are kept.
+def _old_statements(before_ms: int) -> ColumnElement[bool]:
+    disputed = select(differences.c.statement_id).where(
+        differences.c.state == "open", differences.c.statement_id == statements.c.statement_id
+    )
+    return and_(statements.c.imported_at_ms < before_ms, ~disputed.exists())
+
+
+def _their_lines(before_ms: int) -> ColumnElement[bool]:
+    return statement_lines.c.statement_id.in_(select(statements.c.statement_id).where(_old_statements(before_ms)))
+
+
+def _without_lines(before_ms: int) -> ColumnElement[bool]:
+    lines = select(statement_lines.c.entry_id).where(statement_lines.c.statement_id == statements.c.statement_id)
+    return and_(_old_statements(before_ms), ~lines.exists())
+
+
+def _old_runs(before_ms: int) -> ColumnElement[bool]:
+    disputed = select(differences.c.run_id).where(differences.c.state == "open", differences.c.run_id == runs.c.run_id)
+    return and_(runs.c.ended_at_ms < before_ms, ~disputed.exists())
+
+
+# Lines first: a statement is its lines, and never shows a part of them.
+RETENTION = (
+    Retention(statement_lines, "reconciliation.kept_days", _their_lines),
+    Retention(statements, "reconciliation.kept_days", _without_lines),
+    Retention(runs, "reconciliation.kept_days", _old_runs),
+)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, Column, Index, MetaData, String, Table, Text, UniqueConstraint
 
 from settlement.chassis.columns import currency, moment, money, number, reference, row_id, whole, word
+from settlement.chassis.retention import Retention
 
 metadata = MetaData()
 
@@ -50,6 +51,8 @@ assessments = Table(
 )
 Index("assessments_by_user", assessments.c.user_id, assessments.c.assessed_at_ms)
 
+Index("assessments_by_age", assessments.c.assessed_at_ms)
+
 # Whoever counts a user's payments holds this row: on a server, two assessments would otherwise both see one too few.
 subjects = Table(
     "subjects",
@@ -59,3 +62,5 @@ subjects = Table(
 )
 
 VIEWS: dict[str, str] = {}
+
+RETENTION = (Retention(assessments, "risk.kept_days", lambda before_ms: assessments.c.assessed_at_ms < before_ms),)

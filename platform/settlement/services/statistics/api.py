@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
@@ -13,8 +13,6 @@ from settlement.chassis.security import chassis_of, operator
 from settlement.services.statistics.counting import consumers
 from settlement.services.statistics.schemas import Figures, Group
 from settlement.services.statistics.service import Interval, Statistics, interval
-
-FORGET_INTERVAL_MS: Final = 3_600_000
 
 Moment = Annotated[int | None, Query(ge=0, lt=2**53)]
 
@@ -30,12 +28,9 @@ def create(chassis: Chassis) -> ServiceApp:
     """The statistics service of one replica."""
     statistics = Statistics(chassis)
 
-    async def start() -> None:
-        chassis.every(FORGET_INTERVAL_MS, statistics.forget_old, "forget_statistics")
-
     router = APIRouter()
     router.routes.extend(_operator_router(statistics, LastAnswers(chassis, "statistics")).routes)
-    return ServiceApp(router=router, start=start, consumers=consumers())
+    return ServiceApp(router=router, consumers=consumers())
 
 
 def _operator_router(statistics: Statistics, last: LastAnswers) -> APIRouter:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, Column, MetaData, String, Table
 
 from settlement.chassis.columns import money, whole
+from settlement.chassis.retention import Retention
 
 metadata = MetaData()
 
@@ -46,3 +47,10 @@ merchant_minutes = _counters(
 )
 
 VIEWS: dict[str, str] = {}
+
+
+def _kept(minutes: Table) -> Retention:
+    return Retention(minutes, "statistics.kept_days", lambda before_ms: minutes.c.minute_ms < before_ms)
+
+
+RETENTION = tuple(map(_kept, metadata.sorted_tables))

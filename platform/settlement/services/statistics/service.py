@@ -5,16 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Column, Row, Select, Table, bindparam, delete, func, select
+from sqlalchemy import Column, Row, Select, Table, bindparam, func, select
 
 from settlement.chassis.problems import Problem
 from settlement.services.statistics.counting import MINUTE_MS, minute_of
-from settlement.services.statistics.model import merchant_minutes, metadata, order_minutes, payment_minutes
+from settlement.services.statistics.model import merchant_minutes, order_minutes, payment_minutes
 from settlement.services.statistics.schemas import CurrencySummary, Figure, Figures, Group, Summary
 
 if TYPE_CHECKING:
     from settlement.chassis.app import Chassis
-    from settlement.chassis.database import Transaction
 
 DAY_MS: Final = 86_400_000
 ROWS_MAX: Final = 10_000
@@ -75,16 +74,6 @@ class Statistics:
                 setattr(of, {"payment": "paid_minor", "refund": "refunded_minor"}[row.kind], int(row.amount_minor))
         summaries = [_completed(found[currency]) for currency in sorted(found)]
         return Summary(from_ms=over.from_ms, to_ms=over.to_ms, currencies=summaries)
-
-    async def forget_old(self) -> None:
-        """Drop the minutes past `statistics.kept_days`."""
-        before_ms = self._chassis.clock.now_ms() - DAY_MS * self._chassis.settings.integer("statistics.kept_days")
-
-        async def drop(tx: Transaction) -> None:
-            for table in metadata.sorted_tables:
-                await tx.execute(delete(table).where(table.c.minute_ms < before_ms))
-
-        await self._chassis.database.run(drop)
 
     async def _rows(
         self, table: Table, over: Interval, *names: str, words: tuple[str, ...] | None = None
