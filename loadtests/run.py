@@ -130,7 +130,7 @@ def main() -> int:
     kind = OpenPlayer if plan.load.kind == "open" else ClosedPlayer
     try:
         registry = Registry(lambda: fetch(arguments.registry))
-        accounts = open_accounts(registry, kind.accounts_needed(plan), plan.load.timeout_s)
+        accounts = open_accounts(registry, kind.accounts_needed(plan))
     except (NotARegistry, AccountRefused) as error:
         print(f"loadtests.run: {error}", file=sys.stderr)  # noqa: T201 - its way to say so
         return EXIT_ERROR

@@ -251,30 +251,27 @@ def recover(
     ] = None,
     project: Annotated[
         str | None,
-        typer.Option("--project", metavar="NAME", help="Heal the compose project it was attached to."),
+        typer.Option("--project", metavar="NAME", help="Heal this compose project, even without the run's folder."),
     ] = None,
 ) -> None:
-    """Put right what a lab that was killed left behind: containers of its runs, faults of a project it was attached to.
+    """Put right what a lab that was killed left behind.
+
+    Containers of its own runs are removed. A project that a run was attached
+    to becomes what it was before, which only the run's folder knows.
 
     \b
     Examples:
       paylab recover
-      paylab recover --project paylab runs/20260131-120000-redis-outage-compose-1
+      paylab recover runs/20260131-120000-redis-outage-compose-1
+      paylab recover --project paylab
     """
     from scenarios.console import reported_errors, say
 
     with reported_errors():
         from scenarios import recovery
-        from scenarios.worlds import compose_secrets
 
-        for name in recovery.remove_abandoned():
-            say(f"removed the project {name}")
-        if project is not None:
-            for line in recovery.heal(project, compose_secrets.ensure().fault_token):
-                say(line)
-        if run is not None:
-            for line in recovery.not_undone(run):
-                say(f"the run did not undo: {line}")
+        for line in recovery.recover(run, project):
+            say(line)
         say("done")
 
 

@@ -11,9 +11,11 @@ from typing import Any
 from scenarios.console import output, say
 from scenarios.plan import PlatformPlan
 from scenarios.worlds import compose_secrets
+from scenarios.worlds.attaching import PROFILE
 from scenarios.worlds.base import WorldError
 from scenarios.worlds.compose_project import (
-    BACKING_PORTS,
+    PORTS,
+    PUBLISHED,
     ComposeProject,
     Container,
     compose_command,
@@ -23,7 +25,6 @@ from scenarios.worlds.compose_project import (
 from scenarios.worlds.wire import Unreachable, call
 from settlement.topology import REGISTRY_SERVICE, SERVICES
 
-PROFILE = "dev"
 STAND_INS = "where no image registry can be reached, .ci/images/build makes stand-ins for the base images"
 
 
@@ -67,9 +68,8 @@ def show(containers: list[Container], registry: str) -> None:
     """The addresses, and how to put load on it and watch it."""
     rows = [("registry", registry)]
     for container in containers:
-        port = SERVICES[container.service].port if container.service in SERVICES else BACKING_PORTS[container.service]
         scheme = "" if container.service in ("mariadb", "redis") else "http://"
-        rows.append((container.name, f"{scheme}127.0.0.1:{container.ports[port]}"))
+        rows.append((container.name, f"{scheme}127.0.0.1:{container.ports[PORTS[container.service]]}"))
     compose = " ".join(compose_command())
     rows += [
         ("operator", f"header Paylab-Operator-Token: $(cat .secrets/{REGISTRY_SERVICE}/operator_token)"),
@@ -98,7 +98,7 @@ def _project(port: int, settings: Mapping[str, Any]) -> ComposeProject:
 
 
 def _published(service: str) -> str:
-    return os.environ.get(port_variable(service)) or str(BACKING_PORTS[service])
+    return os.environ.get(port_variable(service)) or str(PUBLISHED[service])
 
 
 def _change(registry: str, settings: Mapping[str, Any], operator_token: str) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -18,6 +18,7 @@ import pytest
 
 from settlement.topology import SERVICES
 from tests.needs import needs
+from tests.ports import free_port
 
 DEPLOY = Path(__file__).parents[1] / "deploy" / "mariadb"
 BACKENDS = ["sqlite", "mariadb"]
@@ -25,6 +26,7 @@ both_backends = pytest.mark.parametrize("backend", BACKENDS, indirect=True)
 # Services that the tests invent have their schemas too.
 INVENTED = ("probe", "things")
 START_S_MAX = 60
+INSTALL_TRIES = 2
 
 
 @dataclass
@@ -90,22 +92,34 @@ class MariaServer:
 def running(folder: Path) -> Iterator[MariaServer]:
     """A server in this folder until the end of the block."""
     binary, install, _ = needs("mariadbd", "mariadb-install-db", "mariadb")
-    done = subprocess.run(
-        [install, "--no-defaults", f"--datadir={folder / 'data'}", "--auth-root-authentication-method=normal",
-         "--skip-test-db", *(["--user=root"] if os.geteuid() == 0 else [])],
-        check=False, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = MariaServer(folder, port, binary=binary)
+    _install(install, folder / "data")
+    server = MariaServer(folder, free_port(), binary=binary)
     server.start()
     try:
         _grant(server)
         yield server
     finally:
         server.stop(signal.SIGTERM)
+
+
+def _install(program: str, data: Path) -> None:
+    """Make the data folder. A second try, because a machine that is short of something for a moment fails the first."""
+    command = [
+        # --force: it would look up this machine's name, and give up where nobody answers.
+        program, "--no-defaults", "--force", f"--datadir={data}", "--auth-root-authentication-method=normal",
+        "--skip-test-db", "--innodb-buffer-pool-size=64M", "--innodb-log-file-size=16M",
+        *(["--user=root"] if os.geteuid() == 0 else []),
+    ]  # fmt: skip
+    said = []
+    for _ in range(INSTALL_TRIES):
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        if done.returncode == 0:
+            return
+        made = sorted(str(path.relative_to(data)) for path in data.rglob("*"))
+        free_mib = shutil.disk_usage(data.parent).free // 2**20
+        said.append(f"status {done.returncode}, {free_mib} MiB free, made {made}\n{done.stdout}{done.stderr}")
+        shutil.rmtree(data, ignore_errors=True)
+    pytest.fail("mariadb-install-db failed each time:\n" + "\n".join(said))
 
 
 def _grant(server: MariaServer) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import time
 from pathlib import Path
@@ -13,6 +12,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from tests.needs import needs
+from tests.ports import free_port
 
 START_S_MAX = 60.0
 
@@ -23,9 +23,7 @@ class RedisServer:
     def __init__(self, folder: Path) -> None:
         (self._program,) = needs("redis-server")
         self._folder = folder
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self.client = Redis(port=self.port, decode_responses=True)
         self._process: subprocess.Popen[bytes] | None = None

@@ -18,7 +18,7 @@ from pymysql.cursors import DictCursor, SSCursor
 from scenarios.worlds.base import WorldError
 from scenarios.worlds.collector import UNRESOLVED
 
-CONNECT_S = 2
+CONNECT_S = 10
 READ_S = 30
 ROWS_AT_ONCE = 1_000
 _VIEWS = "SELECT table_name FROM information_schema.views WHERE table_schema = %s AND table_name LIKE 'audit_%%'"

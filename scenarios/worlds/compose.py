@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from scenarios.interrupts import interrupts_held
 from scenarios.plan import PlatformPlan
 from scenarios.worlds import compose_secrets
+from scenarios.worlds.attaching import LAB_LABEL, PLAYS_ON_LABEL, attached
 from scenarios.worlds.base import WorldError, refuse_unsupported
 from scenarios.worlds.compose_project import ComposeProject
 from scenarios.worlds.compose_secrets import ComposeSecrets
@@ -26,6 +27,7 @@ from scenarios.worlds.composed import SPAN_FILE, ComposedPlatform
 from scenarios.worlds.containers import Containers, engine
 from scenarios.worlds.injector import FAULT_KINDS
 from scenarios.worlds.loader import Loader
+from scenarios.worlds.owner import own_mark
 from scenarios.worlds.running import Run
 from settlement.topology import REGISTRY_SERVICE
 
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from scenarios.runfolder import RunFolder
     from scenarios.worlds.base import Progress
 
-# Followed by the lab's process id, which tells whether a project that is found still belongs to somebody.
+# Followed by the mark of the lab (see `owner`), which tells whether a project that is found still belongs to somebody.
 RUN_PREFIX = "paylab-run-"
 LOAD_IMAGE = "paylab/load"
 CONTAINER_FAULTS = frozenset({"outage", "throttle", "partition"})
@@ -64,7 +66,7 @@ class ComposeWorld:
         """Start the project, load it, hurt it, let it recover, keep what it recorded, and remove it."""
         refuse_unsupported(self, plan)
         client = engine()
-        with self._project(plan, progress) as (project, secrets):
+        with self._project(plan, folder, progress) as (project, secrets):
             containers = Containers(client, project.name)
             platform = ComposedPlatform(containers, secrets.fault_token, secrets.lab_password, folder.logs)
             try:
@@ -80,13 +82,12 @@ class ComposeWorld:
                 platform.close()
         return run.history(self.name)
 
-    @contextmanager
-    def _project(self, plan: Plan, progress: Progress) -> Iterator[tuple[ComposeProject, ComposeSecrets]]:
+    def _project(
+        self, plan: Plan, folder: RunFolder, progress: Progress
+    ) -> AbstractContextManager[tuple[ComposeProject, ComposeSecrets]]:
         if self.attach_to is not None:
-            yield ComposeProject(self.attach_to), compose_secrets.ensure()
-            return
-        with own_project(run_environment(plan), plan.platform.replicas, progress.stage) as started:
-            yield started
+            return attached(self.attach_to, plan, folder, progress)
+        return own_project(run_environment(plan), plan.platform.replicas, progress.stage)
 
 
 def create() -> ComposeWorld:
@@ -95,10 +96,14 @@ def create() -> ComposeWorld:
 
 
 def run_environment(plan: Plan) -> Mapping[str, str]:
-    """What a run's project is started with: its settings, and no restarts but those that the lab asks for."""
+    """What a run's project is started with: its settings, and no restarts but those that the lab asks for.
+
+    The lab asks everybody itself whether they are ready; a health check is a process each time, in every container.
+    """
     return {
         "PAYLAB_CONFIG": json.dumps(plan.platform.all_settings),
         "PAYLAB_RESTART": "no",
+        "PAYLAB_HEALTH_INTERVAL": "60s",
         "PAYLAB_FAULT_TOKEN_FILE": "/run/secrets/fault_token",
         "PAYLAB_TRACE_FILE": SPAN_FILE,
     }
@@ -112,9 +117,10 @@ def own_project(
 
     Its containers run, but are not ready yet.
     """
-    with TemporaryDirectory(prefix=compose_secrets.FOLDER_PREFIX) as folder:
+    mark = own_mark()
+    with TemporaryDirectory(prefix=f"{compose_secrets.FOLDER_PREFIX}{mark}-") as folder:
         made = compose_secrets.ensure(Path(folder))
-        project = ComposeProject(f"{RUN_PREFIX}{os.getpid()}", Path(folder), ports="free", environment=environment)
+        project = ComposeProject(f"{RUN_PREFIX}{mark}", Path(folder), ports="free", environment=environment)
         say("building the images")
         replace(project, profiles=("load",)).build()
         try:
@@ -131,8 +137,9 @@ def own_project(
 def load_container(project: ComposeProject, folder: RunFolder, registry: str) -> Iterator[Loader]:
     """The load generator in the project's network; it finds the run's folder at the same path as the lab does."""
     where = folder.path.resolve()
-    name = f"{project.name}-load"
+    name = f"paylab-load-{own_mark()}"
     command = ["docker", "run", "--rm", "--interactive", "--init", "--read-only", "--name", name]
+    command += ["--label", f"{LAB_LABEL}={own_mark()}", "--label", f"{PLAYS_ON_LABEL}={project.name}"]
     command += ["--network", f"{project.name}_default", "--volume", f"{where}:{where}"]
     command += ["--user", f"{os.getuid()}:{os.getgid()}"]
     command += ["--tmpfs", "/tmp", "--env", "HOME=/tmp", "--entrypoint", "python"]  # noqa: S108 - inside the container

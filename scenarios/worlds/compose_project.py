@@ -38,16 +38,19 @@ NUMBER_LABEL: Final = "com.docker.compose.container-number"
 ONEOFF_LABEL: Final = "com.docker.compose.oneoff"
 FILE: Final = "docker-compose.yml"
 PROFILES: Final = ("load", "observability")
-# Profile ("": none) -> the service that is asked to build the image; the others of the same image find it made.
-BUILT_BY: Final = {"": "configcenter", "load": "locust-master"}
+# Image -> the service that is asked to build it; the others of the same image find it made.
+BUILT_BY: Final = {"services": "configcenter", "load": "locust-master"}
 # Service -> the container's port that is published, for those beside the platform's own services.
 BACKING_PORTS: Final = {
     "mariadb": 3306, "redis": 6379, "locust-master": 8089, "prometheus": 9090, "grafana": 3000, "jaeger": 16686,
 }  # fmt: skip
 PORTS: Final = {**{service.name: service.port for service in SERVICES.values()}, **BACKING_PORTS}
-HEALTHY_DEADLINE_S: Final = 180.0
+# Where they are published unless a variable says otherwise; clearing has Locust's own port.
+PUBLISHED: Final = {**PORTS, "locust-master": 8093}
+HEALTHY_DEADLINE_S: Final = 300.0
 POLL_INTERVAL_S: Final = 0.5
 STOP_TIMEOUT_S: Final = 20
+ENGINE_TIMEOUT_S: Final = 600
 ERROR_LINES_MAX: Final = 20
 
 Runner = Callable[[Sequence[str], Mapping[str, str], Path], str]
@@ -102,9 +105,11 @@ class ComposeProject:
     environment: Mapping[str, str] = field(default_factory=dict)
     run: Runner = field(default=lambda command, environment, directory: run(command, environment, directory))
 
-    def build(self) -> None:
-        """Build the images of the platform and of the project's profiles."""
-        self._compose("build", "--quiet", *(BUILT_BY[each] for each in ("", *self.profiles) if each in BUILT_BY))
+    def build(self, images: Sequence[str] | None = None) -> None:
+        """Build these images, or those of the platform and of the project's profiles."""
+        wanted = [each for each in ("services", *self.profiles) if each in BUILT_BY] if images is None else images
+        needed = [each for each in PROFILES if each in wanted]
+        self._compose("build", "--quiet", *(BUILT_BY[each] for each in wanted), profiles=needed)
 
     def up(self, services: Sequence[str] = (), *, scale: Mapping[str, int] | None = None) -> None:
         """Create what is not there and start it; images must be there. Returns before anything is ready."""
@@ -201,6 +206,9 @@ class ComposeProject:
         environment = {
             "COMPOSE_PROJECT_NAME": self.name,
             "PAYLAB_SECRETS": str(self.secrets.absolute()),
+            # docker-compose 1.29 gives up on an engine that is busy for a minute; its successor has no such limit.
+            "COMPOSE_HTTP_TIMEOUT": str(ENGINE_TIMEOUT_S),
+            "DOCKER_CLIENT_TIMEOUT": str(ENGINE_TIMEOUT_S),
             **{port_variable(service): "" for service in published},
             **self.environment,
         }

@@ -24,7 +24,7 @@ from settlement.topology import REGISTRY_SERVICE, SERVICES
 PROJECT_DIRECTORY: Final = Path(__file__).parents[2]
 DEFAULT_FOLDER: Final = PROJECT_DIRECTORY / ".secrets"
 DEFAULT_PROJECT: Final = "paylab"
-# Of the temporary folders that runs keep theirs in.
+# Of the temporary folders that runs keep theirs in; followed by the mark of the lab (see `owner`).
 FOLDER_PREFIX: Final = "paylab-secrets-"
 SOURCE: Final = "secrets.json"
 LAB_USER: Final = "lab"
@@ -78,6 +78,11 @@ def ensure(folder: Path = DEFAULT_FOLDER) -> ComposeSecrets:
     for name, files in _mounts(made).items():
         _hand_out(folder / name, files)
     return made
+
+
+def known(folder: Path) -> ComposeSecrets:
+    """The secrets kept in `folder`. Raises OSError or ValueError if there are none."""
+    return ComposeSecrets(**json.loads((folder / SOURCE).read_text(encoding="utf-8")))
 
 
 def announce(folder: Path = DEFAULT_FOLDER, directory: Path = PROJECT_DIRECTORY) -> Path:

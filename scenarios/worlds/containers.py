@@ -11,13 +11,13 @@ from __future__ import annotations
 import queue
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import docker
-from docker.errors import APIError, DockerException, NotFound
+from docker.errors import APIError, DockerException
 
 from scenarios.worlds.base import WorldError
 from scenarios.worlds.compose_project import NUMBER_LABEL, ONEOFF_LABEL, PROJECT_LABEL, SERVICE_LABEL
@@ -26,8 +26,10 @@ from settlement.topology import SERVICES, replica_name
 if TYPE_CHECKING:
     from docker.models.containers import Container
 
+RestartPolicy = Literal["no", "always", "unless-stopped", "on-failure"]
 KILLED_STATUS = 128 + 9
 NANO = 1_000_000_000
+ENGINE_TIMEOUT_S = 180  # a busy engine takes its time, and giving up halfway leaves containers
 
 
 class NoEngine(WorldError):
@@ -43,21 +45,21 @@ class ContainerDeath:
     at_ms: int
 
 
-@dataclass
-class Severed:
-    """How a container was joined to a network before it was taken off."""
+@dataclass(frozen=True)
+class Joined:
+    """How a container is joined to a network; its own id, by which it can be found too, is no alias."""
 
     network: str
-    aliases: list[str]
+    aliases: tuple[str, ...]
     address: str
 
 
 def engine() -> docker.DockerClient:
     """The Docker engine of the active context. Raises NoEngine."""
     try:
-        client = docker.from_env()
+        client = docker.from_env(timeout=ENGINE_TIMEOUT_S)
         client.ping()
-    except DockerException as error:
+    except (DockerException, OSError) as error:
         raise NoEngine(f"no Docker engine answers: {error}; start it, or use the world processes") from error
     return client
 
@@ -72,15 +74,18 @@ class Containers:
     _events: queue.SimpleQueue[ContainerDeath] = field(default_factory=queue.SimpleQueue, init=False)
     _stream: Any = field(default=None, init=False)
     _asked: dict[str, int] = field(default_factory=dict, init=False)
-    _severed: dict[str, Severed] = field(default_factory=dict, init=False)
+    _severed: dict[str, tuple[Joined, ...]] = field(default_factory=dict, init=False)
     _cpus: dict[str, int] = field(default_factory=dict, init=False)
+
+    def look(self) -> None:
+        """Learn the project's containers."""
+        found = self.client.containers.list(all=True, filters={"label": self._labels()})
+        self._ids = {_name_of(container): str(container.id) for container in found}
 
     def find(self) -> None:
         """Learn the project's containers, and from here on notice when one dies."""
-        labels = [f"{PROJECT_LABEL}={self.project}", f"{ONEOFF_LABEL}=False"]
-        found = self.client.containers.list(all=True, filters={"label": labels})
-        self._ids = {_name_of(container): str(container.id) for container in found}
-        filters = {"label": labels, "type": "container", "event": "die"}
+        self.look()
+        filters = {"label": self._labels(), "type": "container", "event": "die"}
         self._stream = self.client.events(decode=True, filters=filters)
         threading.Thread(target=self._listen, name="docker-events", daemon=True).start()
 
@@ -151,50 +156,76 @@ class Containers:
             with _told(f"unpause {name}"):
                 container.unpause()
 
+    def set_restart(self, name: str, policy: RestartPolicy) -> None:
+        """Whether the engine starts it again when it dies."""
+        document: Any = {"Name": policy, "MaximumRetryCount": 0}
+        with _told(f"set the restart policy of {name}"):
+            self.of(name).update(restart_policy=document)
+
     def throttle(self, name: str, cpus: float) -> None:
         """Limit its processor time to so many cores."""
         self._cpus[name] = int(self.of(name).attrs["HostConfig"]["NanoCpus"] or 0)
-        self._limit(name, f"{cpus:g}")
+        self.limit(name, round(cpus * NANO))
 
     def unthrottle(self, name: str) -> None:
         """Give it back the limit that it had."""
-        nano = self._cpus.pop(name, 0)
-        # An engine takes a limit of 0 for "not given"; without one before, all of its processors come next to none.
-        self._limit(name, f"{nano / NANO:g}" if nano else str(self.client.info()["NCPU"]))
+        self.limit(name, self._cpus.pop(name, 0))
+
+    def limit(self, name: str, nano_cpus: int) -> None:
+        """Limit its processor time; 0: not at all."""
+        # The library has no nano_cpus, and an engine refuses period and quota where `cpus:` was set; the client can.
+        cpus = f"{(nano_cpus or self.all_nano_cpus()) / NANO:g}"
+        command = ["docker", "update", "--cpus", cpus, self._ids[name]]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        if result.returncode:
+            raise WorldError(f"cannot limit the processor time of {name}: {result.stderr.strip()}")
+
+    def all_nano_cpus(self) -> int:
+        """All processors of the engine: next to no limit. It takes 0 for "not given"."""
+        return int(self.client.info()["NCPU"]) * NANO
 
     def sever(self, name: str) -> None:
-        """Take it off its network."""
+        """Take it off its networks."""
         container = self.of(name)
-        networks = container.attrs["NetworkSettings"]["Networks"]
-        for network, joined in networks.items():
-            aliases = [alias for alias in joined.get("Aliases") or [] if not str(container.id).startswith(alias)]
-            self._severed[name] = Severed(network, aliases, joined.get("IPAddress") or "")
+        self._severed[name] = self.joined(name)
+        for joined in self._severed[name]:
             with _told(f"disconnect {name}"):
-                self.client.networks.get(network).disconnect(container)
+                self.client.networks.get(joined.network).disconnect(container)
 
     def rejoin(self, name: str) -> None:
-        """Put it back on its network with the aliases and the address that it had."""
-        severed = self._severed.pop(name, None)
-        if severed is None:
-            return
-        network = self.client.networks.get(severed.network)
-        container = self.of(name)
-        try:
-            network.connect(container, aliases=severed.aliases, ipv4_address=severed.address or None)
-        except APIError:
-            # The network was made without a subnet of its own choosing, where addresses cannot be asked for.
-            with _told(f"reconnect {name}"):
-                network.connect(container, aliases=severed.aliases)
+        """Put it back on its networks with the aliases and the addresses that it had."""
+        for joined in self._severed.pop(name, ()):
+            self.join(name, joined)
 
-    def rejoin_default(self, name: str) -> bool:
-        """Put it on the project's network if it is on none; says whether it had to be."""
+    def joined(self, name: str) -> tuple[Joined, ...]:
+        """Its networks; none while it is cut off."""
         container = self.of(name)
-        if container.attrs["NetworkSettings"]["Networks"]:
-            return False
-        with _told(f"reconnect {name}"):
-            network = self.client.networks.get(f"{self.project}_default")
-            network.connect(container, aliases=[container.labels[SERVICE_LABEL]])
-        return True
+        own = str(container.id)
+        return tuple(
+            Joined(
+                network,
+                tuple(alias for alias in joined.get("Aliases") or [] if not own.startswith(alias)),
+                joined.get("IPAddress") or "",
+            )
+            for network, joined in container.attrs["NetworkSettings"]["Networks"].items()
+        )
+
+    def usual(self, name: str) -> Joined:
+        """How Compose joins it to the project's own network."""
+        return Joined(f"{self.project}_default", (self.of(name).labels[SERVICE_LABEL],), "")
+
+    def join(self, name: str, joined: Joined) -> None:
+        """Put it on a network, at its old address if that is to be had."""
+        container = self.of(name)
+        with _told(f"connect {name} to {joined.network}"):
+            network = self.client.networks.get(joined.network)
+            if joined.network in container.attrs["NetworkSettings"]["Networks"]:
+                network.disconnect(container)
+            try:
+                network.connect(container, aliases=list(joined.aliases), ipv4_address=joined.address or None)
+            except APIError:
+                # Taken meanwhile, or the network was made without a subnet, where addresses cannot be asked for.
+                network.connect(container, aliases=list(joined.aliases))
 
     def logs(self, name: str) -> bytes:
         """Everything it has written."""
@@ -233,6 +264,9 @@ class Containers:
             with suppress(Exception):  # the stream may have ended by itself in any way
                 self._stream.close()
 
+    def _labels(self) -> list[str]:
+        return [f"{PROJECT_LABEL}={self.project}", f"{ONEOFF_LABEL}=False"]
+
     def _listen(self) -> None:
         with suppress(Exception):  # ends with the stream, however that ends
             for event in self._stream:
@@ -242,15 +276,8 @@ class Containers:
                 status = 128 - code if code > 128 else code
                 self._events.put(ContainerDeath(name, status, int(event["timeNano"]) // 1_000_000))
 
-    def _limit(self, name: str, cpus: str) -> None:
-        # The library has no nano_cpus, and an engine refuses period and quota where `cpus:` was set; the client can.
-        command = ["docker", "update", "--cpus", cpus, self._ids[name]]
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
-        if result.returncode:
-            raise WorldError(f"cannot limit the processor time of {name}: {result.stderr.strip()}")
-
     def _stop(self, name: str, within_s: int) -> None:
-        with suppress(APIError, NotFound):
+        with suppress(DockerException, OSError):
             self._asked[name] = self._asked.get(name, 0) + 1
             self.of(name).stop(timeout=within_s)
 
@@ -269,13 +296,14 @@ def _told(what: str) -> Iterator[None]:
     """Turns an engine's refusal into a WorldError that says what was attempted."""
     try:
         yield
-    except DockerException as error:
+    except (DockerException, OSError) as error:  # the latter: it did not answer in time
         raise WorldError(f"cannot {what}: {getattr(error, 'explanation', None) or error}") from error
 
 
-def projects(client: docker.DockerClient) -> Mapping[str, list[str]]:
-    """Compose projects that have containers on this engine, each with its containers' ids."""
-    found: dict[str, list[str]] = {}
-    for container in client.containers.list(all=True, filters={"label": PROJECT_LABEL}):
-        found.setdefault(container.labels[PROJECT_LABEL], []).append(str(container.id))
-    return found
+def projects(client: docker.DockerClient) -> set[str]:
+    """Compose projects that have anything on this engine: containers, networks or volumes."""
+    filters: dict[str, str | list[str] | bool] = {"label": PROJECT_LABEL}
+    labelled = [container.labels for container in client.containers.list(all=True, filters=filters)]
+    labelled += [network.attrs["Labels"] for network in client.networks.list(filters=filters)]
+    labelled += [volume.attrs["Labels"] for volume in client.volumes.list(filters=filters)]
+    return {labels[PROJECT_LABEL] for labels in labelled}

@@ -83,7 +83,8 @@ class Switchboard:
                 post.call = None
             address = self._line.address(name)
             if address is None:
-                post.told = (None, ())
+                # It may have been cut off only, and then has its list still: it is told again when it is back.
+                post.told = (None, post.told[1])
             elif self._differs(name, post) and at_s >= post.next_tell_s:
                 post.next_tell_s = at_s + RETRY_INTERVAL_S
                 post.call = self._pool.submit(self._tell, name, address, post, list(post.wanted.values()))

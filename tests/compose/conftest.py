@@ -68,7 +68,8 @@ def platform(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """Everything up and healthy at free ports; gone afterwards, with its volumes and the names of its images."""
     folder = tmp_path_factory.mktemp("compose") / "secrets"
     name = f"paylab-test-{os.getpid()}"
-    project = ComposeProject(name, folder, ports="free", environment={"PAYLAB_IMAGES": name})
+    environment = {"PAYLAB_IMAGES": name, "PAYLAB_FAULT_TOKEN_FILE": "/run/secrets/fault_token"}
+    project = ComposeProject(name, folder, ports="free", environment=environment)
     made = compose_secrets.ensure(folder)
     project.build()
     try:

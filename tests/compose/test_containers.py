@@ -24,7 +24,7 @@ class Page(http.server.BaseHTTPRequestHandler):
 
 http.server.HTTPServer(("", 8084), Page).serve_forever()
 """
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """docker-compose.yml and what it mounts, without an engine: complete, hardened, loopback only, no credentials."""
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -8,8 +9,9 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from scenarios.worlds.compose_project import BUILT_BY, PORTS, PROFILES, port_variable
+from scenarios.worlds.compose_project import BUILT_BY, PORTS, PROFILES, PUBLISHED, compose_command, port_variable
 from settlement.topology import SERVICES
+from tests.needs import needs
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = YAML(typ="safe").load((ROOT / "docker-compose.yml").read_text())["services"]
@@ -25,8 +27,7 @@ def test_every_service_of_the_topology_is_composed_at_its_port() -> None:
 
 
 def published(name: str, port: int) -> str:
-    usual = {"locust-master": 8093}.get(name, port)  # clearing has Locust's own
-    return f"127.0.0.1:${{{port_variable(name)}-{usual}}}:{port}"
+    return f"127.0.0.1:${{{port_variable(name)}-{PUBLISHED[name]}}}:{port}"
 
 
 def test_all_ports_are_on_loopback_and_can_be_any_free_one() -> None:
@@ -88,6 +89,42 @@ def test_whoever_is_first_has_our_image_built_and_nobody_pulls_it() -> None:
         assert service["build"]["target"] == service["image"].rpartition("/")[2]
         assert service["pull_policy"] == "never"
     assert set(BUILT_BY.values()) <= set(ours)
+
+
+# What both Composes know and the platform needs. Anything else wants a look at whether 1.29 and v2 mean the same by it.
+KEYS = {
+    "build", "cap_drop", "command", "cpus", "depends_on", "environment", "healthcheck", "image", "init", "logging",
+    "mem_limit", "pids_limit", "ports", "profiles", "pull_policy", "read_only", "restart", "security_opt",
+    "stop_grace_period", "tmpfs", "user", "volumes",
+}  # fmt: skip
+
+
+def test_the_file_says_only_what_both_composes_read() -> None:
+    document = YAML(typ="safe").load((ROOT / "docker-compose.yml").read_text())
+    assert {key for key in document if not key.startswith("x-")} == {"services", "volumes"}
+    assert {key for service in COMPOSE.values() for key in service} <= KEYS
+    assert set(document["volumes"].values()) == {None}
+    named = {volume.split(":")[0] for service in COMPOSE.values() for volume in service.get("volumes", [])}
+    assert {name for name in named if name.isalnum()} == set(document["volumes"])
+
+
+def test_the_installed_compose_reads_it_and_asks_for_the_secrets(tmp_path: Path) -> None:
+    needs("docker")
+    (tmp_path / ".env").touch()
+    command = [*compose_command(), f"--env-file={tmp_path / '.env'}", "--project-name=read"]
+    command += [*(f"--profile={profile}" for profile in PROFILES), "config"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PAYLAB_")}
+
+    def read(**added: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(command, cwd=ROOT, env=environment | added, capture_output=True, text=True, check=False)
+
+    refused = read()
+    assert refused.returncode != 0
+    assert "make secrets" in refused.stderr
+    # An empty port is any free one, which scaling needs.
+    good = read(PAYLAB_SECRETS=str(tmp_path), PAYLAB_GATEWAY_PORT="")
+    assert good.returncode == 0, good.stderr
+    assert set(YAML(typ="safe").load(good.stdout)["services"]) == set(COMPOSE)
 
 
 def test_images_are_pinned() -> None:

@@ -21,12 +21,13 @@ from scenarios.worlds.supervisor import wait_until
 from scenarios.worlds.wire import Unreachable, call
 from settlement.topology import SERVICES
 
+from . import playing
 from .conftest import Platform
 
 # The first test waits for images that may have to be built.
 pytestmark = pytest.mark.timeout(900)
 ROOT = Path(__file__).parents[2]
-DEADLINE_S = 60.0
+DEADLINE_S = 180.0
 DENIED = {1044, 1045, 1142, 1227}
 # Kill what the container's init runs, as a crash point does: from inside.
 DIE = (
@@ -157,6 +158,36 @@ def test_replicas_that_are_added_are_found_and_told_apart(platform: Platform) ->
     assert platform.address("gateway", 1) != platform.address("gateway", 2)
     platform.project.scale("gateway", 1)
     assert wait_until(lambda: len(registered(platform).get("gateway", [])) == 1, DEADLINE_S)
+
+
+def test_a_run_plays_on_it_and_leaves_it_as_it_was(platform: Platform, tmp_path: Path) -> None:
+    before = playing.looks(platform.project.name, platform.secrets.fault_token)
+    short = playing.scenario(tmp_path, long="4s", load="12s")
+    words = ["run", str(short), "--world", "compose", "--attach", platform.project.name, "--json"]
+    process = playing.paylab(*words, "--out", str(tmp_path / "runs"), folder=tmp_path)
+    stdout, stderr = process.communicate()
+    assert process.returncode in (0, 1), stderr
+    failed = [check for check in json.loads(stdout)["checks"] if check["verdict"] != "pass"]
+    assert (json.loads(stdout)["verdict"], failed) == ("pass", []), stderr
+    assert playing.looks(platform.project.name, platform.secrets.fault_token) == before
+    assert all(container.is_well for container in platform.project.ps())
+
+
+def test_what_a_killed_run_did_to_it_is_put_back(platform: Platform, tmp_path: Path) -> None:
+    before = playing.looks(platform.project.name, platform.secrets.fault_token)
+    endless = playing.scenario(tmp_path, long="80s", load="60s", recovery="30s")
+    words = ["run", str(endless), "--world", "compose", "--attach", platform.project.name]
+    process = playing.paylab(*words, "--out", str(tmp_path / "runs"), folder=tmp_path)
+    run = playing.killed_amid_faults(process, tmp_path / "runs")
+    hurt = playing.looks(platform.project.name, platform.secrets.fault_token)
+    same = {name for name in before if hurt[name] == before[name]}
+    assert same.isdisjoint({"message-0", "cart-0", "statistics-0", "redis", "reporting-0", "gateway-0"})
+    recovery = playing.paylab("recover", str(run), folder=tmp_path)
+    said = "".join(recovery.communicate())
+    assert recovery.returncode == 0, said
+    assert "the run did not undo: f1: end the partition of message-0" in said
+    assert playing.looks(platform.project.name, platform.secrets.fault_token) == before
+    assert all(container.is_well for container in platform.project.ps())
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ The real services in one process of their own. More examples an operation: SCHEM
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -33,6 +32,7 @@ from scenarios.worlds.wire import Unreachable, call
 from settlement.chassis.security import ALGORITHM, AUDIENCE
 from settlement.chassis.signature import Call, signed_headers, target_of
 from settlement.topology import SERVICES, replica_name
+from tests.ports import free_port
 
 EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "8"))
 CHECKS = [
@@ -73,7 +73,7 @@ class Running:
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """All services in one process, ready."""
     secrets = PlatformSecrets()
-    ports = {service: _free_port() for service in SERVICES}
+    ports = {service: free_port() for service in SERVICES}
     command = [sys.executable, "-m", "settlement.serve", "--data", str(tmp_path_factory.mktemp("openapi"))]
     for service, port in ports.items():
         command += ["--service", service, "--port", str(port)]
@@ -87,12 +87,6 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
             yield Running(addresses, secrets)
         finally:
             process.terminate()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _is_ready(address: str) -> bool:

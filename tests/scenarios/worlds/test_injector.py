@@ -35,12 +35,13 @@ class FakeChild:
 
 
 class FakePlatform:
-    """Replicas in memory. A dead one has no address; `silent` ones do not answer; every fault is hit `hits` times."""
+    """Replicas in memory, every fault hit `hits` times. Dead and `cut_off` have no address, `silent` do not answer."""
 
     def __init__(self, *replicas: str) -> None:
         self.children = {name: FakeChild() for name in replicas}
         self.done: list[str] = []
         self.silent: set[str] = set()
+        self.cut_off: set[str] = set()
         self.hits = 0
 
     def names_of(self, service: str) -> list[str]:
@@ -54,7 +55,7 @@ class FakePlatform:
 
     def address(self, replica: str) -> str | None:
         child = self.children[replica]
-        return f"http://{replica}/{child.lives}" if child.state != "dead" else None
+        return f"http://{replica}/{child.lives}" if child.state != "dead" and replica not in self.cut_off else None
 
     def kill(self, replica: str) -> int:
         self.done.append(f"kill {replica}")
@@ -207,6 +208,17 @@ def test_a_restarted_replica_gets_its_faults_back_and_keeps_its_hits(
     until(injector, 4.0, lambda: platform.ids("payment-0") == ["slow"])
     until(injector, 6.0, lambda: platform.ids("payment-0") == [])
     assert injector.close()[0]["hits"] == 15  # two lives of payment-0, one of payment-1
+
+
+def test_a_replica_that_was_cut_off_is_told_what_ended_meanwhile(
+    platform: FakePlatform, inject: Callable[..., Injector]
+) -> None:
+    injector = inject(LATENCY)
+    until(injector, 1.0, lambda: platform.ids("payment-0") == ["slow"])
+    platform.cut_off.add("payment-0")
+    until(injector, 6.0, lambda: platform.ids("payment-1") == [])
+    platform.cut_off.clear()
+    until(injector, 6.5, lambda: platform.ids("payment-0") == [])
 
 
 def test_hits_are_counted_once_although_other_faults_come_and_go(
