@@ -32,7 +32,7 @@ question: Is everything as it was afterwards?
 load:
   kind: open
   mix: {{pay: 70, browse: 20, refund: 10}}
-  pool: 300
+  pool: 60
   stages: [{{rate: 4, for: {load}}}]
   deadline: 25s
 phases: {{warmup: 1s, recovery: {recovery}}}
@@ -42,7 +42,7 @@ expect: [atomic, money_conserved, client_truth, in_doubt.count >= 1]
 """
 
 
-def scenario(folder: Path, *, long: str, load: str, recovery: str = "20s") -> Path:
+def scenario(folder: Path, *, long: str, load: str, recovery: str = "12s") -> Path:
     """A scenario file whose faults last `long`."""
     faults = "\n".join(f"  - {fault.format(long=long, load=load)}" for fault in FAULTS)
     path = folder / "every-fault.yaml"
