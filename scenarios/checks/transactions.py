@@ -11,6 +11,9 @@ PARTICIPANTS = ("order", "payment")
 
 OUTCOME_OF_DECISION = {"commit": "committed", "abort": "aborted"}
 
+NOTICE_S = 0.5
+"""How long after a death its time may be taken: the engine of a busy machine notices late what killed a container."""
+
 
 @remembered
 def coordinated(history: History) -> pandas.DataFrame:
@@ -65,10 +68,13 @@ def end_s(history: History) -> float:
 def overlaps_fault(
     history: History, start_s: pandas.Series, end_s: pandas.Series, grace_s: float = 0.0
 ) -> pandas.Series:
-    """For each interval, whether a fault was active in it, or a service was down; faults last `grace_s` longer."""
+    """For each interval, whether a fault was active in it, or a service was down; faults last `grace_s` longer.
+
+    They count from `NOTICE_S` before the time on record.
+    """
     touched = numpy.zeros(len(start_s), dtype=bool)
     for began_s, ended_s in troubles(history):
-        touched |= ((start_s < ended_s + grace_s) & (end_s >= began_s)).to_numpy()
+        touched |= ((start_s < ended_s + grace_s) & (end_s >= began_s - NOTICE_S)).to_numpy()
     return pandas.Series(touched, index=start_s.index)
 
 

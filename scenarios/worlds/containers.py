@@ -13,7 +13,8 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 import docker
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 RestartPolicy = Literal["no", "always", "unless-stopped", "on-failure"]
 KILLED_STATUS = 128 + 9
 NANO = 1_000_000_000
+LATE_EVENT_S_MAX = 30.0  # what ended longer ago was another life
 ENGINE_TIMEOUT_S = 180  # a busy engine takes its time, and giving up halfway leaves containers
 
 
@@ -127,7 +129,7 @@ class Containers:
                 if self._asked.get(death.name, 0):
                     self._asked[death.name] -= 1
                 else:
-                    found.append(death)
+                    found.append(replace(death, at_ms=min(death.at_ms, self._ended_ms(death))))
         return found
 
     def kill(self, name: str) -> None:
@@ -263,6 +265,14 @@ class Containers:
         if self._stream is not None:
             with suppress(Exception):  # the stream may have ended by itself in any way
                 self._stream.close()
+
+    def _ended_ms(self, death: ContainerDeath) -> int:
+        """When it really ended; an event is stamped when the engine gets round to it."""
+        with suppress(WorldError, ValueError):
+            at = datetime.fromisoformat(self.of(death.name).attrs["State"]["FinishedAt"])
+            if death.at_ms / 1000 - at.timestamp() < LATE_EVENT_S_MAX:
+                return int(at.timestamp() * 1000)
+        return death.at_ms
 
     def _labels(self) -> list[str]:
         return [f"{PROJECT_LABEL}={self.project}", f"{ONEOFF_LABEL}=False"]

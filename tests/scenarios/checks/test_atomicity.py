@@ -117,6 +117,12 @@ def test_an_abort_while_a_service_was_down_has_a_reason():
     assert judged(run).verdict is Outcome.PASS
 
 
+@pytest.mark.parametrize(("noticed_s", "has_reason"), [(2.4, True), (3.5, False)])
+def test_a_death_is_noticed_a_moment_after_it(noticed_s: float, has_reason: bool):
+    run = _aborted_for_nothing().fault(at_s=noticed_s, until_s=4.0)
+    assert (judged(run).verdict is Outcome.PASS) == has_reason
+
+
 def test_an_abort_after_the_prepare_timeout_has_a_reason():
     assert judged(_aborted_for_nothing(**{"gateway.prepare_timeout_ms": 20})).verdict is Outcome.PASS
 
