@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy
@@ -47,17 +48,17 @@ def crashing(world: str = "simulated", wrong: bool = False, seed: int = 7, per_s
 QUESTION = "Does a payment stay atomic when the gateway dies between deciding and telling anyone?"
 
 
-def judged_folder(parent: Path, history: History, name: str = "") -> Path:
+def judged_folder(parent: Path, history: History, name: str = "", expectations: Sequence[str] = ()) -> Path:
     """A run folder with its history and verdict, as the runner leaves it."""
     folder = parent / (name or f"20260131-120000-coordinator-crash-{history.world}-{history.plan.seed}")
     folder.mkdir(parents=True)
     histories.write(history, folder)
-    (folder / "verdict.json").write_text(json.dumps(verdict_of(history).to_dict()), encoding="utf-8")
+    (folder / "verdict.json").write_text(json.dumps(verdict_of(history, expectations).to_dict()), encoding="utf-8")
     return folder
 
 
-def verdict_of(history: History) -> Verdict:
-    return check(history, EXPECTATIONS)
+def verdict_of(history: History, expectations: Sequence[str] = ()) -> Verdict:
+    return check(history, expectations or EXPECTATIONS)
 
 
 def _arrival(run: Run, number: int, at_s: float, random: numpy.random.Generator) -> None:

@@ -210,3 +210,55 @@ def test_the_verdict_of_the_example_is_what_it_was_made_for():
     assert verdict_of(crashing()).verdict == "pass"
     failed = [check.name for check in verdict_of(crashing(wrong=True)).checks if check.verdict == "fail"]
     assert failed == ["atomic", "client_truth"]
+
+
+def losing(tmp_path: Path) -> Path:
+    """A run under the article's protocol in which one customer was charged for an order that is not paid."""
+    run = Run()
+    run.protocol = "article"
+    run.payment("a").payment("b", at_s=2.0)
+    run.change("orders", lambda row: row["order_no"] == "order-a", status="pending", paid_gid="")
+    run.change("payments", lambda row: row["order_no"] == "order-a", outcome="fail")
+    aborted = ("pay-a", "order", "applied")
+    run.change("transactions", lambda row: (row["gid"], row["role"], row["event"]) == aborted, value="aborted")
+    return judged_folder(tmp_path, run.build(), expectations=["not atomic under article", "atomic under two_phase"])
+
+
+def test_a_violation_that_was_expected_is_no_praise_and_its_price_is_told(tmp_path: Path):
+    folder = losing(tmp_path)
+    page = Page(html_of(folder)).text
+    for told in (
+        "The platform broke as the scenario expected, and the lab found it.",
+        "Customers lost 10.00 CNY on 1 order of 2.",
+        "Not asked, because the protocol is article: atomic under two_phase.",
+        "not atomic violation expected",
+        "Who lost what",
+        "customers: charged, order not paid 10.00 CNY",
+        "order-a pay-a",
+    ):
+        assert told in page, told
+    assert "Everything that was expected held" not in page
+    verdict = read(folder / "verdict.json")
+    assert [result.name for result in verdict.checks if result.negated] == ["not atomic"]
+    assert verdict.losses["totals"] == [
+        {"who": "customer", "what": "charged, order not paid", "currency": "CNY", "orders": 1, "lost_minor": 1_000}
+    ]
+    suite = ElementTree.parse(folder / "junit.xml").getroot().find("testsuite")
+    assert suite is not None
+    properties = {each.get("name"): each.get("value") for each in suite.iter("property")}
+    assert properties["violations_expected"] == "not atomic"
+    assert properties["not_asked"] == "atomic under two_phase"
+    assert "Customers lost" in str(properties["losses"])
+    assert next(case.get("name") for case in suite.iter("testcase")) == "not atomic"
+
+
+def test_the_terminal_tells_who_lost_what(tmp_path: Path):
+    output = io.StringIO()
+    report.print_summary(read(losing(tmp_path) / "verdict.json"), Console(file=output, width=80))
+    text = " ".join(output.getvalue().split())
+    for told in ("As expected, it is violated.", "Customers lost 10.00", "customer charged, order not paid 1 order"):
+        assert told in text, told
+
+
+def test_where_nobody_lost_anything_the_report_says_so(good: Path):
+    assert "Nobody lost anything: the money taken is what" in Page(html_of(good)).text
