@@ -208,8 +208,9 @@ class ServiceClient:
         try:
             reply = _reply(await self._through_faults(call, instance), instance)
         except CallFailed as error:
-            self._outliers.failed(instance.address, self._clock.monotonic_ms())
-            if isinstance(error, NotSent):
+            refused = isinstance(error, NotSent)
+            self._outliers.failed(instance.address, self._clock.monotonic_ms(), refused=refused)
+            if refused:
                 self._registry.refresh_soon()
             raise
         finally:

@@ -10,6 +10,8 @@ import pytest
 
 from settlement.chassis.discovery import Instance
 from settlement.chassis.transport import NotSent
+from tests.mariadb_server import both_backends
+from tests.redis_server import RedisServer
 
 
 def _change(cluster: Any, replica: str = "probe-0", **values: Any) -> None:
@@ -34,6 +36,53 @@ async def test_a_user_who_asks_too_often_is_told_when_to_come_back(cluster: Any,
     assert (await http.get("/mine", headers=cluster.as_user(8))).status_code == 200, "another user is not concerned"
     cluster.clock.advance_ms(2_000)
     assert (await http.get("/mine", headers=cluster.as_user(7))).status_code == 200
+
+
+@pytest.fixture(params=["embedded", "redis"])
+def store(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Where requests are counted, in turn: in the replica, or in a real Redis."""
+    return {} if request.param == "embedded" else {"redis_url": request.getfixturevalue("redis_server").url}
+
+
+# A rate that gives nothing back while a test lasts, however slow the machine: Redis counts on its own clock.
+FEW = {"limit.user_rate_per_s": 0.001, "limit.user_burst": 4}
+
+
+async def _asked(cluster: Any, times: int, *replicas: str, user_id: int = 7) -> list[int]:
+    """The statuses that a user gets who asks these replicas in turn."""
+    clients, headers = [cluster.http(name) for name in replicas or ("probe-0",)], cluster.as_user(user_id)
+    replies = [await clients[number % len(clients)].get("/mine", headers=headers) for number in range(times)]
+    return [reply.status_code for reply in replies]
+
+
+@both_backends
+async def test_a_user_has_the_same_limit_wherever_requests_are_counted(
+    cluster: Any, probe: Any, store: dict[str, Any]
+) -> None:
+    await cluster.start("probe", settings=FEW, **store)
+    assert await _asked(cluster, 5) == [200] * 4 + [429]
+    refused = await cluster.http("probe").get("/mine", headers=cluster.as_user(7))
+    assert refused.headers["RateLimit-Policy"] == '"user";q=4;w=4000'
+    assert 500 < int(refused.headers["Retry-After"]) <= 1_000
+    assert await _asked(cluster, 1, user_id=8) == [200], "another user is not concerned"
+    _change(cluster, limit__user_rate_per_s=0)
+    assert await _asked(cluster, 3) == [200] * 3
+
+
+async def test_replicas_count_together_until_redis_goes_and_again_when_it_is_back(
+    cluster: Any, probe: Any, redis_server: RedisServer
+) -> None:
+    both = ("probe-0", "probe-1")
+    for name in both:
+        await cluster.start("probe", name, settings=FEW, redis_url=redis_server.url)
+    assert await _asked(cluster, 6, *both) == [200] * 4 + [429] * 2
+    redis_server.kill()
+    assert await _asked(cluster, 10, *both) == [200] * 8 + [429] * 2, "each for itself: twice as many, but no more"
+    assert "paylab_limiter_degraded 1.0" in (await cluster.http("probe-0").get("/metrics")).text
+    redis_server.start()
+    await cluster.eventually(lambda: all(cluster.replica(name).chassis.redis.up for name in both))
+    assert await _asked(cluster, 6, *both, user_id=8) == [200] * 4 + [429] * 2
+    assert "paylab_limiter_degraded 0.0" in (await cluster.http("probe-0").get("/metrics")).text
 
 
 async def test_a_forged_token_or_service_name_counts_for_the_address(cluster: Any, probe: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -53,6 +54,33 @@ async def test_a_call_that_was_not_sent_goes_to_another_replica_whatever_it_does
     replies = [await _post(cluster, idempotent=False) for _ in range(5)]
     assert [reply.replica for reply in replies] == ["probe-1"] * 5
     assert probe.executed == 5
+
+
+async def test_the_dead_that_the_registry_keeps_cost_a_caller_one_attempt_each(
+    cluster: Any, probe: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three of four died together, and self-preservation leaves them on the list for a minute."""
+    names = [f"probe-{number}" for number in range(4)]
+    for name in names:
+        await cluster.start("probe", name)
+    asked, send = Counter[str](), cluster.network.send
+
+    async def counting(address: str, *arguments: Any, **options: Any) -> Any:
+        asked[address] += 1
+        return await send(address, *arguments, **options)
+
+    monkeypatch.setattr(cluster.network, "send", counting)
+    apps = {name: cluster.replica(name).app for name in names[:3]}
+    for name in apps:
+        cluster.network.detach(f"http://{name}")
+    replies = [(await _post(cluster, idempotent=False)).replica for _ in range(100)]
+    assert replies == ["probe-3"] * 100, "no caller was failed"
+    assert asked == {"http://probe-3": 100} | dict.fromkeys((f"http://{name}" for name in apps), 1)
+
+    for name, app in apps.items():
+        cluster.network.attach(f"http://{name}", app)
+    cluster.clock.advance_ms(1_000)
+    assert {(await _post(cluster)).replica for _ in range(8)} == set(names), "who is back is called again"
 
 
 async def test_an_address_that_belongs_to_somebody_else_by_now_was_not_called(cluster: Any, probe: Any) -> None:

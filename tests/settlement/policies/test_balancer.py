@@ -81,3 +81,25 @@ def test_at_most_half_are_ejected(outcomes: list[tuple[str, bool]], count: int) 
         else:
             outliers.failed(address, 0)
     assert len(outliers.allowed(addresses, 1)) >= count - count // 2
+
+
+def test_who_refuses_a_connection_is_left_alone_at_once_however_many_do() -> None:
+    outliers, addresses = OutlierEjection(ejection_base_ms=1_000), list("abcd")
+    for address in "abc":
+        outliers.failed(address, 0, refused=True)
+    assert outliers.allowed(addresses, 999) == ["d"]
+    assert outliers.allowed(addresses, 1_000) == addresses, "tried again after a while"
+    outliers.failed("d", 1_000)
+    outliers.failed("a", 1_000, refused=True)
+    assert outliers.allowed(addresses, 1_001) == ["b", "c", "d"], "one failure that may be chance ejects nobody"
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["ok", "failed", "refused"])), max_size=60))
+def test_somebody_is_always_left_to_call(outcomes: list[tuple[str, str]]) -> None:
+    outliers = OutlierEjection(failures_to_eject=1)
+    for address, outcome in outcomes:
+        if outcome == "ok":
+            outliers.succeeded(address)
+        else:
+            outliers.failed(address, 0, refused=outcome == "refused")
+        assert outliers.allowed(["a", "b", "c"], 1)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from settlement.chassis.faults import FaultList
+from tests.mariadb_server import both_backends
 
 from ..money import Shop
 
@@ -35,6 +36,7 @@ def _change(shop: Shop, service: str, values: dict[str, object]) -> None:
     settings.replace({**settings._values, **values}, settings.version + 1)
 
 
+@both_backends
 async def test_what_is_turned_away_has_begun_nothing(shop: Shop) -> None:
     _slow(shop, "order")
     orders = [await shop.order(method="balance", count=1) for _ in range(6)]

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from settlement.services.usercenter import passwords
+from tests.mariadb_server import both_backends
 
 
 async def _captcha(http: httpx.AsyncClient) -> dict[str, Any]:
@@ -164,6 +165,7 @@ async def _log_in(http: httpx.AsyncClient, login: str, password: str = "wrong ho
     return await http.post("/sessions", json={"login": login, "password": password})
 
 
+@both_backends
 @pytest.mark.parametrize("login", ["13800000001", "nobody@example.org"])
 async def test_guessing_is_slowed_down_and_the_answers_do_not_tell_which_accounts_exist(
     cluster: Any, http: httpx.AsyncClient, login: str
@@ -180,6 +182,7 @@ async def test_guessing_is_slowed_down_and_the_answers_do_not_tell_which_account
     assert told == [failed] * 6 + [waits[0], failed, waits[1]]
 
 
+@both_backends
 async def test_the_right_password_is_not_looked_at_too_early_and_then_forgives(
     cluster: Any, http: httpx.AsyncClient
 ) -> None:
@@ -193,6 +196,7 @@ async def test_the_right_password_is_not_looked_at_too_early_and_then_forgives(
     assert [(await _log_in(http, "13800000001")).status_code for _ in range(5)] == [401] * 5
 
 
+@both_backends
 async def test_guesses_sent_at_once_are_counted_one_by_one(http: httpx.AsyncClient) -> None:
     await _register(http)
     replies = await asyncio.gather(*(_log_in(http, "13800000001", f"guess {number}") for number in range(30)))
@@ -208,6 +212,7 @@ async def test_an_address_that_tries_many_accounts_is_slowed_down(cluster: Any, 
     assert await _token(http)
 
 
+@both_backends
 async def test_another_replica_knows_of_the_failures(cluster: Any, http: httpx.AsyncClient) -> None:
     await _register(http)
     for _ in range(6):
@@ -222,6 +227,7 @@ async def test_guessing_captchas_is_slowed_down(http: httpx.AsyncClient) -> None
     assert replies[-1].json()["code"] == "too_many_attempts"
 
 
+@both_backends
 async def test_a_stolen_session_does_not_find_out_the_password(http: httpx.AsyncClient) -> None:
     await _register(http)
     headers = {"Authorization": f"Bearer {await _token(http)}"}

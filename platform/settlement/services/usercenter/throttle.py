@@ -103,8 +103,12 @@ class Throttle:
         await self._chassis.database.write(_FORGET, {"before_ms": self._chassis.clock.now_ms() - FORGET_MS})
 
     async def _row(self, tx: Transaction, subject: str, now_ms: int) -> sa.Row[Any]:
-        await tx.execute(_BEGIN, {"new_subject": subject, "now_ms": now_ms})
-        return (await tx.execute(_FIND, {"wanted": subject})).one()
+        # Locked first: an insert that finds the row shares its lock, with others who then all want it for themselves.
+        found = (await tx.execute(_FIND, {"wanted": subject})).one_or_none()
+        if found is None:
+            await tx.execute(_BEGIN, {"new_subject": subject, "now_ms": now_ms})
+            found = (await tx.execute(_FIND, {"wanted": subject})).one()
+        return found
 
     async def _count(self, tx: Transaction, row: sa.Row[Any], free: int, now_ms: int) -> None:
         failed = 1 if now_ms - row.last_at_ms > FORGET_MS else row.failures + 1
