@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from scenarios import config_cli
+from scenarios import config_cli, fuzz_cli
 from scenarios.interrupts import raise_on_signals
 from settlement.topology import DEFAULT_TOPOLOGY
 
@@ -307,6 +307,9 @@ def _show_results(results: Sequence[Any], as_json: bool) -> None:
     if len(judged) > 1:
         say(f"side by side: {rewrite_report(judged)}")
     raise typer.Exit(exit_code(results))
+
+
+app.command("fuzz")(fuzz_cli.fuzz)
 
 
 def main() -> None:

@@ -167,6 +167,8 @@ class CoordinatorNode(Node):
         for row in [row for row in self._store.unfinished.values() if row.lease.is_lapsed(clock_ms)]:
             if not row.lease.is_lapsed(self.process.clock_ms) or row.gid not in self._store.unfinished:
                 continue  # another replica was faster
+            if row.gid in self._states:
+                continue  # our own live drives are no orphans, however slow this process or its disk is
             self._crash_points.sighted("take_overs" if row.lease.owner != self.replica.name else "own_recoveries")
             row.lease = claim(row.lease, self.replica.name, self.process.clock_ms, self._lease_ms)
             row.record = replace(row.record, epoch=row.lease.epoch)

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 CAUSES = {"platform": 0, "purchases": 1, "faults": 2}
 STORM_S = (2.0, 4.0)
-PURCHASES, FAULTS = (3, 7), (1, 6)
+PURCHASES, FAULTS = (3, 7), (1, 8)
 CALM_SHARE = 0.04
 """Runs without any fault: also the platform at peace must be right."""
 METHODS = ("card", "wallet", "balance")
@@ -195,7 +195,7 @@ def _crash_at(luck: Luck, at_s: float, storm_s: float, replicas: dict[str, int])
 
 
 def _slow_disk(luck: Luck, at_s: float, storm_s: float, replicas: dict[str, int]) -> Drawn:
-    return luck.moment(at_s + 0.1, storm_s), {**_replica(luck, replicas), "delay_ms": luck.pick(20, 150, 600)}
+    return luck.moment(at_s + 0.1, storm_s), {**_replica(luck, replicas), "delay_ms": luck.pick(20, 150, 600, 1_500)}
 
 
 def _clock_skew(luck: Luck, at_s: float, storm_s: float, replicas: dict[str, int]) -> Drawn:

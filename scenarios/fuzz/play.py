@@ -2,21 +2,23 @@
 
 The checks read tables, and a table costs the same whether it has ten rows or a thousand. So the runs of a batch are
 laid side by side into one history: names get their run's number in front, times are shifted, and no run can be mistaken
-for another. Only if something is wrong in a batch is each of its runs judged by itself.
+for another. Only if something is wrong in a batch are its halves judged, and in the end single runs.
 """
 
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from typing import Any
 
+import pandas
+
 from scenarios.checks import NAMED, CheckResult, Outcome
 from scenarios.checks.result import guarded
 from scenarios.fuzz.plan import PROBE_KEY, SETTLE_S_MAX, STARTUP_S, FuzzPlan
-from scenarios.history import SCHEMAS, History, frame
+from scenarios.history import History
 from scenarios.plan import LoadPlan, Plan, PlatformPlan
 from settlement.topology import DEFAULT_TOPOLOGY
 from simulator import calibration
@@ -83,16 +85,33 @@ def play(plan: FuzzPlan) -> Played:
 
 def judge(runs: Sequence[Played]) -> list[Judged]:
     """Every run with its findings."""
-    findings = {run.plan.seed: _unsettled(run) for run in runs}
-    if not _clean(runs):
-        for run in runs:
-            findings[run.plan.seed] += _broken([run])
-    return [Judged(run, tuple(findings[run.plan.seed])) for run in runs]
+    broken = [found for run in _halves(list(runs)) for found in run]
+    return [Judged(run, (*_unsettled(run), *found)) for run, found in zip(runs, broken, strict=True)]
+
+
+def _halves(runs: list[Played]) -> Iterator[list[list[Finding]]]:
+    """What the checks find in each run: halves that are clean as a whole need no closer look."""
+    if len(runs) == 1:
+        yield [_broken(runs[0])]
+    elif _clean(runs):
+        yield [[] for _ in runs]
+    else:
+        middle = len(runs) // 2
+        yield from _halves(runs[:middle])
+        yield from _halves(runs[middle:])
 
 
 def judge_one(plan: FuzzPlan) -> Judged:
     """Play and judge one plan."""
     return judge([play(plan)])[0]
+
+
+def shows(plan: FuzzPlan, name: str) -> bool:
+    """Whether playing the plan leads to the finding called `name`; asks only the check that can say so."""
+    run = play(plan)
+    check = name.split(":")[0]
+    found = _findings(_verdict(check, side_by_side([run]))) if check in CHECKS else _unsettled(run)
+    return any(finding.name == name for finding in found)
 
 
 def simulation_input(plan: FuzzPlan) -> SimulationInput:
@@ -148,8 +167,8 @@ def _clean(runs: Sequence[Played]) -> bool:
     return all(_verdict(name, history).verdict is Outcome.PASS for name in CHECKS)
 
 
-def _broken(runs: Sequence[Played]) -> list[Finding]:
-    history = side_by_side(runs)
+def _broken(run: Played) -> list[Finding]:
+    history = side_by_side([run])
     return [finding for name in CHECKS for finding in _findings(_verdict(name, history))]
 
 
@@ -163,7 +182,9 @@ def _findings(result: CheckResult) -> list[Finding]:
     broken = [part for part in result.parts if part.violations]
     if not broken:
         return [Finding(result.name, "", result.explanation)]
-    return [Finding(result.name, part.name, result.explanation, _evidence(result, part.name)) for part in broken]
+    return [
+        Finding(result.name, part.name, f"{part.violations} found.", _evidence(result, part.name)) for part in broken
+    ]
 
 
 def _evidence(result: CheckResult, part: str) -> tuple[dict[str, Any], ...]:
@@ -180,14 +201,8 @@ def side_by_side(runs: Sequence[Played]) -> History:
             own = run.aftermath.rows[name]
             rows[name] += own if not number else _shifted(own, columns, f"{number}/", number * APART_S)
     plan = _checks_plan(runs)
-    return History({name: frame(name, _in_order(name, rows[name])) for name in _JUDGED}, plan, "simulated")
-
-
-def _in_order(table: str, rows: list[dict[str, Any]]) -> Iterable[dict[str, Any]]:
-    unknown = set(rows[0]) - set(SCHEMAS[table].names) if rows else set()
-    if unknown:
-        raise ValueError(f"{table} has columns that no history has: {', '.join(sorted(unknown))}")
-    return rows
+    tables = {name: pandas.DataFrame.from_records(rows[name]) for name in _JUDGED}  # the history makes proper ones
+    return History(tables, plan, "simulated")
 
 
 def _shifted(rows: list[dict[str, Any]], columns: Sequence[str], prefix: str, by_s: float) -> list[dict[str, Any]]:

@@ -79,3 +79,12 @@ def test_participants_may_be_several_too(platform, fault, assert_at_rest):
         )
     )
     assert_at_rest(tables)
+
+
+@pytest.mark.parametrize("delay_ms", [400, 900, 1_500])
+def test_a_gateway_slower_than_its_lease_does_not_take_over_from_itself(delay_ms, platform, fault, assert_at_rest):
+    slow = fault("slow_disk", 1, 6, service="gateway", replica=0, delay_ms=delay_ms)
+    slow_votes = fault("latency", 1, 6, from_="gateway", to="payment", path="/participant/prepare", delay_ms=300)
+    tables = simulate(platform(slow, slow_votes, rate_per_s=4, gateway__lease_ms=700, gateway__prepare_timeout_ms=600))
+    assert_at_rest(tables)
+    assert set(tables["transactions"].query("role == 'coordinator'").epoch) == {1}
