@@ -103,10 +103,18 @@ class Admission:
         """Whether somebody was turned away for want of time within the last second."""
         return self._clock.monotonic_ms() - self._turned_away_at_ms < TROUBLE_MS
 
+    def counts(self, path: str) -> bool:
+        """Whether calls of this path are counted, and refused with 429 when there are too many."""
+        return not path.startswith(EXEMPT)
+
+    def can_be_full(self, path: str) -> bool:
+        """Whether calls of this path are turned away with 503 when there is too much to do."""
+        return not path.startswith(self._never_full)
+
     async def count(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Headers:
         """Count the request for its caller; returns the headers its answer is to carry. Raises Problem 429."""
         path: str = scope["path"]
-        if path.startswith(EXEMPT):
+        if not self.counts(path):
             return []
         caller, key = self._caller(scope, path, headers)
         policy = self._policies[caller]
@@ -124,7 +132,7 @@ class Admission:
     def in_progress(self, path: str) -> Iterator[None]:
         """Around the work on one request. Raises Problem 503 if there is too much of it."""
         gate = self._gate
-        if gate is None or path.startswith(self._never_full):
+        if gate is None or not self.can_be_full(path):
             yield
             return
         if not gate.try_enter():

@@ -7,7 +7,7 @@ Normally every request reads the database, because its answer shows the state of
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 STALE_MS: Final = 30_000
 ANSWERS_MAX: Final = 256
+# For `responses=`: an answer that may be an old one.
+AGED: Final[dict[str, Any]] = {
+    "headers": {"Age": {"description": "Its age in seconds, if it is an old one", "schema": {"type": "integer"}}}
+}
 
 
 class LastAnswers:

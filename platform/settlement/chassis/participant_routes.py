@@ -10,14 +10,16 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.background import BackgroundTask
 
-from settlement.chassis.barrier import Replying, Subject
+from settlement.chassis.barrier import Replying, Standing, Subject
 from settlement.chassis.participant import Gid, Payload, Unresolved
 from settlement.chassis.problems import Problem
+from settlement.chassis.refusals import refusals
 from settlement.chassis.security import signed_service
 from settlement.chassis.trace import annotate, bind_gid
 from settlement.protocol.crashpoints import AFTER
 from settlement.protocol.messages import (
     Decision,
+    Vote,
     Voted,
 )
 from settlement.protocol.transitions import ProtocolError
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 
 
 STANDINGS_ASKED_MAX: Final = 200
+# What is unresolved has the reason of whatever it hangs on for its code.
+PREPARING = refusals({409: "payload_mismatch", 503: ""})
+DECIDING = refusals({409: "payload_mismatch | protocol_violation", 503: ""})
 
 
 class PrepareBody(BaseModel):
@@ -54,26 +59,45 @@ class StandingsAsked(BaseModel):
     gids: Annotated[list[Gid], Field(min_length=1, max_length=STANDINGS_ASKED_MAX)]
 
 
+class VoteView(BaseModel):
+    """A participant's vote; the reason is empty if it is yes."""
+
+    vote: Vote
+    reason: str
+
+
+class Acknowledgement(BaseModel):
+    """The decision was applied."""
+
+    ack: Literal[True]
+
+
+class StandingList(BaseModel):
+    """Where this participant stands with the transactions asked for, those it knows of."""
+
+    transactions: list[Standing]
+
+
 def participant_routes(chassis: Chassis, driver: ParticipantDriver[Any], *, takes_money: bool = False) -> APIRouter:
     """What a coordinator calls, the article's third of who takes money, and where an operator's gateway looks."""
     router = APIRouter(dependencies=[Depends(signed_service)])
 
-    @router.post("/participant/prepare")
+    @router.post("/participant/prepare", response_model=VoteView, responses=PREPARING)
     async def prepare(body: PrepareBody) -> JSONResponse:
         return await _answer_vote(chassis, driver, Subject(body.gid, body.kind, body.payload), driver.prepare)
 
-    @router.post("/participant/decision")
+    @router.post("/participant/decision", response_model=Acknowledgement, responses=DECIDING)
     async def decision(body: DecisionBody) -> JSONResponse:
         return await _answer_decision(chassis, driver, Subject(body.gid, body.kind, body.payload), body.decision)
 
-    @router.post("/participant/standings")
+    @router.post("/participant/standings", response_model=StandingList)
     async def standings(body: StandingsAsked) -> JSONResponse:
         found = await driver.standings(body.gids)
         return JSONResponse({"transactions": [standing.model_dump(mode="json") for standing in found]})
 
     if takes_money:
 
-        @router.post("/participant/charge")
+        @router.post("/participant/charge", response_model=VoteView, responses=PREPARING)
         async def charge(body: PrepareBody) -> JSONResponse:
             return await _answer_vote(chassis, driver, Subject(body.gid, body.kind, body.payload), driver.charge)
 

@@ -13,6 +13,8 @@ from fastapi import Request
 
 from settlement.chassis.keys import KeyRing
 from settlement.chassis.problems import Problem
+from settlement.chassis.refusals import api_key, guards
+from settlement.chassis.signature import NONCE, SERVICE, SIGNATURE, TARGET, TIMESTAMP
 
 if TYPE_CHECKING:
     from settlement.chassis.app import Chassis
@@ -23,6 +25,18 @@ MISDIRECTED: Final = "misdirected_call"
 TOKENS_CACHED_MAX: Final = 4_096
 OPERATOR_TOKEN: Final = "paylab-operator-token"  # noqa: S105 - the name of a header
 FAULT_TOKEN: Final = "paylab-fault-token"  # noqa: S105 - the name of a header
+
+# The credentials, as the OpenAPI documents describe them.
+SESSION: Final = {"session": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
+OPERATOR: Final = {"operatorToken": api_key(OPERATOR_TOKEN, "The operators' token")}
+FAULT_INJECTOR: Final = {"faultToken": api_key(FAULT_TOKEN, "The fault injector's token")}
+SIGNED: Final = {
+    "caller": api_key(SERVICE, "The service that calls"),
+    "target": api_key(TARGET, "The replica that is called: service/replica"),
+    "timestamp": api_key(TIMESTAMP, "When it was signed, in epoch milliseconds"),
+    "nonce": api_key(NONCE, "Anything, once"),
+    "signature": api_key(SIGNATURE, "HMAC-SHA256 in hexadecimal, over the call and the other four"),
+}
 
 
 def chassis_of(request: Request) -> Chassis:
@@ -74,18 +88,18 @@ class Tokens:
         self._verified[token] = known
 
 
+@guards(SESSION, refused={401: "not_authenticated"})
 async def current_user(request: Request) -> int:
     """The id of the user whose session token came with the request. Raises 401."""
     chassis = chassis_of(request)
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     user_id = chassis.tokens.user_of(token, chassis.clock.now_ms()) if scheme.lower() == "bearer" else None
     if user_id is None:
-        raise Problem(
-            401, "not_authenticated", "A valid session token is needed", headers={"WWW-Authenticate": "Bearer"}
-        )
+        raise unauthorized("not_authenticated", "A valid session token is needed", challenge="Bearer")
     return user_id
 
 
+@guards(SIGNED, refused={401: "bad_signature", 421: MISDIRECTED})
 async def signed_service(request: Request) -> str:
     """The name of the service that signed this call. Raises 401, or 421 for a call to another replica."""
     chassis = chassis_of(request)
@@ -99,15 +113,18 @@ async def signed_service(request: Request) -> str:
     if refusal is not None and refusal.misdirected:
         raise Problem(421, MISDIRECTED, "This replica is not the one that was called", refusal.reason)
     if refusal is not None:
-        raise Problem(401, "bad_signature", "This endpoint is for the platform's own services", refusal.reason)
+        title = "This endpoint is for the platform's own services"
+        raise unauthorized("bad_signature", title, refusal.reason, challenge="Paylab-Signature")
     return request.headers["paylab-service"]
 
 
+@guards(OPERATOR, refused={401: "token_required"})
 async def operator(request: Request) -> None:
     """Lets operators pass. Raises 401."""
     _require_token(request, OPERATOR_TOKEN, chassis_of(request).secrets.operator)
 
 
+@guards(FAULT_INJECTOR, refused={401: "token_required"})
 async def fault_operator(request: Request) -> None:
     """Lets the fault injector pass. Raises 401."""
     _require_token(request, FAULT_TOKEN, chassis_of(request).secrets.fault)
@@ -116,4 +133,10 @@ async def fault_operator(request: Request) -> None:
 def _require_token(request: Request, header: str, wanted: str | None) -> None:
     given = request.headers.get(header, "")
     if wanted is None or not hmac.compare_digest(given.encode("utf-8", "surrogatepass"), wanted.encode()):
-        raise Problem(401, "token_required", f"The header {header} is missing or wrong")
+        title = f"The header {header} is missing or wrong"
+        raise unauthorized("token_required", title, challenge=f'Paylab-Token header="{header}"')
+
+
+def unauthorized(code: str, title: str, detail: str = "", *, challenge: str) -> Problem:
+    """A 401, which always says what it asks for (RFC 9110, 11.6.1)."""
+    return Problem(401, code, title, detail, headers={"WWW-Authenticate": challenge})

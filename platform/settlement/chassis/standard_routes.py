@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from settlement.chassis.dead_letter_routes import dead_letter_routes
@@ -13,6 +13,7 @@ from settlement.chassis.events import event_from
 from settlement.chassis.faults import FaultList
 from settlement.chassis.inbox import Inbox
 from settlement.chassis.problems import Problem
+from settlement.chassis.refusals import WITHOUT_DATABASE, refusals
 from settlement.chassis.security import fault_operator, signed_service
 from settlement.protocol.crashpoints import KNOWN_POINTS
 
@@ -39,12 +40,53 @@ class EventBatch(BaseModel):
     events: Annotated[list[EventIn], Field(max_length=1_000)]
 
 
+class Accepted(BaseModel):
+    """The ids of the events that need not be delivered again."""
+
+    accepted: list[str]
+
+
+class Live(BaseModel):
+    """The process answers."""
+
+    status: Literal["live"]
+
+
+class Ready(BaseModel):
+    """The replica takes requests."""
+
+    status: Literal["ready"]
+    service: str
+    replica: str
+
+
+class FaultView(BaseModel):
+    """A fault in force and how often it struck; it has the members of its kind."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str
+    kind: Literal["latency", "error", "drop_reply", "crash_at"]
+    hits: int
+
+
+class FaultReport(BaseModel):
+    """The faults in force."""
+
+    faults: list[FaultView]
+
+
 def standard_routes(chassis: Chassis, inbox: Inbox) -> APIRouter:
     """Health, metrics, events, dead letters, and with a fault token the fault endpoints."""
     router = APIRouter()
     _add_health(router, chassis)
 
-    @router.post("/events", dependencies=[Depends(signed_service)])
+    @router.post(
+        "/events",
+        dependencies=[Depends(signed_service)],
+        response_model=Accepted,
+        openapi_extra=WITHOUT_DATABASE,  # what cannot be consumed now is not among the accepted
+    )
     async def take_events(batch: EventBatch) -> Response:
         events = [event_from(event.model_dump()) for event in batch.events]
         return JSONResponse({"accepted": await inbox.take(events)})
@@ -56,23 +98,35 @@ def standard_routes(chassis: Chassis, inbox: Inbox) -> APIRouter:
 
 
 def _add_health(router: APIRouter, chassis: Chassis) -> None:
-    @router.get("/health/live")
+    @router.get("/health/live", response_model=Live, openapi_extra=WITHOUT_DATABASE)
     async def live() -> Response:
         return JSONResponse({"status": "live"})
 
-    @router.get("/health/ready")
+    @router.get(
+        "/health/ready",
+        response_model=Ready,
+        responses=refusals({503: "stopping"}),
+        openapi_extra=WITHOUT_DATABASE,
+    )
     async def ready() -> Response:
         if chassis.stopping.is_set():
             raise Problem(503, "stopping", "This replica is shutting down")
         return JSONResponse({"status": "ready", "service": chassis.service, "replica": chassis.replica})
 
-    @router.get("/metrics", response_class=PlainTextResponse)
+    @router.get("/metrics", response_class=PlainTextResponse, openapi_extra=WITHOUT_DATABASE)
     async def metrics() -> Response:
         return Response(await chassis.metrics.exposition(chassis.log), media_type=EXPOSITION_TYPE)
 
 
 def _add_faults(router: APIRouter, chassis: Chassis) -> None:
-    @router.put("/faults", dependencies=[Depends(fault_operator)])
+    injector = APIRouter(prefix="/faults", dependencies=[Depends(fault_operator)])
+
+    @injector.put(
+        "",
+        response_model=FaultReport,
+        responses=refusals({422: "unknown_crash_point"}),
+        openapi_extra=WITHOUT_DATABASE,
+    )
     async def replace_faults(body: FaultList) -> Response:
         unknown = [fault.point for fault in body.faults if fault.kind == "crash_at" and fault.point not in KNOWN_POINTS]
         if unknown:
@@ -81,12 +135,14 @@ def _add_faults(router: APIRouter, chassis: Chassis) -> None:
         chassis.log.warning("faults_replaced", faults=[fault.id for fault in body.faults])
         return JSONResponse({"faults": chassis.faults.report()})
 
-    @router.get("/faults", dependencies=[Depends(fault_operator)])
+    @injector.get("", response_model=FaultReport, openapi_extra=WITHOUT_DATABASE)
     async def show_faults() -> Response:
         return JSONResponse({"faults": chassis.faults.report()})
 
-    @router.delete("/faults", dependencies=[Depends(fault_operator)])
+    @injector.delete("", response_model=FaultReport, openapi_extra=WITHOUT_DATABASE)
     async def remove_faults() -> Response:
         chassis.faults.replace([])
         chassis.log.warning("faults_replaced", faults=[])
         return JSONResponse({"faults": []})
+
+    router.routes.extend(injector.routes)

@@ -11,8 +11,10 @@ from starlette.responses import JSONResponse, Response
 
 from settlement.chassis.app import Chassis, ServiceApp
 from settlement.chassis.problems import Problem
+from settlement.chassis.refusals import refusals
 from settlement.chassis.security import operator
 from settlement.services.audit.chain import Link, Record
+from settlement.services.audit.schemas import RecordPage, VerdictView
 from settlement.services.audit.service import Trail, Verdict
 from settlement.topology import SUBSCRIPTIONS
 
@@ -39,7 +41,7 @@ def create(chassis: Chassis) -> ServiceApp:
 def _operator_router(trail: Trail) -> APIRouter:
     router = APIRouter(prefix="/audit", dependencies=[Depends(operator)])
 
-    @router.get("/records")
+    @router.get("/records", response_model=RecordPage)
     async def list_records(
         after: After = 0,
         limit: Limit = 50,
@@ -49,11 +51,11 @@ def _operator_router(trail: Trail) -> APIRouter:
         shown, next_after = await trail.page(after=after, limit=limit, type=type, subject=subject)
         return JSONResponse({"records": [_shown(record) for record in shown], "next_after": next_after})
 
-    @router.get("/head")
+    @router.get("/head", response_model=Link)
     async def show_head() -> Response:
         return JSONResponse(asdict(await trail.head()))
 
-    @router.get("/verify")
+    @router.get("/verify", response_model=VerdictView, responses=refusals({422: "checkpoint_incomplete"}))
     async def verify(
         after: After = 0,
         limit: WalkLimit = 10_000,

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import APIRouter, Depends, Path, Response
 
 from settlement.chassis.app import Chassis, ServiceApp
+from settlement.chassis.refusals import refusals
 from settlement.chassis.security import current_user, signed_service
-from settlement.services.cart.schemas import GOODS_ID_MAX, ItemChange, OrderCreated
+from settlement.services.cart.schemas import GOODS_ID_MAX, CartItem, CartView, ItemChange, OrderCreated
 from settlement.services.cart.service import CartService
 
 if TYPE_CHECKING:
@@ -35,21 +36,21 @@ def create(chassis: Chassis) -> ServiceApp:
 def _user_router(service: CartService) -> APIRouter:
     router = APIRouter(prefix="/cart")
 
-    @router.get("")
+    @router.get("", response_model=CartView)
     async def read_cart(user_id: UserId) -> Response:
         return _json(await service.render(user_id))
 
-    @router.put("/items/{goods_id}")
+    @router.put("/items/{goods_id}", response_model=CartItem, responses=refusals({409: "cart_full"}))
     async def put_item(user_id: UserId, goods_id: GoodsId, change: ItemChange) -> Response:
         item = await service.put(user_id, goods_id, change.count)
         return _json(item.model_dump_json().encode())
 
-    @router.delete("/items/{goods_id}")
+    @router.delete("/items/{goods_id}", status_code=204)
     async def remove_item(user_id: UserId, goods_id: GoodsId) -> Response:
         await service.remove(user_id, goods_id)
         return Response(status_code=204)
 
-    @router.delete("")
+    @router.delete("", status_code=204)
     async def clear_cart(user_id: UserId) -> Response:
         await service.clear(user_id)
         return Response(status_code=204)
@@ -61,7 +62,7 @@ def _internal_router(service: CartService) -> APIRouter:
     """For other services: whose cart it is stands in the path, and the signature vouches for it."""
     router = APIRouter(prefix="/internal", dependencies=[Depends(signed_service)])
 
-    @router.get("/carts/{user_id}")
+    @router.get("/carts/{user_id}", response_model=CartView)
     async def read_cart_of(user_id: Annotated[int, Path(ge=1, le=2**63 - 1)]) -> Response:
         return _json(await service.render(user_id))
 

@@ -12,9 +12,18 @@ from starlette.responses import JSONResponse
 
 from settlement.chassis.app import Chassis, ServiceApp
 from settlement.chassis.problems import Problem
+from settlement.chassis.refusals import refusals
 from settlement.chassis.security import fault_operator, signed_service
-from settlement.services.channel.planting import Plant, Planting
-from settlement.services.channel.schemas import ChannelName, ChargeRequest, RefundRequest
+from settlement.services.channel.planting import Plant, Planted, Planting
+from settlement.services.channel.schemas import (
+    ChannelName,
+    ChargeRequest,
+    ChargeView,
+    PeriodStatement,
+    RefundRequest,
+    RefundView,
+    Statement,
+)
 from settlement.services.channel.service import ChannelService, Decliner
 from settlement.services.channel.statement import period_statement, statement
 
@@ -24,6 +33,13 @@ if TYPE_CHECKING:
 Moment = Annotated[int, Query(ge=0, lt=2**47)]
 After = Annotated[int, Query(ge=0, le=2**53 - 1)]
 Limit = Annotated[int, Query(ge=1, le=1000)]
+CHARGING = refusals({402: "declined", 409: "amount_conflict | cancelled"})
+READING = refusals({404: "charge_not_found"})
+CAPTURING = refusals({404: "charge_not_found", 409: "cancelled | declined"})
+VOIDING = refusals({409: "already_captured"})
+REFUNDING = refusals({404: "charge_not_found", 409: "not_captured | refund_conflict | refund_exceeds_captured"})
+PLANTING = refusals({404: "charge_not_found | line_not_found", 422: "out_trade_no_required"})
+
 OutTradeNo = Annotated[str, Path(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_:.-]+$")]
 
 
@@ -54,23 +70,23 @@ def _card_router(
 ) -> APIRouter:
     router = APIRouter(prefix="/card/authorizations", dependencies=[Depends(signed_service), Depends(distance)])
 
-    @router.post("", status_code=201)
+    @router.post("", status_code=201, response_model=ChargeView, responses=CHARGING)
     async def authorize(request: ChargeRequest) -> Response:
         return _json(await card.charge(request, decliner()), status=201)
 
-    @router.get("/{out_trade_no}")
+    @router.get("/{out_trade_no}", response_model=ChargeView, responses=READING)
     async def read_authorization(out_trade_no: OutTradeNo) -> Response:
         return _json(await card.find(out_trade_no))
 
-    @router.post("/{out_trade_no}/capture")
+    @router.post("/{out_trade_no}/capture", response_model=ChargeView, responses=CAPTURING)
     async def capture(out_trade_no: OutTradeNo) -> Response:
         return _json(await card.capture(out_trade_no))
 
-    @router.post("/{out_trade_no}/void")
+    @router.post("/{out_trade_no}/void", response_model=ChargeView, responses=VOIDING)
     async def void(out_trade_no: OutTradeNo) -> Response:
         return _json(await card.void(out_trade_no))
 
-    @router.post("/{out_trade_no}/refunds", status_code=201)
+    @router.post("/{out_trade_no}/refunds", status_code=201, response_model=RefundView, responses=REFUNDING)
     async def refund(out_trade_no: OutTradeNo, request: RefundRequest) -> Response:
         return _json(await card.refund(out_trade_no, request), status=201)
 
@@ -82,19 +98,19 @@ def _wallet_router(
 ) -> APIRouter:
     router = APIRouter(prefix="/wallet/payments", dependencies=[Depends(signed_service), Depends(distance)])
 
-    @router.post("", status_code=201)
+    @router.post("", status_code=201, response_model=ChargeView, responses=CHARGING)
     async def pay(request: ChargeRequest) -> Response:
         return _json(await wallet.charge(request, decliner()), status=201)
 
-    @router.get("/{out_trade_no}")
+    @router.get("/{out_trade_no}", response_model=ChargeView, responses=READING)
     async def read_payment(out_trade_no: OutTradeNo) -> Response:
         return _json(await wallet.find(out_trade_no))
 
-    @router.post("/{out_trade_no}/cancel")
+    @router.post("/{out_trade_no}/cancel", response_model=ChargeView, responses=VOIDING)
     async def cancel(out_trade_no: OutTradeNo) -> Response:
         return _json(await wallet.void(out_trade_no))
 
-    @router.post("/{out_trade_no}/refunds", status_code=201)
+    @router.post("/{out_trade_no}/refunds", status_code=201, response_model=RefundView, responses=REFUNDING)
     async def refund(out_trade_no: OutTradeNo, request: RefundRequest) -> Response:
         return _json(await wallet.refund(out_trade_no, request), status=201)
 
@@ -104,7 +120,7 @@ def _wallet_router(
 def _statement_router(chassis: Chassis) -> APIRouter:
     router = APIRouter(dependencies=[Depends(signed_service)])
 
-    @router.get("/statements/{day}")
+    @router.get("/statements/{day}", response_model=Statement, responses=refusals({422: "no_such_day"}))
     async def read_statement(
         day: Annotated[str, Path(pattern=r"^\d{4}-\d{2}-\d{2}$")],
         after: After = 0,
@@ -116,7 +132,7 @@ def _statement_router(chassis: Chassis) -> APIRouter:
             raise Problem(422, "no_such_day", "No such day", str(error)) from error
         return _json(await statement(chassis.database, asked, after=after, limit=limit))
 
-    @router.get("/statements")
+    @router.get("/statements", response_model=PeriodStatement)
     async def read_period(
         channel: Annotated[ChannelName, Query()],
         from_ms: Moment,
@@ -135,7 +151,7 @@ def _planting_router(chassis: Chassis) -> APIRouter:
     router = APIRouter(prefix="/operator/statements/plant", dependencies=[Depends(fault_operator)])
     planting = Planting(chassis.database, chassis.clock)
 
-    @router.post("", status_code=201)
+    @router.post("", status_code=201, response_model=Planted, responses=PLANTING)
     async def plant(request: Plant) -> Response:
         chassis.log.warning("statement_corrupted", kind=request.kind, out_trade_no=request.out_trade_no)
         return JSONResponse(await planting.plant(request), 201)

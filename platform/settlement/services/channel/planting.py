@@ -49,6 +49,19 @@ class Plant(BaseModel):
     currency: Currency | None = None
 
 
+class Planted(BaseModel):
+    """What was planted: the line that is hidden, or not, and the line that is shown, null all through if none is."""
+
+    hides_entry_id: int | None
+    kind: str | None
+    channel: ChannelName | None
+    out_trade_no: str | None
+    refund_no: str | None
+    amount_minor: int | None
+    currency: str | None
+    booked_at_ms: int | None
+
+
 class Planting:
     """Plants errors into the statements of this channel."""
 

@@ -9,9 +9,18 @@ from starlette.responses import JSONResponse
 
 from settlement.chassis.app import Chassis, ServiceApp
 from settlement.chassis.inbox import Consumer
+from settlement.chassis.refusals import refusals
 from settlement.chassis.security import operator
 from settlement.services.clearing.entries import enter
-from settlement.services.clearing.schemas import BatchState, CloseRequest, Day, OrderSettled
+from settlement.services.clearing.schemas import (
+    BatchPage,
+    BatchState,
+    BatchView,
+    Closed,
+    CloseRequest,
+    Day,
+    OrderSettled,
+)
 from settlement.services.clearing.service import ClearingService
 
 if TYPE_CHECKING:
@@ -47,12 +56,12 @@ def create(chassis: Chassis) -> ServiceApp:
 def _operator_router(service: ClearingService) -> APIRouter:
     router = APIRouter(prefix="/batches", dependencies=[Depends(operator)])
 
-    @router.post("/close")
+    @router.post("/close", response_model=Closed, responses=refusals({422: "day_not_begun"}))
     async def close_day(request: CloseRequest) -> Response:
         made = await service.close(request.day)
         return JSONResponse({"day": request.day, "batches": [batch.model_dump() for batch in made]})
 
-    @router.get("")
+    @router.get("", response_model=BatchPage)
     async def list_batches(
         day: Annotated[Day | None, Query()] = None,
         state: Annotated[BatchState | None, Query()] = None,
@@ -63,7 +72,7 @@ def _operator_router(service: ClearingService) -> APIRouter:
         next_after = found[-1].batch_id if len(found) == limit else None
         return JSONResponse({"batches": [batch.model_dump() for batch in found], "next_after": next_after})
 
-    @router.get("/{batch_id}")
+    @router.get("/{batch_id}", response_model=BatchView, responses=refusals({404: "batch_not_found"}))
     async def read_batch(batch_id: BatchId) -> Response:
         return JSONResponse((await service.find(batch_id)).model_dump())
 

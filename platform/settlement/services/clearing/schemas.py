@@ -82,3 +82,17 @@ class BatchView(BaseModel):
     closed_at_ms: int
     posted_at_ms: int | None
     settled_at_ms: int | None
+
+
+class Closed(BaseModel):
+    """A day that was closed, and its batches."""
+
+    day: str
+    batches: list[BatchView]
+
+
+class BatchPage(BaseModel):
+    """A page of batches; `next_after` is the cursor of the next page, null on the last."""
+
+    batches: list[BatchView]
+    next_after: str | None

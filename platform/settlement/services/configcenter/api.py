@@ -11,15 +11,22 @@ from fastapi import APIRouter, Depends
 from starlette.responses import JSONResponse, Response
 
 from settlement.chassis.app import Chassis, ServiceApp
+from settlement.chassis.refusals import WITHOUT_DATABASE, Responses, refusals
 from settlement.chassis.security import signed_service
 from settlement.services.configcenter.config import Change, Config
 from settlement.services.configcenter.config_api import add_config
 from settlement.services.configcenter.eureka_api import add_eureka
 from settlement.services.configcenter.registration import Registration
 from settlement.services.configcenter.registry import Registry
-from settlement.services.configcenter.schemas import Name, RegistrationIn
+from settlement.services.configcenter.schemas import Name, Registered, RegistrationIn, RegistryView, Renewed
 
 EXPIRY_INTERVAL_MS: Final = 100
+REGISTERING: Final[Responses] = {
+    200: {"description": "Registered again"},
+    201: {"description": "Registered", "model": Registered},
+    **refusals({503: "registry_full"}),
+}
+NOT_REGISTERED: Final = refusals({404: "not_registered"})
 
 
 def create(chassis: Chassis) -> ServiceApp:
@@ -46,25 +53,37 @@ async def _wake_at_shutdown(chassis: Chassis, config: Config) -> None:
 
 
 def _add_registry(router: APIRouter, registry: Registry) -> None:
-    @router.get("/registry")
+    @router.get("/registry", response_model=RegistryView, openapi_extra=WITHOUT_DATABASE)
     async def show_registry() -> Response:
         return JSONResponse(registry.snapshot())
 
     @router.put(
         "/registry/{service}/{replica}",
         dependencies=[Depends(signed_service)],
-        responses={201: {"description": "Registered; 200: registered again", "content": {"application/json": {}}}},
+        response_model=Registered,
+        responses=REGISTERING,
     )
     async def register(service: Name, replica: Name, body: RegistrationIn) -> Response:
         created = await registry.register(Registration(service, replica, **body.model_dump()))
         return JSONResponse({"lease_ms": body.lease_ms}, 201 if created else 200)
 
-    @router.put("/registry/{service}/{replica}/lease", dependencies=[Depends(signed_service)])
+    @router.put(
+        "/registry/{service}/{replica}/lease",
+        dependencies=[Depends(signed_service)],
+        response_model=Renewed,
+        responses=NOT_REGISTERED,
+        openapi_extra=WITHOUT_DATABASE,
+    )
     async def renew(service: Name, replica: Name) -> Response:
         registry.renew((service, replica))
         return JSONResponse({"renewed": True})
 
-    @router.delete("/registry/{service}/{replica}", status_code=204, dependencies=[Depends(signed_service)])
+    @router.delete(
+        "/registry/{service}/{replica}",
+        status_code=204,
+        dependencies=[Depends(signed_service)],
+        responses=NOT_REGISTERED,
+    )
     async def deregister(service: Name, replica: Name) -> Response:
         await registry.deregister((service, replica))
         return Response(status_code=204)

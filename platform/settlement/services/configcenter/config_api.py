@@ -13,11 +13,34 @@ from fastapi import APIRouter, Depends, Header, Query
 from starlette.responses import JSONResponse, Response
 
 from settlement.chassis.problems import Problem
+from settlement.chassis.refusals import Responses, refusals
 from settlement.chassis.security import operator
 from settlement.services.configcenter.config import PAGE_MAX, Change, Config, differences
-from settlement.services.configcenter.schemas import ConfigIn, Profile, RollbackIn, Version
+from settlement.services.configcenter.schemas import (
+    Comparison,
+    ConfigIn,
+    ConfigView,
+    Profile,
+    ProfileList,
+    RollbackIn,
+    Version,
+    VersionPage,
+    VersionView,
+)
 
 WAIT_MS_MAX: Final = 30_000
+
+TAGGED: Final[Responses] = {
+    200: {"headers": {"ETag": {"required": True, "schema": {"type": "string", "pattern": r'^"\d+"$'}}}}
+}
+NO_VERSION: Final = refusals({404: "no_such_version"})
+WRITING: Final = {
+    400: "malformed_if_match",
+    409: "written_at_once",
+    412: "version_conflict",
+    422: "invalid_settings",
+}
+ROLLING_BACK: Final = {**WRITING, 404: "no_such_version"}
 
 IfMatch = Annotated[str | None, Header(max_length=32)]
 
@@ -30,11 +53,11 @@ def add_config(router: APIRouter, config: Config) -> None:
 
 
 def _add_reading(router: APIRouter, config: Config) -> None:
-    @router.get("/config")
+    @router.get("/config", response_model=ProfileList)
     async def show_profiles() -> Response:
         return JSONResponse({"profiles": await config.profiles()})
 
-    @router.get("/config/{profile}")
+    @router.get("/config/{profile}", response_model=ConfigView, responses=TAGGED)
     async def show_config(
         profile: Profile,
         after: Annotated[int | None, Query(ge=0, le=2**53)] = None,
@@ -45,7 +68,7 @@ def _add_reading(router: APIRouter, config: Config) -> None:
 
 
 def _add_history(router: APIRouter, config: Config) -> None:
-    @router.get("/config/{profile}/history")
+    @router.get("/config/{profile}/history", response_model=VersionPage)
     async def show_history(
         profile: Profile,
         before: Annotated[int | None, Query(ge=1, le=2**31)] = None,
@@ -55,11 +78,11 @@ def _add_history(router: APIRouter, config: Config) -> None:
         more = len(versions) == limit and versions[-1]["version"] > 1
         return JSONResponse({"versions": versions, "next_before": versions[-1]["version"] if more else None})
 
-    @router.get("/config/{profile}/versions/{version}")
+    @router.get("/config/{profile}/versions/{version}", response_model=VersionView, responses=NO_VERSION)
     async def show_version(profile: Profile, version: Version) -> Response:
         return JSONResponse(await config.version(profile, version))
 
-    @router.get("/config/{profile}/diff")
+    @router.get("/config/{profile}/diff", response_model=Comparison, responses=NO_VERSION)
     async def show_diff(
         profile: Profile,
         old: Annotated[int, Query(alias="from", ge=0, lt=2**31)],
@@ -71,12 +94,22 @@ def _add_history(router: APIRouter, config: Config) -> None:
 
 
 def _add_writing(router: APIRouter, config: Config) -> None:
-    @router.put("/config/{profile}", dependencies=[Depends(operator)])
+    @router.put(
+        "/config/{profile}",
+        dependencies=[Depends(operator)],
+        response_model=ConfigView,
+        responses={**TAGGED, **refusals(WRITING)},
+    )
     async def put_config(profile: Profile, body: ConfigIn, if_match: IfMatch = None) -> Response:
         change = Change(body.values, body.author, body.comment, _expected(if_match))
         return _shown(await config.put(profile, change), body.values)
 
-    @router.post("/config/{profile}/rollback", dependencies=[Depends(operator)])
+    @router.post(
+        "/config/{profile}/rollback",
+        dependencies=[Depends(operator)],
+        response_model=ConfigView,
+        responses={**TAGGED, **refusals(ROLLING_BACK)},
+    )
     async def roll_back(profile: Profile, body: RollbackIn, if_match: IfMatch = None) -> Response:
         version = await config.roll_back(profile, body.version, body.author, body.comment, _expected(if_match))
         return _shown(version, await config.values_of(profile, version))

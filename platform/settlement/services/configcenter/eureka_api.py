@@ -11,14 +11,18 @@ import base64
 import binascii
 import hmac
 from collections.abc import Iterable
+from functools import partial
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import JSONResponse, Response
 
 from settlement.chassis.problems import Problem
-from settlement.chassis.security import OPERATOR_TOKEN, chassis_of
+from settlement.chassis.refusals import WITHOUT_DATABASE, Responses, guards, refusals
+from settlement.chassis.security import OPERATOR, OPERATOR_TOKEN, chassis_of, unauthorized
 from settlement.services.configcenter.eureka_codec import (
+    JSON,
+    XML,
     Instance,
     InvalidInstance,
     Status,
@@ -29,16 +33,39 @@ from settlement.services.configcenter.eureka_codec import (
     read_instance,
     rendered,
 )
+from settlement.services.configcenter.eureka_schemas import (
+    INSTANCE,
+    Applications,
+    OneApplication,
+    OneInstance,
+)
 from settlement.services.configcenter.registration import Key, registration_of
 from settlement.services.configcenter.registry import Registry
+from settlement.services.configcenter.schemas import RegistryStatus
 from settlement.topology import SERVICES
 
 BASE: Final = "/eureka"
-DOCUMENTED: Final[dict[int | str, dict[str, object]]] = {
-    200: {"description": "As Accept asks: XML or JSON", "content": {"application/xml": {}, "application/json": {}}}
+XML_TOO: Final[Responses] = {
+    200: {"description": "As Accept asks: JSON, or else XML of the same structure", "content": {XML: {}}},
+    **refusals({503: "warming_up"}),
 }
+ONE: Final[Responses] = {**XML_TOO, **refusals({404: "not_registered", 503: "warming_up"})}
+INSTANCE_BODY: Final = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            JSON: {"schema": {"type": "object", "required": ["instance"], "properties": {"instance": INSTANCE}}},
+            XML: {},
+        },
+    }
+}
+REGISTERING: Final = refusals({400: "invalid_instance", 403: "platform_service", 503: "registry_full"})
+RENEWING: Final = refusals({403: "platform_service", 404: "not_registered | registration_outdated"})
+CHANGING: Final = refusals({403: "platform_service", 404: "not_registered"})
+DESCRIBING: Final = refusals({400: "invalid_metadata", 403: "platform_service", 404: "not_registered"})
 METADATA_CHANGES_MAX: Final = 20
 RETRY_AFTER_S: Final = 3
+PASSWORD: Final = {"eurekaPassword": {"type": "http", "scheme": "basic"}}
 
 AppName = Annotated[str, Path(max_length=64)]
 InstanceId = Annotated[str, Path(max_length=200)]
@@ -46,6 +73,7 @@ Address = Annotated[str, Path(max_length=200)]
 Moment = Annotated[int, Query(ge=0, le=2**53, alias="lastDirtyTimestamp")]
 
 
+@guards(PASSWORD, OPERATOR, refused={401: "eureka_password_required"})
 async def trusted_client(request: Request) -> bool:
     """Whether the caller showed a password. Raises 401 if it had to."""
     chassis = chassis_of(request)
@@ -55,8 +83,8 @@ async def trusted_client(request: Request) -> bool:
         return True
     if chassis.settings.text("registry.eureka_access") == "open":
         return False
-    realm = {"WWW-Authenticate": 'Basic realm="eureka"'}
-    raise Problem(401, "eureka_password_required", "Eureka clients need the registry's password", headers=realm)
+    title = "Eureka clients need the registry's password"
+    raise unauthorized("eureka_password_required", title, challenge='Basic realm="eureka"')
 
 
 Trusted = Annotated[bool, Depends(trusted_client)]
@@ -80,51 +108,53 @@ def add_eureka(router: APIRouter, registry: Registry) -> None:
 
 
 def _add_reading(router: APIRouter, registry: Registry) -> None:
+    get = partial(router.get, openapi_extra=WITHOUT_DATABASE)
+
     async def apps(request: Request) -> Response:
         return _applications(request, registry, _instances(registry))
 
-    router.get(f"{BASE}/apps", responses=DOCUMENTED)(apps)
-    router.get(f"{BASE}/apps/", include_in_schema=False)(apps)  # what clients really ask for
+    get(f"{BASE}/apps", response_model=Applications, responses=XML_TOO)(apps)
+    get(f"{BASE}/apps/", include_in_schema=False)(apps)  # what clients really ask for
 
     async def delta(request: Request) -> Response:
         return _applications(request, registry, registry.changes())
 
-    router.get(f"{BASE}/apps/delta", responses=DOCUMENTED)(delta)
+    get(f"{BASE}/apps/delta", response_model=Applications, responses=XML_TOO)(delta)
 
-    @router.get(f"{BASE}/apps/{{app}}", responses=DOCUMENTED)
+    @get(f"{BASE}/apps/{{app}}", response_model=OneApplication, responses=ONE)
     async def application(request: Request, app: AppName) -> Response:
         found = [instance for instance in _instances(registry) if instance.app == app.upper()]
         if not found:
             raise _unknown(registry)
         return _answer(request, registry, "application", application_document(app.upper(), found))
 
-    @router.get(f"{BASE}/apps/{{app}}/{{instance_id}}", responses=DOCUMENTED)
+    @get(f"{BASE}/apps/{{app}}/{{instance_id}}", response_model=OneInstance, responses=ONE)
     async def instance_of_app(request: Request, app: AppName, instance_id: InstanceId) -> Response:
         found = registry.held(_key(app, instance_id)).instance()
         return _answer(request, registry, "instance", instance_document(found))
 
-    @router.get(f"{BASE}/instances/{{instance_id}}", responses=DOCUMENTED)
+    @get(f"{BASE}/instances/{{instance_id}}", response_model=OneInstance, responses=ONE)
     async def instance(request: Request, instance_id: InstanceId) -> Response:
         for found in _instances(registry):
             if found.instance_id == instance_id:
                 return _answer(request, registry, "instance", instance_document(found))
         raise _unknown(registry)
 
-    @router.get(f"{BASE}/vips/{{vip}}", responses=DOCUMENTED)
+    @get(f"{BASE}/vips/{{vip}}", response_model=Applications, responses=ONE)
     async def vips(request: Request, vip: Address) -> Response:
         return _at(request, registry, vip, "vip_address")
 
-    @router.get(f"{BASE}/svips/{{vip}}", responses=DOCUMENTED)
+    @get(f"{BASE}/svips/{{vip}}", response_model=Applications, responses=ONE)
     async def secure_vips(request: Request, vip: Address) -> Response:
         return _at(request, registry, vip, "secure_vip_address")
 
-    @router.get(f"{BASE}/status")
+    @get(f"{BASE}/status", response_model=RegistryStatus)
     async def status() -> Response:
         return JSONResponse(registry.status())
 
 
 def _add_changing(router: APIRouter, registry: Registry) -> None:
-    @router.post(f"{BASE}/apps/{{app}}")
+    @router.post(f"{BASE}/apps/{{app}}", status_code=204, responses=REGISTERING, openapi_extra=INSTANCE_BODY)
     async def register(request: Request, app: AppName, trusted: Trusted) -> Response:
         try:
             described = read_instance(await request.body(), request.headers.get("content-type", ""))
@@ -137,14 +167,19 @@ def _add_changing(router: APIRouter, registry: Registry) -> None:
         await registry.register(registration)
         return Response(status_code=204)
 
-    @router.put(f"{BASE}/apps/{{app}}/{{instance_id}}")
+    @router.put(
+        f"{BASE}/apps/{{app}}/{{instance_id}}",
+        response_class=Response,
+        responses=RENEWING,
+        openapi_extra=WITHOUT_DATABASE,
+    )
     async def renew(app: AppName, instance_id: InstanceId, trusted: Trusted, dirty_at_ms: Moment = 0) -> Response:
         key = _key(app, instance_id)
         _refuse_stranger(trusted, key)
         registry.renew(key, dirty_at_ms)
         return Response(status_code=200)
 
-    @router.delete(f"{BASE}/apps/{{app}}/{{instance_id}}")
+    @router.delete(f"{BASE}/apps/{{app}}/{{instance_id}}", response_class=Response, responses=CHANGING)
     async def cancel(app: AppName, instance_id: InstanceId, trusted: Trusted) -> Response:
         key = _key(app, instance_id)
         _refuse_stranger(trusted, key)
@@ -153,21 +188,21 @@ def _add_changing(router: APIRouter, registry: Registry) -> None:
 
 
 def _add_overriding(router: APIRouter, registry: Registry) -> None:
-    @router.put(f"{BASE}/apps/{{app}}/{{instance_id}}/status")
+    @router.put(f"{BASE}/apps/{{app}}/{{instance_id}}/status", response_class=Response, responses=CHANGING)
     async def override(app: AppName, instance_id: InstanceId, trusted: Trusted, value: Status) -> Response:
         key = _key(app, instance_id)
         _refuse_stranger(trusted, key)
         await registry.override(key, None if value is Status.UNKNOWN else value)
         return Response(status_code=200)
 
-    @router.delete(f"{BASE}/apps/{{app}}/{{instance_id}}/status")
+    @router.delete(f"{BASE}/apps/{{app}}/{{instance_id}}/status", response_class=Response, responses=CHANGING)
     async def back_to_normal(app: AppName, instance_id: InstanceId, trusted: Trusted) -> Response:
         key = _key(app, instance_id)
         _refuse_stranger(trusted, key)
         await registry.override(key, None)
         return Response(status_code=200)
 
-    @router.put(f"{BASE}/apps/{{app}}/{{instance_id}}/metadata")
+    @router.put(f"{BASE}/apps/{{app}}/{{instance_id}}/metadata", response_class=Response, responses=DESCRIBING)
     async def metadata(request: Request, app: AppName, instance_id: InstanceId, trusted: Trusted) -> Response:
         key = _key(app, instance_id)
         _refuse_stranger(trusted, key)

@@ -24,6 +24,11 @@ STATUS_OF: Final = {
     "not_confirmed": 503,
     "coordinator_recovered": 503,
 }
+# The reasons of each status, as `refusals` takes them.
+FAILURES: Final = {
+    status: " | ".join(reason for reason, found in STATUS_OF.items() if found == status)
+    for status in STATUS_OF.values()
+}
 _STATUS_WORDS: Final = {None: "processing", Decision.COMMIT: "succeeded", Decision.ABORT: "failed"}
 
 

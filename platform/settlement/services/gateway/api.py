@@ -11,20 +11,51 @@ from starlette.responses import JSONResponse, Response
 
 from settlement.chassis.app import Chassis, ServiceApp
 from settlement.chassis.coordinator_driver import Coordinator
-from settlement.chassis.fields import IdempotencyKey
+from settlement.chassis.fields import REPLAYED, NeededKey
 from settlement.chassis.problems import Problem
+from settlement.chassis.refusals import Responses, refusals
 from settlement.chassis.security import current_user, operator, signed_service
 from settlement.protocol.messages import Decision
 from settlement.services.gateway.admission import PaymentAdmission
-from settlement.services.gateway.answers import describe
+from settlement.services.gateway.answers import FAILURES, describe
 from settlement.services.gateway.interventions import Interventions
 from settlement.services.gateway.journal import EXHAUSTED, UNFINISHED, GatewayJournal, record_of
 from settlement.services.gateway.notifications import POLL_INTERVAL_MS, Notifier
 from settlement.services.gateway.risk import RiskGate
-from settlement.services.gateway.schemas import Gid, HeuristicOrder, OperatorOrder, PaymentRequest, RefundRequest
+from settlement.services.gateway.schemas import (
+    CaseList,
+    Gid,
+    HeuristicOrder,
+    Intervened,
+    OperatorOrder,
+    Outcome,
+    PaymentRequest,
+    PaymentView,
+    RefundRequest,
+    RefundView,
+    WholeCase,
+)
 from settlement.services.gateway.service import GatewayService
 
 OPEN = (*UNFINISHED, EXHAUSTED)
+
+PAYING = {
+    400: "idempotency_key_required",
+    403: "risk_denied | risk_review",
+    422: "idempotency_key_reused | currency_not_supported | notify_host_not_allowed",
+    503: "risk_unavailable",
+}
+REFUNDING = {
+    400: "idempotency_key_required",
+    404: "payment_not_found",
+    422: "idempotency_key_reused | amount_mismatch | notify_host_not_allowed",
+}
+NO_PAYMENT = refusals({404: "payment_not_found"})
+NO_REFUND = refusals({404: "refund_not_found"})
+NO_TRANSACTION = {404: "transaction_not_found"}
+DECIDING = refusals({**NO_TRANSACTION, 409: "cannot_commit | contradicts_decision | already_closed | not_exhausted"})
+RESUMING = refusals({**NO_TRANSACTION, 409: "already_closed | not_exhausted"})
+FORGETTING = refusals({**NO_TRANSACTION, 409: "already_closed | not_exhausted | not_resolved"})
 
 UserId = Annotated[int, Depends(current_user)]
 KeyAsked = Annotated[str, Query(min_length=1, max_length=255, pattern=r"^[!-~]+$")]
@@ -55,33 +86,31 @@ def create(chassis: Chassis) -> ServiceApp:
 def _user_router(service: GatewayService, admission: PaymentAdmission) -> APIRouter:
     router = APIRouter()
 
-    @router.post("/payments", status_code=201)
-    async def pay(user_id: UserId, request: PaymentRequest, idempotency_key: IdempotencyKey = None) -> Response:
+    @router.post("/payments", status_code=201, response_model=PaymentView, responses=_deciding(PAYING))
+    async def pay(user_id: UserId, request: PaymentRequest, idempotency_key: NeededKey = None) -> Response:
         key = _required(idempotency_key)
         with admission.begun():
             return await service.pay(user_id, request, key)
 
-    @router.get("/payments")
+    @router.get("/payments", response_model=PaymentView, responses=NO_PAYMENT)
     async def find_payment(user_id: UserId, idempotency_key: KeyAsked) -> Response:
         return JSONResponse(describe(await service.find_by_key(user_id, idempotency_key, "payment")))
 
-    @router.get("/payments/{gid}")
+    @router.get("/payments/{gid}", response_model=PaymentView, responses=NO_PAYMENT)
     async def read_payment(user_id: UserId, gid: Gid) -> Response:
         return JSONResponse(describe(await service.find(user_id, gid, "payment")))
 
-    @router.post("/payments/{gid}/refunds", status_code=201)
-    async def refund(
-        user_id: UserId, gid: Gid, request: RefundRequest, idempotency_key: IdempotencyKey = None
-    ) -> Response:
+    @router.post("/payments/{gid}/refunds", status_code=201, response_model=RefundView, responses=_deciding(REFUNDING))
+    async def refund(user_id: UserId, gid: Gid, request: RefundRequest, idempotency_key: NeededKey = None) -> Response:
         key = _required(idempotency_key)
         with admission.begun():
             return await service.refund(user_id, gid, request, key)
 
-    @router.get("/refunds")
+    @router.get("/refunds", response_model=RefundView, responses=NO_REFUND)
     async def find_refund(user_id: UserId, idempotency_key: KeyAsked) -> Response:
         return JSONResponse(describe(await service.find_by_key(user_id, idempotency_key, "refund")))
 
-    @router.get("/refunds/{gid}")
+    @router.get("/refunds/{gid}", response_model=RefundView, responses=NO_REFUND)
     async def read_refund(user_id: UserId, gid: Gid) -> Response:
         return JSONResponse(describe(await service.find(user_id, gid, "refund")))
 
@@ -91,7 +120,7 @@ def _user_router(service: GatewayService, admission: PaymentAdmission) -> APIRou
 def _outcome_router(journal: GatewayJournal, coordinator: Coordinator) -> APIRouter:
     router = APIRouter(dependencies=[Depends(signed_service)])
 
-    @router.get("/transactions/{gid}/outcome")
+    @router.get("/transactions/{gid}/outcome", response_model=Outcome, responses=refusals({503: "outcome_unknown"}))
     async def outcome(gid: Gid) -> Response:
         row = await journal.find(gid)
         if row is not None:
@@ -106,28 +135,28 @@ def _outcome_router(journal: GatewayJournal, coordinator: Coordinator) -> APIRou
 def _operator_router(interventions: Interventions) -> APIRouter:
     router = APIRouter(prefix="/operator/transactions", dependencies=[Depends(operator)])
 
-    @router.get("")
+    @router.get("", response_model=CaseList)
     async def list_transactions(state: StateAsked = "exhausted", older_than_ms: AgeAsked = 0) -> Response:
         states = OPEN if state == "open" else (state,)
         return JSONResponse({"transactions": await interventions.cases(states, older_than_ms)})
 
-    @router.get("/{gid}")
+    @router.get("/{gid}", response_model=WholeCase, responses=refusals(NO_TRANSACTION))
     async def read_transaction(gid: Gid) -> Response:
         return JSONResponse(await interventions.case(gid))
 
-    @router.post("/{gid}/commit")
+    @router.post("/{gid}/commit", response_model=Intervened, responses=DECIDING)
     async def commit(gid: Gid, order: HeuristicOrder) -> Response:
         return JSONResponse(await interventions.decide(gid, Decision.COMMIT, order))
 
-    @router.post("/{gid}/abort")
+    @router.post("/{gid}/abort", response_model=Intervened, responses=DECIDING)
     async def abort(gid: Gid, order: HeuristicOrder) -> Response:
         return JSONResponse(await interventions.decide(gid, Decision.ABORT, order))
 
-    @router.post("/{gid}/resume")
+    @router.post("/{gid}/resume", response_model=Intervened, responses=RESUMING)
     async def resume(gid: Gid, order: OperatorOrder) -> Response:
         return JSONResponse(await interventions.resume(gid, order))
 
-    @router.post("/{gid}/forget")
+    @router.post("/{gid}/forget", response_model=Intervened, responses=FORGETTING)
     async def forget(gid: Gid, order: OperatorOrder) -> Response:
         return JSONResponse(await interventions.forget(gid, order))
 
@@ -138,3 +167,9 @@ def _required(key: str | None) -> str:
     if key is None:
         raise Problem(400, "idempotency_key_required", "The header Idempotency-Key is required here")
     return key
+
+
+def _deciding(codes: dict[int, str]) -> Responses:
+    """The answers of a route that begins a transaction: its own refusals, and a failed transaction's reasons."""
+    both = {status: " | ".join(filter(None, (codes.get(status), FAILURES.get(status)))) for status in codes | FAILURES}
+    return {201: REPLAYED, **refusals(both | {409: ""}, REPLAYED["headers"])}

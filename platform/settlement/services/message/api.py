@@ -8,10 +8,11 @@ from fastapi import APIRouter, Depends, Path, Query
 from starlette.responses import JSONResponse, Response
 
 from settlement.chassis.app import Chassis, ServiceApp
+from settlement.chassis.refusals import refusals
 from settlement.chassis.security import current_user, operator
 from settlement.services.message.deliveries import POLL_INTERVAL_MS, Deliveries
 from settlement.services.message.notices import TITLES
-from settlement.services.message.schemas import Channel, DeliveryState
+from settlement.services.message.schemas import Channel, DeliveryPage, DeliveryState, MessagePage, MessageView, Unread
 from settlement.services.message.service import MessageService
 
 if TYPE_CHECKING:
@@ -42,17 +43,17 @@ def create(chassis: Chassis) -> ServiceApp:
 def _user_router(service: MessageService) -> APIRouter:
     router = APIRouter(prefix="/messages")
 
-    @router.get("")
+    @router.get("", response_model=MessagePage)
     async def list_messages(
         user_id: UserId, limit: Limit = 20, before: Before = None, unread: bool = False
     ) -> Response:
         return _json(await service.page(user_id, before=before, limit=limit, unread=unread))
 
-    @router.get("/unread")
+    @router.get("/unread", response_model=Unread)
     async def count_unread(user_id: UserId) -> Response:
         return JSONResponse({"unread": await service.unread(user_id)})
 
-    @router.post("/{message_id}/read")
+    @router.post("/{message_id}/read", response_model=MessageView, responses=refusals({404: "message_not_found"}))
     async def mark_read(user_id: UserId, message_id: MessageId) -> Response:
         return _json(await service.mark_read(user_id, message_id))
 
@@ -62,7 +63,7 @@ def _user_router(service: MessageService) -> APIRouter:
 def _operator_router(deliveries: Deliveries) -> APIRouter:
     router = APIRouter(prefix="/operator", dependencies=[Depends(operator)])
 
-    @router.get("/deliveries")
+    @router.get("/deliveries", response_model=DeliveryPage)
     async def list_deliveries(
         state: DeliveryState | None = None, channel: Channel | None = None, limit: Limit = 20, after: After = 0
     ) -> Response:

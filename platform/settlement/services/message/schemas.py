@@ -57,6 +57,12 @@ class MessagePage(BaseModel):
     next_before: int | None
 
 
+class Unread(BaseModel):
+    """How many messages a user has not read yet."""
+
+    unread: int
+
+
 class DeliveryView(BaseModel):
     """One delivery as an operator sees it."""
 

@@ -7,22 +7,32 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from settlement.chassis.app import Chassis, ServiceApp
-from settlement.chassis.fields import IdempotencyKey
-from settlement.chassis.last_answers import LastAnswers
+from settlement.chassis.fields import REPLAYED, IdempotencyKey
+from settlement.chassis.last_answers import AGED, LastAnswers
 from settlement.chassis.participant_driver import ParticipantDriver
 from settlement.chassis.problems import Problem
+from settlement.chassis.refusals import refusals
 from settlement.chassis.security import current_user
 from settlement.services.order.catalogue import Catalogue
 from settlement.services.order.creation import OrderCreation
 from settlement.services.order.model import barrier
 from settlement.services.order.participant import OrderBusiness
-from settlement.services.order.schemas import OrderRequest
+from settlement.services.order.schemas import GoodsPage, GoodsView, OrderPage, OrderRequest, OrderView
 from settlement.services.order.service import OrderService
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
 EXPIRE_INTERVAL_MS = 1_000
+
+CREATING = refusals(
+    {
+        409: "cart_empty",
+        422: "goods_not_found | total_too_large | idempotency_key_reused",
+        503: "cart_unavailable",
+    }
+)
+CANCELLING = refusals({404: "order_not_found", 409: "order_not_cancellable"})
 
 UserId = Annotated[int, Depends(current_user)]
 Limit = Annotated[int, Query(ge=1, le=100)]
@@ -56,7 +66,7 @@ def create(chassis: Chassis) -> ServiceApp:
 def _goods_router(catalogue: Catalogue, pages: LastAnswers) -> APIRouter:
     router = APIRouter()
 
-    @router.get("/goods")
+    @router.get("/goods", response_model=GoodsPage, responses={200: AGED})
     async def list_goods(
         request: Request, limit: Limit = 20, after: Annotated[int, Query(ge=0, le=2**53 - 1)] = 0
     ) -> Response:
@@ -66,7 +76,7 @@ def _goods_router(catalogue: Catalogue, pages: LastAnswers) -> APIRouter:
         # Ordering checks the stock anyway, so browsing may go on with what it was.
         return await pages.answer(request, read)
 
-    @router.get("/goods/{goods_id}")
+    @router.get("/goods/{goods_id}", response_model=GoodsView, responses=refusals({404: "goods_not_found"}))
     async def read_goods(goods_id: Annotated[int, Path(ge=1, le=2**53 - 1)]) -> Response:
         found = await catalogue.find(goods_id)
         if found is None:
@@ -79,22 +89,22 @@ def _goods_router(catalogue: Catalogue, pages: LastAnswers) -> APIRouter:
 def _orders_router(creation: OrderCreation, service: OrderService) -> APIRouter:
     router = APIRouter()
 
-    @router.post("/orders", status_code=201)
+    @router.post("/orders", status_code=201, response_model=OrderView, responses={201: REPLAYED, **CREATING})
     async def create_order(user_id: UserId, request: OrderRequest, idempotency_key: IdempotencyKey = None) -> Response:
         order, replayed = await creation.create(user_id, request, idempotency_key)
         return _json(order, status=201, headers={"Idempotent-Replayed": "true"} if replayed else None)
 
-    @router.get("/orders")
+    @router.get("/orders", response_model=OrderPage)
     async def list_orders(
         user_id: UserId, limit: Limit = 20, after: Annotated[str | None, Query(pattern=r"^[0-9a-f]{1,50}$")] = None
     ) -> Response:
         return _json(await service.page(user_id, after=after, limit=limit))
 
-    @router.get("/orders/{order_no}")
+    @router.get("/orders/{order_no}", response_model=OrderView, responses=refusals({404: "order_not_found"}))
     async def read_order(user_id: UserId, order_no: OrderNo) -> Response:
         return _json(await service.find(user_id, order_no))
 
-    @router.post("/orders/{order_no}/cancel")
+    @router.post("/orders/{order_no}/cancel", response_model=OrderView, responses=CANCELLING)
     async def cancel_order(user_id: UserId, order_no: OrderNo) -> Response:
         return _json(await service.cancel(user_id, order_no))
 

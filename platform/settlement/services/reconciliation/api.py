@@ -9,19 +9,25 @@ from starlette.responses import JSONResponse
 
 from settlement.chassis.app import Chassis, ServiceApp
 from settlement.chassis.problems import Problem
+from settlement.chassis.refusals import refusals
 from settlement.chassis.security import operator
 from settlement.services.reconciliation.comparing import Line
 from settlement.services.reconciliation.differences import Differences
 from settlement.services.reconciliation.schemas import (
     ChannelName,
     DifferenceKind,
+    DifferencePage,
     DifferenceState,
+    DifferenceView,
     LineIn,
     Lines,
     PeriodIn,
     Resolution,
     RunIn,
+    RunPage,
+    RunView,
     StatementIn,
+    StatementView,
 )
 from settlement.services.reconciliation.service import Reconciliation
 from settlement.services.reconciliation.statements import Statements
@@ -30,6 +36,11 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 SCHEDULE_INTERVAL_MS = 1_000
+
+NO_STATEMENT = refusals({404: "statement_not_found"})
+ADDING = refusals({404: "statement_not_found", 409: "statement_was_pulled"})
+NO_DIFFERENCE = refusals({404: "difference_not_found"})
+RESOLVING = refusals({404: "difference_not_found", 409: "already_resolved"})
 
 Id = Annotated[int, Path(ge=1, le=2**53)]
 Limit = Annotated[int, Query(ge=1, le=500)]
@@ -55,14 +66,14 @@ def create(chassis: Chassis) -> ServiceApp:
 def _statement_router(statements: Statements) -> APIRouter:
     router = APIRouter(prefix="/statements", dependencies=[Depends(operator)])
 
-    @router.post("", status_code=201)
+    @router.post("", status_code=201, response_model=StatementView)
     async def upload(request: StatementIn) -> Response:
         lines = [_line(entry) for entry in request.entries]
         period = (request.from_ms, request.until_ms)
         made = await statements.import_lines(request.channel, "uploaded", *period, request.until_ms, lines)
         return JSONResponse(await statements.describe(made), 201)
 
-    @router.post("/{statement_id}/entries")
+    @router.post("/{statement_id}/entries", response_model=StatementView, responses=ADDING)
     async def add_lines(statement_id: Id, request: Lines) -> Response:
         known = await statements.find(statement_id)
         if known.source != "uploaded":
@@ -70,7 +81,7 @@ def _statement_router(statements: Statements) -> APIRouter:
         await statements.add(statement_id, [_line(entry) for entry in request.entries])
         return JSONResponse(await statements.describe(statement_id))
 
-    @router.get("/{statement_id}")
+    @router.get("/{statement_id}", response_model=StatementView, responses=NO_STATEMENT)
     async def read_statement(statement_id: Id) -> Response:
         return JSONResponse(await statements.describe(statement_id))
 
@@ -80,19 +91,19 @@ def _statement_router(statements: Statements) -> APIRouter:
 def _run_router(reconciliation: Reconciliation) -> APIRouter:
     router = APIRouter(prefix="/runs", dependencies=[Depends(operator)])
 
-    @router.post("", status_code=202)
+    @router.post("", status_code=202, response_model=RunView, responses=NO_STATEMENT)
     async def begin_run(request: PeriodIn | RunIn) -> Response:
         if isinstance(request, RunIn):
             return _json(await reconciliation.begin_uploaded(request.statement_id), status=202)
         return _json(await reconciliation.begin(request), status=202)
 
-    @router.get("")
+    @router.get("", response_model=RunPage)
     async def list_runs(before: Annotated[int, Query(ge=1, le=2**53)] = 2**53, limit: Limit = 50) -> Response:
         found = await reconciliation.page(before=before, limit=limit)
         next_before = found[-1].run_id if len(found) == limit else None
         return JSONResponse({"runs": [run.model_dump() for run in found], "next_before": next_before})
 
-    @router.get("/{run_id}")
+    @router.get("/{run_id}", response_model=RunView, responses=refusals({404: "run_not_found"}))
     async def read_run(run_id: Id) -> Response:
         return _json(await reconciliation.find(run_id))
 
@@ -102,7 +113,7 @@ def _run_router(reconciliation: Reconciliation) -> APIRouter:
 def _difference_router(differences: Differences) -> APIRouter:
     router = APIRouter(prefix="/differences", dependencies=[Depends(operator)])
 
-    @router.get("")
+    @router.get("", response_model=DifferencePage)
     async def list_differences(
         state: Annotated[DifferenceState | None, Query()] = None,
         kind: Annotated[DifferenceKind | None, Query()] = None,
@@ -116,11 +127,11 @@ def _difference_router(differences: Differences) -> APIRouter:
         next_after = found[-1].difference_id if len(found) == limit else None
         return JSONResponse({"differences": [item.model_dump() for item in found], "next_after": next_after})
 
-    @router.get("/{difference_id}")
+    @router.get("/{difference_id}", response_model=DifferenceView, responses=NO_DIFFERENCE)
     async def read_difference(difference_id: Id) -> Response:
         return _json(await differences.find(difference_id))
 
-    @router.post("/{difference_id}/resolve")
+    @router.post("/{difference_id}/resolve", response_model=DifferenceView, responses=RESOLVING)
     async def resolve(difference_id: Id, request: Resolution) -> Response:
         return _json(await differences.resolve(difference_id, request.note))
 

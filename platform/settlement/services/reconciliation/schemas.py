@@ -127,3 +127,30 @@ class DifferenceView(BaseModel):
     resolved_by: str
     found_at_ms: int
     resolved_at_ms: int | None
+
+
+class StatementView(BaseModel):
+    """A statement that was uploaded or pulled; it has everything booked before `covers_until_ms`."""
+
+    statement_id: int
+    channel: ChannelName
+    source: Literal["uploaded", "pulled"]
+    from_ms: int
+    until_ms: int
+    covers_until_ms: int
+    imported_at_ms: int
+    lines: int
+
+
+class RunPage(BaseModel):
+    """A page of runs, newest first; `next_before` is the cursor of the next page, null on the last."""
+
+    runs: list[RunView]
+    next_before: int | None
+
+
+class DifferencePage(BaseModel):
+    """A page of differences, oldest first; `next_after` is the cursor of the next page, null on the last."""
+
+    differences: list[DifferenceView]
+    next_after: int | None

@@ -9,9 +9,10 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 from starlette.responses import JSONResponse
 
 from settlement.chassis.app import Chassis, ServiceApp
+from settlement.chassis.refusals import Responses, refusals
 from settlement.chassis.security import operator
 from settlement.services.reporting import facts
-from settlement.services.reporting.schemas import MEDIA_TYPES, Day, Format, Kind, ReportRequest
+from settlement.services.reporting.schemas import MEDIA_TYPES, Day, Format, Kind, ReportPage, ReportRequest, ReportView
 from settlement.services.reporting.service import Reporting
 
 if TYPE_CHECKING:
@@ -19,8 +20,23 @@ if TYPE_CHECKING:
 
 MAKE_INTERVAL_MS = 500
 DAILY_INTERVAL_MS = 5_000
-CONTENT: dict[int | str, dict[str, object]] = {
-    200: {"description": "The file", "content": {media_type: {} for media_type in MEDIA_TYPES.values()}}
+CONTENT: Responses = {
+    200: {
+        "description": "The file",
+        "content": {media_type: {} for media_type in MEDIA_TYPES.values()},
+        "headers": {
+            "Content-Disposition": {"required": True, "schema": {"type": "string", "pattern": "^attachment; filename="}}
+        },
+    },
+    **refusals(
+        {
+            404: "report_not_found",
+            409: "report_pending",
+            410: "content_gone",
+            502: "content_damaged",
+            503: "storage_unavailable",
+        }
+    ),
 }
 
 Id = Annotated[int, Path(ge=1, le=2**53)]
@@ -50,11 +66,11 @@ def create(chassis: Chassis) -> ServiceApp:
 def _operator_router(reporting: Reporting) -> APIRouter:
     router = APIRouter(prefix="/reports", dependencies=[Depends(operator)])
 
-    @router.post("", status_code=202)
+    @router.post("", status_code=202, response_model=ReportView)
     async def ask(request: ReportRequest) -> Response:
         return _json(await reporting.ask(request.day, request.kind), status=202)
 
-    @router.get("")
+    @router.get("", response_model=ReportPage)
     async def list_reports(
         day: Annotated[Day | None, Query()] = None,
         kind: Annotated[Kind | None, Query()] = None,
@@ -65,7 +81,7 @@ def _operator_router(reporting: Reporting) -> APIRouter:
         next_before = found[-1].report_id if len(found) == limit else None
         return JSONResponse({"reports": [report.model_dump() for report in found], "next_before": next_before})
 
-    @router.get("/{report_id}")
+    @router.get("/{report_id}", response_model=ReportView, responses=refusals({404: "report_not_found"}))
     async def read_report(report_id: Id) -> Response:
         return _json(await reporting.find(report_id))
 

@@ -82,3 +82,10 @@ class ReportView(BaseModel):
     asked_at_ms: int
     stored_at_ms: int | None
     files: list[FileView]
+
+
+class ReportPage(BaseModel):
+    """A page of reports, newest first; `next_before` is the cursor of the next page, null on the last."""
+
+    reports: list[ReportView]
+    next_before: int | None

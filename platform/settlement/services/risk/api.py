@@ -8,9 +8,20 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 from starlette.responses import JSONResponse
 
 from settlement.chassis.app import Chassis, ServiceApp
+from settlement.chassis.refusals import refusals
 from settlement.chassis.security import operator, signed_service
 from settlement.services.risk.rules import RuleBook
-from settlement.services.risk.schemas import AssessmentRequest, NewRule, RuleChange, Verdict
+from settlement.services.risk.schemas import (
+    Assessment,
+    AssessmentPage,
+    AssessmentRequest,
+    NewRule,
+    RuleChange,
+    RuleHistory,
+    RuleList,
+    RuleView,
+    Verdict,
+)
 from settlement.services.risk.service import RiskService
 
 if TYPE_CHECKING:
@@ -18,6 +29,10 @@ if TYPE_CHECKING:
 
 # What an allowing assessment, which does not wait for the disk, may be behind it.
 SYNC_INTERVAL_MS = 1_000
+
+NO_RULE = refusals({404: "rule_not_found"})
+CREATING = refusals({409: "rule_exists | too_many_rules"})
+CHANGING = refusals({404: "rule_not_found", 409: "rule_changed"})
 
 Name = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
 Version = Annotated[int, Query(ge=1, le=2**31 - 1)]
@@ -43,7 +58,7 @@ def create(chassis: Chassis) -> ServiceApp:
 def _assessment_router(service: RiskService) -> APIRouter:
     router = APIRouter(dependencies=[Depends(signed_service)])
 
-    @router.post("/assessments")
+    @router.post("/assessments", response_model=Assessment)
     async def assess(request: AssessmentRequest) -> Response:
         return _json(await service.assess(request))
 
@@ -53,7 +68,7 @@ def _assessment_router(service: RiskService) -> APIRouter:
 def _operator_router(service: RiskService) -> APIRouter:
     router = APIRouter(dependencies=[Depends(operator)])
 
-    @router.get("/assessments")
+    @router.get("/assessments", response_model=AssessmentPage)
     async def list_assessments(
         user_id: Annotated[int | None, Query(ge=1, le=2**63 - 1)] = None,
         verdict: Annotated[Verdict | None, Query()] = None,
@@ -70,27 +85,27 @@ def _operator_router(service: RiskService) -> APIRouter:
 def _rule_router(book: RuleBook) -> APIRouter:
     router = APIRouter(prefix="/rules", dependencies=[Depends(operator)])
 
-    @router.get("")
+    @router.get("", response_model=RuleList)
     async def list_rules() -> Response:
         return JSONResponse({"rules": [rule.model_dump(mode="json") for rule in await book.all()]})
 
-    @router.post("", status_code=201)
+    @router.post("", status_code=201, response_model=RuleView, responses=CREATING)
     async def create_rule(request: NewRule) -> Response:
         return _json(await book.create(request.name, request.rule), status=201)
 
-    @router.get("/{name}")
+    @router.get("/{name}", response_model=RuleView, responses=NO_RULE)
     async def read_rule(name: Name) -> Response:
         return _json(await book.find(name))
 
-    @router.get("/{name}/history")
+    @router.get("/{name}/history", response_model=RuleHistory, responses=NO_RULE)
     async def read_history(name: Name) -> Response:
         return JSONResponse({"versions": [rule.model_dump(mode="json") for rule in await book.history(name)]})
 
-    @router.put("/{name}")
+    @router.put("/{name}", response_model=RuleView, responses=CHANGING)
     async def change_rule(name: Name, request: RuleChange) -> Response:
         return _json(await book.change(name, request.version, request.rule))
 
-    @router.delete("/{name}", status_code=204)
+    @router.delete("/{name}", status_code=204, responses=CHANGING)
     async def delete_rule(name: Name, version: Version) -> Response:
         await book.delete(name, version)
         return Response(status_code=204)

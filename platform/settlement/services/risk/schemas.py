@@ -102,6 +102,18 @@ class RuleView(BaseModel):
     change: Literal["created", "changed", "deleted"] | None = None
 
 
+class RuleList(BaseModel):
+    """The rules in force, those that are not enabled too."""
+
+    rules: list[RuleView]
+
+
+class RuleHistory(BaseModel):
+    """Every version of one rule."""
+
+    versions: list[RuleView]
+
+
 class AssessmentRequest(BaseModel):
     """POST /assessments. `payment_key` is the caller's own name of the payment, and makes the call idempotent."""
 
@@ -138,3 +150,10 @@ class Assessment(BaseModel):
     verdict: Verdict
     rules: list[Fired]
     assessed_at_ms: int
+
+
+class AssessmentPage(BaseModel):
+    """A page of assessments, newest first; `next_before` is the cursor of the next page, null on the last."""
+
+    assessments: list[Assessment]
+    next_before: int | None

@@ -1,4 +1,4 @@
-"""Requests of the user center."""
+"""What clients send to and get from the user center. Times are epoch milliseconds."""
 
 from __future__ import annotations
 
@@ -63,3 +63,33 @@ class ProfileChange(_Strict):
         if self.password is not None and self.current_password is None:
             raise ValueError("a new password needs current_password")
         return self
+
+
+class CaptchaView(BaseModel):
+    """A sum to solve: `question` is like `3 + 4`."""
+
+    captcha_id: str
+    question: str
+
+
+class Registered(BaseModel):
+    """The account that was opened."""
+
+    user_id: int
+
+
+class SessionView(BaseModel):
+    """A session; `token` goes into the header Authorization, after `Bearer`."""
+
+    token: str
+    user_id: int
+    expires_at_ms: int
+
+
+class ProfileView(BaseModel):
+    """What users see of themselves."""
+
+    user_id: int
+    name: str
+    phone: str
+    email: str

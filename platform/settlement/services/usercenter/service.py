@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from settlement.chassis.app import Chassis
 from settlement.chassis.database import Transaction
 from settlement.chassis.problems import Problem
+from settlement.chassis.security import unauthorized
 from settlement.services.usercenter.model import captchas, users
 from settlement.services.usercenter.passwords import Passwords
 from settlement.services.usercenter.schemas import ProfileChange, SessionIn, UserIn
@@ -92,7 +93,7 @@ class UserCenter:
         rows = await self._chassis.database.read(_BY_LOGIN, {"login": login})
         encoded = rows[0].passwd if rows else None
         if not await self._passwords.matches(encoded, session.password):
-            raise Problem(401, "login_failed", "Login or password is wrong")
+            raise unauthorized("login_failed", "Login or password is wrong", challenge="Paylab-Password")
         await self._throttle.forgive(attempt)
         ttl_ms = self._chassis.settings.integer("usercenter.token_ttl_s") * 1_000
         expires_at_ms = (self._chassis.clock.now_ms() + ttl_ms) // 1_000 * 1_000
@@ -125,7 +126,7 @@ class UserCenter:
     async def _user(self, user_id: int) -> sa.Row[Any]:
         rows = await self._chassis.database.read(_BY_ID, {"id": user_id})
         if not rows:
-            raise Problem(401, "not_authenticated", "This account does not exist (any more)")
+            raise unauthorized("not_authenticated", "This account does not exist (any more)", challenge="Bearer")
         return rows[0]
 
     async def _check_password(self, row: sa.Row[Any], password: str, address: str) -> None:
