@@ -51,9 +51,10 @@ class Payload(BaseModel):
     amount_minor: int = Field(ge=1, le=10**12)
     currency: str = Field(pattern=r"^[A-Z]{3}$")
     method: str = Field(pattern=r"^(card|wallet|balance)$")
-    out_trade_no: str = Field(min_length=1, max_length=64)
-    payment_gid: str | None = Field(default=None, max_length=64)
-    refund_no: str | None = Field(default=None, max_length=64)
+    # The participant of payments writes them into addresses: nothing that would lead elsewhere may be in them.
+    out_trade_no: Gid
+    payment_gid: Gid | None = None
+    refund_no: Gid | None = None
 
 
 @dataclass(frozen=True, slots=True)

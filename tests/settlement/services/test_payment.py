@@ -133,6 +133,14 @@ async def test_a_commit_that_nobody_promised_is_refused(shop: Shop) -> None:
     assert await shop.rows("payment", "SELECT * FROM audit_postings") == []
 
 
+@pytest.mark.parametrize("number", ["..", "../p1", "p1/void", "p1?x=1", "p1\x0b", "p1%2f", ""])
+@pytest.mark.parametrize("name", ["out_trade_no", "payment_gid", "refund_no"])
+async def test_a_number_that_would_lead_elsewhere_at_the_channel_is_refused(shop: Shop, name: str, number: str) -> None:
+    reply = await decide(shop, message(method="wallet", **{name: number}), "abort")
+    assert (reply.status, reply.json["code"]) == (422, "validation_failed")
+    assert [error["where"] for error in reply.json["errors"]] == [f"body.payload.{name}"]
+
+
 @pytest.mark.parametrize("method", ["card", "wallet", "balance"])
 async def test_an_abort_before_any_prepare_keeps_the_late_prepare_out(shop: Shop, method: str) -> None:
     body = message(method=method)
