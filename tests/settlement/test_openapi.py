@@ -35,10 +35,13 @@ EXAMPLES: Final = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "4"))
 IN_FULL: Final = "cart"
 # The registry last: data at random changes the settings that all others follow.
 ORDER: Final = [service for service in SERVICES if service != REGISTRY_SERVICE] + [REGISTRY_SERVICE]
-STUCK: Final = "only a transaction that was given up can be intervened in, and none is here"
+STUCK: Final = "only a transaction in doubt can be intervened in, and none is here"
 UNREACHED: Final = {
+    "POST /operator/transactions/{gid}/commit": STUCK,
+    "POST /operator/transactions/{gid}/abort": STUCK,
     "POST /operator/transactions/{gid}/resume": STUCK,
     "POST /operator/transactions/{gid}/forget": STUCK,
+    "POST /participant/charge": "the article's protocol is not spoken here",
 }
 
 

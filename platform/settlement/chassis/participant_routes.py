@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 STANDINGS_ASKED_MAX: Final = 200
 # What is unresolved has the reason of whatever it hangs on for its code.
 PREPARING = refusals({409: "payload_mismatch", 503: ""})
+CHARGING = refusals({409: "payload_mismatch | protocol_not_spoken", 503: ""})
 DECIDING = refusals({409: "payload_mismatch | protocol_violation", 503: ""})
 
 
@@ -97,7 +98,7 @@ def participant_routes(chassis: Chassis, driver: ParticipantDriver[Any], *, take
 
     if takes_money:
 
-        @router.post("/participant/charge", response_model=VoteView, responses=PREPARING)
+        @router.post("/participant/charge", response_model=VoteView, responses=CHARGING)
         async def charge(body: PrepareBody) -> JSONResponse:
             return await _answer_vote(chassis, driver, Subject(body.gid, body.kind, body.payload), driver.charge)
 
