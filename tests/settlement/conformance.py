@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -32,6 +31,7 @@ from settlement.chassis.security import FAULT_TOKEN, OPERATOR_TOKEN, Tokens
 from settlement.chassis.signature import Call, signed_headers, target_of
 from settlement.services.configcenter.config_api import WAIT_MS_MAX
 from settlement.topology import SERVICES, replica_name
+from tests.ports import free_port
 
 READY_DEADLINE_S: Final = 60.0
 WATCH_MS_MAX: Final = 20
@@ -105,7 +105,7 @@ def _signed(request: requests.PreparedRequest, target: str, secret: str) -> dict
 def all_services(data: Path) -> Iterator[Running]:
     """All services in one process, ready."""
     secrets = PlatformSecrets()
-    ports = {service: _free_port() for service in SERVICES}
+    ports = {service: free_port() for service in SERVICES}
     command = [sys.executable, "-m", "settlement.serve", "--data", str(data)]
     for service, port in ports.items():
         command += ["--service", service, "--port", str(port)]
@@ -119,12 +119,6 @@ def all_services(data: Path) -> Iterator[Running]:
             yield Running(addresses, secrets)
         finally:
             process.terminate()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _is_ready(address: str) -> bool:
