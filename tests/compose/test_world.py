@@ -26,6 +26,7 @@ SCENARIOS = ("coordinator-crash", "participant-crash", "channel-lost-reply")
 @pytest.fixture(autouse=True)
 def nothing_stays(engine: None) -> Iterator[None]:
     """However a test ends, by its time limit too: no project of a lab that is gone is left to the next."""
+    remove_abandoned()
     yield
     remove_abandoned()
 
