@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,26 @@ def audit_tables(databases: Path, start_ms: int) -> dict[str, list[Row]]:
     tables = {name: _copy(databases, start_ms, *source) for name, source in COPIED.items()}
     decisions = list(_read(databases, "gateway", DECISIONS))
     votes = {role: list(_read(databases, role, VOTES)) for role in PARTICIPANTS}
-    return {**tables, "transactions": transaction_rows(decisions, votes, start_ms)}
+    return without_past({**tables, "transactions": transaction_rows(decisions, votes, start_ms)})
+
+
+def without_past(tables: dict[str, list[Row]]) -> dict[str, list[Row]]:
+    """Only what was begun from second zero on: a platform that a run was attached to has a past of its own.
+
+    Whole transactions go, with all that they moved, so what is left adds up as before.
+    """
+    past = {row["gid"] for row in tables["transactions"] if row["event"] == "begun" and row["at_s"] < 0}
+    trades = {(row["channel"], row["out_trade_no"]) for row in tables.get("holds", []) if row["gid"] in past}
+    gone: dict[str, Callable[[Row], bool]] = {
+        **dict.fromkeys(("transactions", "postings", "holds"), lambda row: row["gid"] in past),
+        "events": lambda row: row["subject"] in past,
+        "charges": lambda row: (row["channel"], row["out_trade_no"]) in trades,
+        "orders": lambda row: row["paid_gid"] in past or row["refund_gid"] in past,
+    }
+    return {
+        name: [row for row in rows if not gone[name](row)] if past and name in gone else rows
+        for name, rows in tables.items()
+    }
 
 
 def transaction_rows(decisions: list[Row], votes: Mapping[str, list[Row]], start_ms: int) -> list[Row]:

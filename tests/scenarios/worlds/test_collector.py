@@ -7,12 +7,13 @@ import sqlite3
 from contextlib import closing
 from math import isnan
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from scenarios.history import SCHEMAS, frame
 from scenarios.worlds.base import WorldError
-from scenarios.worlds.collector import ResourceSampler, audit_tables, unresolved
+from scenarios.worlds.collector import ResourceSampler, audit_tables, unresolved, without_past
 
 START_MS = 1_700_000_000_000
 VIEWS = {
@@ -106,6 +107,23 @@ def test_every_copied_table_fits_the_history(databases: Path) -> None:
     assert tables["orders"].refund_gid[0] == ""
     assert isnan(tables["charges"].updated_s[0])
     assert tables["postings"].amount_minor[0] == -1299
+
+
+def test_what_was_begun_before_the_run_is_left_out_with_all_that_it_moved() -> None:
+    def moved(gid: str, at_s: float) -> dict[str, list[dict[str, Any]]]:
+        return {
+            "transactions": [{"gid": gid, "event": "begun", "at_s": at_s}, {"gid": gid, "event": "vote", "at_s": 1.0}],
+            "postings": [{"gid": gid}],
+            "holds": [{"gid": gid, "channel": "card", "out_trade_no": f"t-{gid}"}],
+            "charges": [{"channel": "card", "out_trade_no": f"t-{gid}"}],
+            "events": [{"subject": gid}],
+            "orders": [{"paid_gid": gid, "refund_gid": None}],
+            "stock": [{"goods_id": gid}],
+        }
+
+    old, new = moved("old", -0.5), moved("new", 0.0)
+    left = without_past({name: old[name] + new[name] for name in old})
+    assert left == {**new, "stock": old["stock"] + new["stock"]}
 
 
 def test_unresolved_counts_open_decisions_and_votes_in_doubt(databases: Path) -> None:
