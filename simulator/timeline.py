@@ -118,7 +118,8 @@ class Timeline:
                 record.ended_s = self._kernel.now_s
 
         self._kernel.at(record.fault.at_s, lambda: self._crash_points.armed.append(crash))
-        self._kernel.at(max(load_s, record.fault.at_s), disarm)
+        at_s, armed_s = record.fault.at_s, record.fault.parameters.get("for_s")
+        self._kernel.at(max(load_s, at_s) if armed_s is None else at_s + armed_s, disarm)
 
     def _kill(self, record: FaultRecord, replica: Replica) -> None:
         process = replica.process

@@ -18,6 +18,7 @@ from settlement.protocol.shipped import ARTICLE
 from settlement.settings import SETTINGS
 
 NAME = "atomic"
+GIVEN_UP = "given up: retries exhausted"
 CLOCK_TOLERANCE_S = 0.005
 """Coordinator and participants are processes of one host that round their clocks to milliseconds."""
 
@@ -164,7 +165,7 @@ def termination(history: History) -> list[Row]:
     columns = ["gid", "kind", "decision", "begun_s"]
     return [
         *rows_of(known[undecided][columns].assign(problem="undecided")),
-        *rows_of(known[given_up][columns].assign(problem="given up: retries exhausted")),
+        *rows_of(known[given_up][columns].assign(problem=GIVEN_UP)),
         *rows_of(known[unacknowledged][columns].assign(problem="not acknowledged by every participant")),
         *rows_of(in_doubt[["gid", "role", "voted_s"]].assign(problem="in doubt")),
     ]

@@ -2,8 +2,8 @@
 
 Planned parameters by kind (`PlannedFault.parameters`; `where` is `from, to, path?` or `service, route`):
 kill `service, replica, restart_after_s`; pause, partition `service, replica`; throttle `service, replica, cpus`;
-crash_at `service, replica, point, nth, restart_after_s`; outage `of, restart_after_s`; latency `where, share, delay_ms,
-jitter_ms`; error `where, share, status`; drop_reply `where, share`.
+crash_at `service, replica, point, nth, restart_after_s, for_s?`; outage `of, restart_after_s`; latency `where, share,
+delay_ms, jitter_ms`; error `where, share, status`; drop_reply `where, share`.
 """
 
 from scenarios.faults.base import Fault, PathFault, ReplicaFault

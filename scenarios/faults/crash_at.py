@@ -1,7 +1,7 @@
 """`crash_at`: a replica dies at a named step of the protocol, the n-th time it gets there after `at`.
 
-The fault is armed at `at` and hits when the protocol passes the crash point. If that never happens before the load
-ends, the fault did nothing, and the history says so (hits = 0).
+The fault is armed at `at` and hits when the protocol passes the crash point. If that does not happen within `for`
+(without it: before the load ends), the fault did nothing, and the history says so (hits = 0).
 """
 
 from collections.abc import Mapping
@@ -40,6 +40,9 @@ class CrashAt(ReplicaFault):
     point: PointName = Field(description="the step, as role.state.effect.before|after")
     nth: int = Field(default=1, ge=1, le=1_000_000, description="die the n-th time it gets there")
     restart_after_s: Duration = Field(alias="restart_after", description="how long it stays dead")
+    for_s: Duration | None = Field(
+        default=None, alias="for", description="how long it waits for that step; until the load ends if not given"
+    )
 
     @property
     def end_s(self) -> float:
@@ -47,9 +50,9 @@ class CrashAt(ReplicaFault):
         return self.at_s + self.restart_after_s
 
     def parameters(self) -> dict[str, Any]:
-        """`{service, replica, point, nth, restart_after_s}`."""
-        names = ("service", "replica", "point", "nth", "restart_after_s")
-        return {name: getattr(self, name) for name in names}
+        """`{service, replica, point, nth, restart_after_s, for_s?}`."""
+        names = ("service", "replica", "point", "nth", "restart_after_s", "for_s")
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 
 def place_problem(fault: Mapping[str, Any]) -> str | None:

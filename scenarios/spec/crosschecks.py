@@ -125,7 +125,7 @@ def _downtime_problems(good: Salvage) -> Found:
     down = sorted(
         (victim, fault["at_s"], fault["end_s"], index)
         for index, fault in enumerate(good.faults)
-        if {"at_s", "end_s"} <= set(fault) and (victim := _victim(fault))
+        if {"at_s", "end_s"} <= set(fault) and not _waits(fault) and (victim := _victim(fault))
     )
     for (earlier, _, end_s, first), (later, at_s, _, second) in pairwise(down):
         if earlier == later and at_s < end_s:
@@ -133,6 +133,11 @@ def _downtime_problems(good: Salvage) -> Found:
                 ("faults", second, "at"),
                 f"{later} is down until {format_duration(end_s)} by faults.{first}; expected a later time",
             )
+
+
+def _waits(fault: Values) -> bool:
+    """Whether it is a crash that waits for its moment: when it will be down is not known beforehand."""
+    return fault["kind"] == "crash_at" and fault.get("for_s") is not None
 
 
 def _victim(fault: Values) -> str | None:

@@ -141,7 +141,10 @@ class Injector:
     def _due_end_s(self, course: Course) -> float:
         if course.plan.kind in DEADLY or course.state == "down":
             return course.started_s + float(course.plan.parameters["restart_after_s"])
-        return self._load_s if course.plan.kind == "crash_at" else course.plan.until_s
+        if course.plan.kind == "crash_at":
+            armed_s = course.plan.parameters.get("for_s")
+            return self._load_s if armed_s is None else course.plan.at_s + float(armed_s)
+        return course.plan.until_s
 
     def _start(self, course: Course, at_s: float) -> None:
         self._undo.write(course.plan.id, "intended", self._how_to_undo(course))
@@ -197,5 +200,5 @@ class Injector:
 
 def fault_body(fault: PlannedFault) -> dict[str, Any]:
     """The fault as a replica's fault endpoint wants it: `to` and `path`, or `route`, or the crash point."""
-    mine = ("from", "service", "replica", "restart_after_s")
+    mine = ("from", "service", "replica", "restart_after_s", "for_s")
     return {"id": fault.id, "kind": fault.kind, **{k: v for k, v in fault.parameters.items() if k not in mine}}

@@ -29,6 +29,8 @@ def collisions(plan: Plan) -> list[str]:
 
 def _process(plan: Plan, fault: PlannedFault) -> Iterator[str]:
     """The process that goes down with it, if one does."""
+    if "for_s" in fault.parameters:
+        return  # a crash that waits for its moment: when that is, and whether the process is up then, nobody knows yet
     service, number = fault.parameters.get("service"), fault.parameters.get("replica")
     if service is not None and number is not None:
         yield next(process_name(shared, number) for shared in processes(plan.platform.topology) if service in shared)
