@@ -110,6 +110,10 @@ class Progress:
     seconds: float
 
 
+Tell = Callable[[Progress], None]
+"""Whoever wants to know how far a search is; called often, so it has to be quick."""
+
+
 @dataclass(frozen=True)
 class Judged(Generic[State]):
     """One property's verdict. `path`: the states of a shortest story, `loop` those that it then repeats for ever."""
@@ -156,7 +160,7 @@ class Exploration(Generic[State, Label]):
 def explore(
     model: Model[State, Label],
     limits: Limits = Limits(),
-    tell: Callable[[Progress], None] = lambda _progress: None,
+    tell: Tell = lambda _progress: None,
     keep_going: bool = False,
 ) -> Exploration[State, Label]:
     """Search until there is nothing new, a limit is reached, or (unless `keep_going`) something is violated."""
@@ -166,9 +170,7 @@ def explore(
 class _Search(Generic[State, Label]):
     """One search: the states in the order of their discovery, and for each the one that it was found from."""
 
-    def __init__(
-        self, model: Model[State, Label], limits: Limits, tell: Callable[[Progress], None], keep_going: bool
-    ) -> None:
+    def __init__(self, model: Model[State, Label], limits: Limits, tell: Tell, keep_going: bool) -> None:
         self._model, self._limits, self._tell, self._keep_going = model, limits, tell, keep_going
         self._index: dict[State, int] = {}
         self._order: list[State] = []
@@ -191,7 +193,7 @@ class _Search(Generic[State, Label]):
         while begin < end and not self._stopped_by:
             self._level(begin, end)
             begin, end = end, len(self._order)
-            self._depth += begin < end and not self._stopped_by
+            self._depth += begin < end
         return self._result()
 
     def _level(self, begin: int, end: int) -> None:

@@ -89,7 +89,7 @@ class Node:
     def ending(self) -> str:
         """How it stands, for people."""
         record = "without a record" if self.record is None else str(self.record.phase)
-        return f"ends {record}, and outside its money is {self.outside}"
+        return f"ends {record}, while outside its money is {self.outside}"
 
     @property
     def leaks(self) -> bool:
@@ -207,7 +207,8 @@ def _persist(stage: Stage, record: BarrierRecord) -> Stage:
         problems.append(problem(VALIDITY, "a participant commits what it has not promised"))
     if after.charges > 1:
         problems.append(problem(ONE_CHARGE, "a participant applies the commit a second time"))
-    note = f"durable: {record.phase}" + (f" (vote {record.vote})" if record.phase not in FINAL[:1] else "")
+    vote = "no vote" if record.vote is None else f"vote {record.vote}"
+    note = f"durable: {record.phase}" + ("" if committed else f" ({vote})")
     return replace(_noted(stage, after, note), problems=tuple(problems))
 
 

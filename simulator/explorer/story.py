@@ -82,7 +82,7 @@ def sentence(scene: Scene) -> str:
     told = [f"tells the client: {scene.told}"] if scene.told else []
     parts = [*([scene.text] if scene.text else []), *told_last(scene.notes, told)]
     what = "; ".join(parts)
-    separator = " - " if scene.message else " "
+    separator = " - " if scene.message else ": "
     return (f"{head}{separator}{what}" if what else head) + ("   (fault)" if scene.is_fault else "")
 
 

@@ -341,7 +341,11 @@ class Confirm:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Undo whatever a reserve did or may have done. It must be idempotent and accept that nothing was done."""
+    """Undo whatever a reserve did or may have done. It must be idempotent and accept that nothing was done.
+
+    It must also last: work of a reserve that reaches somebody outside only afterwards has to be refused there (a
+    tombstone). The process that could release it again may be gone by then.
+    """
 
 
 @dataclass(frozen=True, slots=True)

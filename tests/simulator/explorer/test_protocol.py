@@ -171,7 +171,7 @@ def test_a_channel_that_forgets_what_was_released_leaks() -> None:
     assert violation.property.name == "no_leak"
     assert len(violation.path) - 1 == 8
     assert "has nothing to release" in told
-    assert told.endswith("holds what was asked; crashes and restarts   (fault)")
+    assert told.endswith("8. participant-0: holds what was asked; crashes and restarts   (fault)")
 
 
 def test_a_limit_ends_a_search_without_a_verdict() -> None:

@@ -1,0 +1,83 @@
+"""`paylab explore` as a user meets it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from scenarios import explore_command
+from scenarios.cli import app
+from simulator.explorer.parts import Bounds
+from tests.mutants import patches
+
+CALM = ("--crashes", "0", "--losses", "0", "--duplicates", "0", "--pauses", "0")
+Explore = Callable[..., Result]
+
+
+@pytest.fixture
+def explore(monkeypatch: pytest.MonkeyPatch) -> Explore:
+    monkeypatch.setenv("COLUMNS", "120")
+    return lambda *arguments: CliRunner().invoke(app, ["explore", *map(str, arguments)])
+
+
+def test_what_holds_is_said_with_its_figures(explore: Explore) -> None:
+    result = explore(*CALM)
+    assert result.exit_code == 0
+    assert "AC1: all who reach an outcome reach the same one" in result.stdout
+    assert "distinct states" in result.stdout
+    assert "complete" in result.stdout
+    assert "exploring: 2 participants, 2 gateway replicas, 0 crashes" in result.stderr
+
+
+def test_a_violation_is_told_step_by_step_and_fails(explore: Explore) -> None:
+    with patches.mutated("unilateral_abort"):
+        result = explore(*CALM)
+    assert result.exit_code == 1
+    assert "shortest counterexample to agreement" in result.stdout
+    assert "1. gateway-0: begins; durable: preparing" in result.stdout
+
+
+def test_a_limit_leaves_no_verdict(explore: Explore) -> None:
+    result = explore("--states-max", 100)
+    assert result.exit_code == 3
+    assert "the limit of states was reached" in result.stdout
+
+
+def test_bad_input_is_refused(explore: Explore) -> None:
+    assert explore("--participants", 0).exit_code == 2
+
+
+def test_json_stands_alone_on_stdout(explore: Explore) -> None:
+    with patches.mutated("presume_commit"):
+        result = explore("--crashes", 1, "--losses", 0, "--duplicates", 0, "--pauses", 0, "--json")
+    found = json.loads(result.stdout)
+    assert (result.exit_code, found["verdict"], found["complete"]) == (1, "violated", False)
+    (broken,) = [each for each in found["properties"] if each["verdict"] == "violated"]
+    assert broken["name"] == "validity"
+    assert len(broken["steps"]) == 3
+    assert found["bounds"]["crashes"] == 1
+
+
+def test_the_report_shows_the_counterexample(explore: Explore, tmp_path: Path) -> None:
+    with patches.mutated("unilateral_abort"):
+        result = explore(*CALM, "--out", tmp_path / "deep" / "out")
+    folder = tmp_path / "deep" / "out"
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert f"report: {folder / 'report.html'}" in result.stderr
+    assert "Shortest counterexample to agreement" in page
+    assert "<svg" in page
+    assert "http" not in page.replace("http://www.w3.org/2000/svg", "")
+    assert "paylab explore --crashes 0 --losses 0" in page
+    assert {each.name for each in folder.iterdir()} == {
+        "report.html",
+        "exploration.json",
+        "counterexample-agreement.svg",
+        "counterexample-agreement.mmd",
+    }
+
+
+def test_the_command_of_a_report_explores_the_same_bounds() -> None:
+    bounds = Bounds(participants=3, crashes=1, refusals=False, asked_last=True)
+    assert explore_command.command(bounds) == "paylab explore --participants 3 --crashes 1 --no-refusals --asked-last"
