@@ -43,8 +43,9 @@ SCHEMAS: dict[str, pyarrow.Schema] = {
         intended_s=TIME, started_s=TIME, ended_s=TIME, outcome=TEXT, error=TEXT,
     ),
     # The platform's own record. role: coordinator | order | payment.
-    # event: begun | vote | decided | applied | closed | exhausted.
-    # value: yes | no | commit | abort | committed | aborted.
+    # event: begun | vote | asked | decided | applied | closed | exhausted | fenced | intervened.
+    # value: yes | no | commit | abort | committed | aborted; of asked how often; of intervened also resume | forget;
+    # of fenced (a write of somebody who had lost the transaction, under the old epoch) the decision it would have been.
     "transactions": _schema(
         gid=TEXT, kind=TEXT, key=TEXT, role=TEXT, event=TEXT, value=TEXT, at_s=TIME, epoch=SMALL, heuristic=TRUTH,
         amount_minor=INTEGER, currency=TEXT, method=TEXT,

@@ -32,6 +32,8 @@ JOURNEY_STEPS = {
 }
 JOURNEYS = tuple(JOURNEY_STEPS)
 STEPS = tuple(dict.fromkeys(step for steps in JOURNEY_STEPS.values() for step in steps))
+RESOURCES = {"goods": "order", "money": "payment"}
+"""What a participant holds between its vote and its applying the outcome, and the participant."""
 LATENCY_SUBJECTS = tuple(dict.fromkeys((*JOURNEYS, *STEPS)))
 
 RATIO, DURATION, RATE, COUNT, FACTOR = "ratio", "s", "1/s", "count", "factor"
@@ -75,9 +77,12 @@ class Threshold:
         return OPERATORS[self.op](measured, self.value)
 
 
+PLACEHOLDERS = {"subject": LATENCY_SUBJECTS, "resource": tuple(RESOURCES), "statistic": STATISTICS}
+
+
 def _metric(form: str, unit: str, meaning: str) -> Metric:
     pattern = re.escape(form)
-    for name, choices in (("subject", LATENCY_SUBJECTS), ("statistic", STATISTICS)):
+    for name, choices in PLACEHOLDERS.items():
         pattern = pattern.replace(re.escape(f"<{name}>"), f"(?:{'|'.join(choices)})")
     return Metric(form, unit, meaning, pattern)
 
@@ -101,6 +106,20 @@ METRICS: tuple[Metric, ...] = (
     _metric("in_doubt.p50", DURATION, "median time in doubt"),
     _metric("in_doubt.mean", DURATION, "mean time in doubt"),
     _metric("in_doubt.count", COUNT, "transactions that were in doubt while a fault was active"),
+    _metric(
+        "lock_hold.<resource>.<statistic>",
+        DURATION,
+        "how long a prepared participant held goods or money",
+    ),
+    _metric(
+        "blocking.window",
+        DURATION,
+        "longest time from a coordinator's absence to the first end of what it left in doubt",
+    ),
+    _metric("orphans.inquiries", COUNT, "times a participant had to ask what became of a transaction"),
+    _metric("takeovers.count", COUNT, "times a transaction was taken over from whoever drove it"),
+    _metric("takeovers.contested", COUNT, "transactions that two coordinators drove at the same time"),
+    _metric("fenced.count", COUNT, "writes refused because another replica had taken the transaction over"),
     _metric(
         "recovery.time", DURATION, "longest time from a fault's hit until success and in-doubt are as in the baseline"
     ),
@@ -148,16 +167,15 @@ def find_metric(name: str) -> Metric:
 
 def metric_names() -> list[str]:
     """Every name a threshold can ask for, in the order of METRICS."""
-    names: list[str] = []
-    for metric in METRICS:
-        subjects = LATENCY_SUBJECTS if "<subject>" in metric.form else ("",)
-        statistics = STATISTICS if "<statistic>" in metric.form else ("",)
-        names += [
-            metric.form.replace("<subject>", subject).replace("<statistic>", statistic)
-            for subject in subjects
-            for statistic in statistics
-        ]
-    return names
+    return [name for metric in METRICS for name in _written_out(metric.form)]
+
+
+def _written_out(form: str) -> list[str]:
+    """Every name of one form: `in_doubt.max`, or `latency.pay.p50`, `latency.pay.p90` and so on."""
+    for placeholder, choices in PLACEHOLDERS.items():
+        if f"<{placeholder}>" in form:
+            return [name for choice in choices for name in _written_out(form.replace(f"<{placeholder}>", choice))]
+    return [form]
 
 
 def parse_value(text: str, metric: Metric) -> float:

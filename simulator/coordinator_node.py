@@ -51,6 +51,16 @@ class Transaction:
     exhausted_s: float | None = None
 
 
+@dataclass(frozen=True)
+class FencedWrite:
+    """A write that came too late: somebody else had taken the transaction over. Time in seconds."""
+
+    gid: str
+    epoch: int
+    decision: Decision | None
+    at_s: float
+
+
 @dataclass
 class TransactionStore:
     """The gateway's database, shared by its replicas."""
@@ -59,6 +69,7 @@ class TransactionStore:
     unfinished: dict[str, Transaction] = field(default_factory=dict)
     keys: dict[tuple[int, str], str] = field(default_factory=dict)
     created: int = 0
+    fenced: list[FencedWrite] = field(default_factory=list)
 
     def new_gid(self, prefix: str) -> str:
         """A number nobody had before."""
@@ -72,6 +83,7 @@ class TransactionStore:
         """
         row = self.rows[record.gid]
         if row.lease.epoch != record.epoch:
+            self.fenced.append(FencedWrite(record.gid, record.epoch, record.decision, now_s))
             return False
         row.record, row.lease = record, renew(row.lease, clock_ms, lease_ms)
         if record.decision is not None and row.decided_s is None:
@@ -123,6 +135,8 @@ class CoordinatorNode(Node):
         super().__init__(replica, crash_points, commit_s)
         self._handle = protocol.coordinator
         self._store, self._timing, self._lease_ms = store, timing, lease_ms
+        # A restarted replica is another owner: what its dead predecessor held is not its own.
+        self._owner = f"{replica.name}/{replica.process.incarnation}"
         self.send: Messenger = _nobody
         self._states: dict[str, coordinator.CoordinatorState] = {}
         self._inbox: dict[str, deque[Event]] = {}
@@ -169,13 +183,26 @@ class CoordinatorNode(Node):
                 continue  # another replica was faster
             if row.gid in self._states:
                 continue  # our own live drives are no orphans, however slow this process or its disk is
-            self._crash_points.sighted("take_overs" if row.lease.owner != self.replica.name else "own_recoveries")
-            row.lease = claim(row.lease, self.replica.name, self.process.clock_ms, self._lease_ms)
-            row.record = replace(row.record, epoch=row.lease.epoch)
-            record = row.record
-            yield self.process.commit(self._commit_s)
-            self._states[row.gid] = coordinator.CoordinatorState(row.gid, timing=self._timing)
-            self.feed(row.gid, Recovered(record))
+            yield from self._take_over(row, claim(row.lease, self._owner, self.process.clock_ms, self._lease_ms))
+
+    def recover_left_behind(self) -> Steps[None]:
+        """At start: take over what this replica's earlier life was driving, without waiting for its leases."""
+        for row in list(self._store.unfinished.values()):
+            if row.lease.owner != self._owner and self._is_ours(row.lease):
+                until_ms = self.process.clock_ms + self._lease_ms
+                yield from self._take_over(row, Lease(self._owner, row.lease.epoch + 1, until_ms))
+
+    def _is_ours(self, lease: Lease) -> bool:
+        """Whether this replica holds it, in this life or an earlier one."""
+        return lease.owner.startswith(f"{self.replica.name}/")
+
+    def _take_over(self, row: Transaction, lease: Lease) -> Steps[None]:
+        self._crash_points.sighted("own_recoveries" if self._is_ours(row.lease) else "take_overs")
+        row.lease = lease
+        row.record = record = replace(row.record, epoch=lease.epoch)
+        yield self.process.commit(self._commit_s)
+        self._states[row.gid] = coordinator.CoordinatorState(row.gid, timing=self._timing)
+        self.feed(row.gid, Recovered(record))
 
     def _drain(self, gid: str) -> Steps[None]:
         inbox = self._inbox[gid]
@@ -205,7 +232,7 @@ class CoordinatorNode(Node):
         assert isinstance(record, TransactionRecord)  # noqa: S101 - narrows the type
         draft = self._drafts.pop(record.gid, None)
         if draft is not None:
-            lease = grant(self.replica.name, clock_ms, self._lease_ms)
+            lease = grant(self._owner, clock_ms, self._lease_ms)
             self._store.add(Transaction(record.gid, draft.kind, draft.key, draft.payload, record, lease, now_s))
         return self._store.save(record, now_s, clock_ms, self._lease_ms)
 

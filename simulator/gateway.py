@@ -61,7 +61,8 @@ class Gateway(Service):
         }
 
     def start(self) -> None:
-        """Start the recovery worker."""
+        """Take up what an earlier life left, and start the recovery worker."""
+        self.process.spawn(self.node.recover_left_behind())
         self.process.every(self.platform.plan.setting_s("gateway.recovery_interval_ms"), self.node.recover)
 
     # -- clients ----------------------------------------------------------------------------------------------------

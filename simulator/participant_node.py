@@ -106,6 +106,8 @@ class Barrier:
     payload: Payload
     voted_s: float | None = None
     outcome_s: float | None = None
+    inquiries: int = 0
+    asked_s: float | None = None
 
 
 @dataclass
@@ -113,6 +115,12 @@ class BarrierStore:
     """The barrier table of one participant, shared by its replicas."""
 
     rows: dict[str, Barrier] = field(default_factory=dict)
+
+    def asked(self, gid: str, now_s: float) -> None:
+        """Note that the coordinator had to be asked."""
+        row = self.rows[gid]
+        row.inquiries += 1
+        row.asked_s = now_s if row.asked_s is None else row.asked_s
 
     def save(self, record: BarrierRecord, kind: str, payload: Payload, now_s: float) -> None:
         """Write the record; remembers when the vote and the outcome became durable."""
@@ -262,6 +270,7 @@ class ParticipantNode(Node):
         self.process.spawn(self._run(state, effects, row.kind, row.payload, None))
 
     def _inquire(self, gid: str) -> Steps[None]:
+        self._store.asked(gid, self.process.kernel.now_s)
         decision = yield from self.ask_coordinator(gid)
         if decision is None:
             return

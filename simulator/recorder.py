@@ -125,6 +125,7 @@ def all_rows(recorder: Recorder, databases: Databases, faults: list[Row], genera
 
 def _transactions(databases: Databases) -> list[Row]:
     rows = [row for transaction in databases.gateway.rows.values() for row in _decisions(transaction)]
+    rows += _fenced(databases.gateway)
     for role, barrier in (("order", databases.order.barrier), ("payment", databases.payment.barrier)):
         rows += _votes(role, barrier, databases.gateway)
     return sorted(rows, key=lambda row: (row["at_s"], row["gid"], row["role"], row["event"]))
@@ -157,12 +158,24 @@ def _decisions(transaction: Transaction) -> list[Row]:
     return rows
 
 
+def _fenced(gateway: TransactionStore) -> list[Row]:
+    return [
+        {
+            **_about(gateway.rows[write.gid]), "role": "coordinator", "event": "fenced", "epoch": write.epoch,
+            "value": "" if write.decision is None else str(write.decision), "at_s": write.at_s,
+        }
+        for write in gateway.fenced
+    ]  # fmt: skip
+
+
 def _votes(role: str, barrier: BarrierStore, gateway: TransactionStore) -> list[Row]:
     rows = []
     for gid, row in barrier.rows.items():
         about = {**_about(gateway.rows[gid]), "role": role, "epoch": 0, "heuristic": False}
         if row.record.vote is not None:
             rows.append({**about, "event": "vote", "value": str(row.record.vote), "at_s": row.voted_s})
+        if row.inquiries:
+            rows.append({**about, "event": "asked", "value": str(row.inquiries), "at_s": row.asked_s})
         if row.outcome_s is not None:
             rows.append({**about, "event": "applied", "value": str(row.record.phase), "at_s": row.outcome_s})
     return rows

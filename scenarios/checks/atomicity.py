@@ -6,11 +6,13 @@ AC3 validity: a commit needs a yes of every participant, given before, and a cli
 AC4 non-triviality: without a fault and with every vote a yes it commits; and some payment of the run did commit.
 AC5 termination: at the end nothing is undecided, in doubt, unacknowledged or given up.
 
-Heuristic decisions (an operator's guess) break nothing by themselves; they are counted and shown as a hazard.
+Heuristic decisions (an operator's) break nothing by themselves; they are counted and shown as a hazard. One that a
+participant applied against the protocol's decision is heuristic damage, and a violation.
 """
 
 import pandas
 
+from scenarios.checks import heuristics
 from scenarios.checks.result import CheckResult, Row, from_parts, rows_of, spread
 from scenarios.checks.transactions import OUTCOME_OF_DECISION, PARTICIPANTS, coordinated, overlaps_fault, participated
 from scenarios.history import History
@@ -32,20 +34,21 @@ def judge(history: History) -> CheckResult:
         "AC3 validity": validity(history),
         "AC4 non-triviality": non_triviality(history),
         "AC5 termination": termination(history),
+        "no heuristic damage": heuristics.damage(history),
     }
     commits, aborts = (int((known["decision"] == word).sum()) for word in ("commit", "abort"))
     held = f"All {len(known)} transactions ended the same everywhere: {commits} committed, {aborts} aborted."
     result = from_parts(NAME, found, held, judged=len(known) + len(history["payments"]))
-    return _with_hazards(result, known[known["heuristic"]])
+    return _with_hazards(result, heuristics.hazards(history))
 
 
-def _with_hazards(result: CheckResult, heuristic: pandas.DataFrame) -> CheckResult:
-    if heuristic.empty:
+def _with_hazards(result: CheckResult, hazards: list[Row]) -> CheckResult:
+    if not hazards:
         return result
-    hazards = heuristic[["gid", "kind", "decision", "decided_s"]].assign(property="hazard: heuristic decision")
-    evidence = spread([*result.evidence, *rows_of(hazards)], "property")
-    explanation = f"{result.explanation} Hazard: {len(heuristic)} decided by an operator, not by the protocol."
-    return CheckResult(**{**vars(result), "evidence": evidence, "explanation": explanation})
+    evidence = spread([*result.evidence, *hazards], "property")
+    count = len({row["gid"] for row in hazards if row["property"] == heuristics.HAZARD})
+    said = f" Hazard: {count} decided by an operator, not by the protocol." if count else ""
+    return CheckResult(**{**vars(result), "evidence": evidence, "explanation": result.explanation + said})
 
 
 def agreement(history: History) -> list[Row]:

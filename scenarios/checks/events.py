@@ -26,9 +26,19 @@ def judge(history: History) -> CheckResult:
         "told": untold(decided, trail),
         "told once": told_twice(trail),
         "told as decided": told_wrongly(decided, trail),
+        "operators' orders told": orders_untold(history),
     }
     held = f"All {len(decided)} decisions are in the audit trail, each once; {len(history['events'])} events in all."
     return from_parts(NAME, found, held, judged=len(decided))
+
+
+def orders_untold(history: History) -> list[Row]:
+    """What operators ordered about a transaction, as far as the trail has fewer orders about it."""
+    rows, trail = history["transactions"], history["events"]
+    ordered = rows[rows["event"] == "intervened"].groupby("gid").agg(orders=("value", "size"), last=("value", "last"))
+    told = trail[trail["type"] == "transaction.intervened"]["subject"].value_counts()
+    ordered["told"] = told.reindex(ordered.index).fillna(0).astype(int)
+    return rows_of(ordered[ordered["told"] < ordered["orders"]].reset_index())
 
 
 def untold(decided: pandas.DataFrame, trail: pandas.DataFrame) -> list[Row]:

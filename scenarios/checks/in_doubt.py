@@ -3,6 +3,9 @@ meanwhile.
 
 What was never applied is in doubt until the end of the run. The coordinator's side is from its decision until the last
 participant acknowledged it (`closed`): after it, nothing of the transaction is left to do.
+
+A participant reserves with its vote, in one local transaction, and lets go when it applies the outcome. So the time in
+doubt of the order service is how long goods were held, that of the payment service how long money was.
 """
 
 import math
@@ -38,9 +41,14 @@ def coordinator_intervals(history: History) -> pandas.DataFrame:
     return named.assign(duration_s=until_s - table["decided_s"])
 
 
-def in_doubt(history: History, name: str, start_s: float, stop_s: float) -> float:
-    """A statistic of the durations of yes votes given in [start_s, stop_s), seconds; NaN if there were none."""
+def in_doubt(history: History, name: str, start_s: float, stop_s: float, role: str = "") -> float:
+    """A statistic of the durations of yes votes given in [start_s, stop_s), seconds; NaN if there were none.
+
+    With a `role` of that participant's votes alone: how long what it reserved was held.
+    """
     table = intervals(history)
+    if role:
+        table = table[table["role"] == role]
     within = (table["from_s"] >= start_s) & (table["from_s"] < stop_s)
     return statistic(table["duration_s"][within], name)
 

@@ -13,13 +13,17 @@ from collections.abc import Callable
 
 import pandas
 
-from scenarios.checks import availability, in_doubt, latency, recovery, throughput
+from scenarios.checks import availability, blocking, in_doubt, latency, recovery, throughput
 from scenarios.checks.result import EVIDENCE_ROWS_MAX, CheckResult, Outcome, Row, finite, plain_row, rows_of
 from scenarios.history import History
-from scenarios.thresholds import Threshold, format_value, metric_names
+from scenarios.thresholds import RESOURCES, Threshold, format_value, metric_names
 
 DEFAULT_PHASE = "load"
-WHOLE_RUN = ("generator.dropped", "generator.lag_p99", "throughput.knee", "recovery.time", "in_doubt.count")
+WHOLE_RUN = (
+    "generator.dropped", "generator.lag_p99", "throughput.knee", "recovery.time", "in_doubt.count", "blocking.window",
+    "orphans.inquiries", "takeovers.count", "takeovers.contested",
+    "fenced.count",
+)  # fmt: skip
 
 _SIMPLE: dict[str, Callable[[History, float, float], float]] = {
     "availability.success": availability.success,
@@ -31,6 +35,11 @@ _SIMPLE: dict[str, Callable[[History, float, float], float]] = {
     "throughput.knee": lambda history, start_s, end_s: throughput.knee(history),
     "recovery.time": recovery.recovery_time,
     "in_doubt.count": in_doubt.count,
+    "blocking.window": blocking.window,
+    "orphans.inquiries": blocking.inquiries,
+    "takeovers.count": blocking.takeovers,
+    "takeovers.contested": blocking.contested,
+    "fenced.count": blocking.fenced,
     "generator.dropped": lambda history, start_s, end_s: _generator(history, "dropped"),
     "generator.lag_p99": lambda history, start_s, end_s: _generator(history, "lag_p99_s"),
 }
@@ -43,6 +52,8 @@ def measure(history: History, metric: str, start_s: float, end_s: float) -> floa
     family, *middle, name = metric.split(".")
     if family == "in_doubt" and not middle:
         return in_doubt.in_doubt(history, name, start_s, end_s)
+    if family == "lock_hold" and middle:
+        return in_doubt.in_doubt(history, name, start_s, end_s, role=RESOURCES[middle[0]])
     if family == "latency" and middle:
         return latency.latency(history, middle[0], name, middle[1:] == ["failed"], start_s, end_s)
     raise KeyError(f"no metric {metric!r}")
@@ -122,7 +133,9 @@ def worst(history: History, threshold: Threshold, start_s: float, end_s: float) 
     if family == "latency":
         table = latency.samples(history, middle[0], middle[1:] == ["failed"]).sort_values("latency_s", ascending=False)
         return _within(table, start_s, end_s)
-    if family == "in_doubt":
+    if family == "blocking":
+        return blocking.windows(history)
+    if family in ("in_doubt", "lock_hold"):
         table = in_doubt.intervals(history).sort_values("duration_s", ascending=False)
         return _within(table, start_s, end_s)
     if family == "recovery":

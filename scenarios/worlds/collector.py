@@ -25,7 +25,10 @@ SAMPLE_INTERVAL_S = 0.5
 
 DECISIONS = """SELECT gid, kind, idempotency_key, amount_minor, currency, method, state, decision, epoch, heuristic,
     begun_at_ms, decided_at_ms, closed_at_ms FROM audit_decisions ORDER BY begun_at_ms, gid"""
-VOTES = "SELECT gid, kind, vote, voted_at_ms, outcome, outcome_at_ms FROM audit_votes ORDER BY gid"
+VOTES = """SELECT gid, kind, vote, voted_at_ms, outcome, outcome_at_ms, inquiries, asked_at_ms
+    FROM audit_votes ORDER BY gid"""
+FENCED = "SELECT gid, epoch, decision AS value, fenced_at_ms AS at_ms FROM audit_fenced ORDER BY id"
+INTERVENTIONS = "SELECT gid, action AS value, intervened_at_ms AS at_ms FROM audit_interventions ORDER BY id"
 
 # Table of the history: service, view, the columns it has under the same name, then (time column, its name there)...
 COPIED: dict[str, tuple[str, str, tuple[str, ...], tuple[tuple[str, str], ...]]] = {
@@ -68,7 +71,11 @@ def audit_tables(databases: Path, start_ms: int) -> dict[str, list[Row]]:
     tables = {name: _copy(databases, start_ms, *source) for name, source in COPIED.items()}
     decisions = list(_read(databases, "gateway", DECISIONS))
     votes = {role: list(_read(databases, role, VOTES)) for role in PARTICIPANTS}
-    return without_past({**tables, "transactions": transaction_rows(decisions, votes, start_ms)})
+    around = {
+        "fenced": list(_read(databases, "gateway", FENCED)),
+        "intervened": list(_read(databases, "gateway", INTERVENTIONS)),
+    }
+    return without_past({**tables, "transactions": transaction_rows(decisions, votes, around, start_ms)})
 
 
 def without_past(tables: dict[str, list[Row]]) -> dict[str, list[Row]]:
@@ -90,10 +97,21 @@ def without_past(tables: dict[str, list[Row]]) -> dict[str, list[Row]]:
     }
 
 
-def transaction_rows(decisions: list[Row], votes: Mapping[str, list[Row]], start_ms: int) -> list[Row]:
-    """One row for everything that a coordinator or participant recorded, in order of time."""
+def transaction_rows(
+    decisions: list[Row], votes: Mapping[str, list[Row]], around: Mapping[str, list[Row]], start_ms: int
+) -> list[Row]:
+    """One row for everything that a coordinator or participant recorded, in order of time.
+
+    `around` has what happened around the protocol, by event: gid, value, at_ms and perhaps an epoch of its own.
+    """
     begun = {row["gid"]: row for row in decisions}
     rows = [event for row in decisions for event in _coordinator_events(row, start_ms)]
+    rows += [
+        _coordinator_event(begun[row["gid"]], name, row["value"], row["at_ms"], start_ms)
+        | {"epoch": row.get("epoch", begun[row["gid"]]["epoch"])}
+        for name, found in around.items()
+        for row in found
+    ]
     for role, cast in votes.items():
         rows += [event for row in cast for event in _participant_events(row, role, begun.get(row["gid"], {}), start_ms)]
     return sorted(rows, key=lambda row: (row["at_s"], row["gid"], row["role"]))
@@ -107,11 +125,7 @@ def unresolved(databases: Path) -> dict[str, int]:
 
 def _coordinator_events(row: Row, start_ms: int) -> Iterator[Row]:
     def event(name: str, value: str | None, at_ms: int | None) -> Row:
-        return {
-            **_common(row), "key": row["idempotency_key"], "kind": row["kind"], "role": "coordinator", "event": name,
-            "value": value or "", "at_s": _seconds(at_ms, start_ms), "epoch": row["epoch"],
-            "heuristic": bool(row["heuristic"]),
-        }  # fmt: skip
+        return _coordinator_event(row, name, value, at_ms, start_ms)
 
     yield event("begun", "", row["begun_at_ms"])
     if row["decision"]:
@@ -120,6 +134,14 @@ def _coordinator_events(row: Row, start_ms: int) -> Iterator[Row]:
         yield event("exhausted", row["decision"], row["decided_at_ms"])
     if row["closed_at_ms"] is not None:
         yield event("closed", row["decision"], row["closed_at_ms"])
+
+
+def _coordinator_event(row: Row, name: str, value: str | None, at_ms: int | None, start_ms: int) -> Row:
+    return {
+        **_common(row), "key": row["idempotency_key"], "kind": row["kind"], "role": "coordinator", "event": name,
+        "value": value or "", "at_s": _seconds(at_ms, start_ms), "epoch": row["epoch"],
+        "heuristic": bool(row["heuristic"]),
+    }  # fmt: skip
 
 
 def _participant_events(row: Row, role: str, begun: Row, start_ms: int) -> Iterator[Row]:
@@ -132,6 +154,8 @@ def _participant_events(row: Row, role: str, begun: Row, start_ms: int) -> Itera
 
     if row["vote"]:  # none after an empty rollback
         yield event("vote", row["vote"], row["voted_at_ms"])
+    if row["inquiries"]:
+        yield event("asked", str(row["inquiries"]), row["asked_at_ms"])
     if row["outcome"]:
         yield event("applied", row["outcome"], row["outcome_at_ms"])
 

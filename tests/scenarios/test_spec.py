@@ -16,6 +16,7 @@ OUTAGES = {"database-outage", "redis-outage", "registry-outage"}
 SHIPPED = OUTAGES | {
     "baseline", "coordinator-crash", "participant-crash", "channel-lost-reply", "slow-channel", "saturation",
     "article-lost-confirm", "article-gateway-crash",
+    "zombie-coordinator", "double-coordinator",
 }  # fmt: skip
 
 

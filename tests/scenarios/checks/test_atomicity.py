@@ -167,3 +167,45 @@ def test_a_heuristic_decision_is_a_hazard():
     assert result.verdict is Outcome.PASS
     assert "Hazard: 1 decided by an operator" in result.explanation
     assert result.evidence[0]["gid"] == "pay-a"
+
+
+def ordered(run: Run, action: str, at_s: float = 2.0, gid: str = "pay-a") -> Run:
+    """An operator's order about a payment."""
+    return run.event(gid, "coordinator", "intervened", action, at_s)
+
+
+def test_an_operators_decision_against_the_protocols_that_somebody_applied_is_damage():
+    run = ordered(ordinary(), "abort").change("transactions", row("pay-a", "payment", "applied"), value="aborted")
+    result = judged(run)
+    assert result.verdict is Outcome.FAIL
+    broken = {part.name: part.violations for part in result.parts if part.violations}
+    assert broken["no heuristic damage"] == 1
+    evidence = next(found for found in result.evidence if found["property"] == "no heuristic damage")
+    assert (evidence["role"], evidence["decision"], evidence["ordered"]) == ("payment", "commit", "abort")
+
+
+def test_an_operators_decision_that_came_too_late_for_everybody_is_only_a_hazard():
+    run = ordered(ordinary(), "abort").change("transactions", row("pay-a", "coordinator", "decided"), heuristic=True)
+    result = judged(run)
+    assert result.verdict is Outcome.PASS
+    assert "Hazard: 1 decided by an operator" in result.explanation
+
+
+def test_an_operators_decision_where_the_protocol_had_none_is_a_hazard():
+    run = ordered(ordinary(), "commit", 1.01).change(
+        "transactions", row("pay-a", "coordinator", "decided"), heuristic=True
+    )
+    result = judged(run)
+    assert (result.verdict, len(result.evidence)) == (Outcome.PASS, 1)
+    assert result.evidence[0]["property"] == "hazard: heuristic decision"
+
+
+def test_an_operator_who_has_the_decision_told_again_is_only_noted():
+    result = judged(ordered(ordered(ordinary(), "commit"), "resume", 3.0))
+    assert result.verdict is Outcome.PASS
+    assert {found["property"] for found in result.evidence} == {"note: an operator had the decision told again"}
+    assert "Hazard" not in result.explanation
+
+
+def test_a_record_closed_by_hand_is_a_hazard():
+    assert judged(ordered(ordinary(), "forget")).evidence[0]["property"] == "hazard: closed by an operator"

@@ -48,3 +48,12 @@ def test_an_event_of_another_outcome_fails(changes: dict[str, Any]) -> None:
 
 def test_an_event_that_nothing_caused_fails() -> None:
     assert broken(judged(ordinary().heard("pay-nobody", "payment.succeeded"))) == {"told as decided": 1}
+
+
+def test_an_operators_order_that_the_trail_does_not_have_fails() -> None:
+    run = ordinary().event("pay-a", "coordinator", "intervened", "commit", 2.0)
+    assert broken(judged(run)) == {"operators' orders told": 1}
+    assert judged(run.heard("pay-a", "transaction.intervened", 2.1)).verdict is Outcome.PASS
+    assert broken(judged(run.event("pay-a", "coordinator", "intervened", "forget", 3.0))) == {
+        "operators' orders told": 1
+    }

@@ -16,20 +16,23 @@ from scenarios.worlds.base import WorldError
 from scenarios.worlds.collector import ResourceSampler, audit_tables, unresolved, without_past
 
 START_MS = 1_700_000_000_000
+VOTES = "gid, participant, kind, vote, reason, voted_at_ms, outcome, outcome_at_ms, inquiries, asked_at_ms"
 VIEWS = {
     "gateway": {
         "audit_decisions": (
             "gid, kind, idempotency_key, user_id, order_no, payment_gid, amount_minor, currency, method, state,"
             " decision, reason, epoch, owner, begun_at_ms, decided_at_ms, closed_at_ms, retries, heuristic"
-        )
+        ),
+        "audit_fenced": "id, gid, owner, epoch, state, decision, fenced_at_ms",
+        "audit_interventions": "id, gid, action, operator, reason, state_before, decision_before, intervened_at_ms",
     },
     "order": {
-        "audit_votes": "gid, participant, kind, vote, reason, voted_at_ms, outcome, outcome_at_ms",
+        "audit_votes": VOTES,
         "audit_orders": "order_no, user_id, status, total_minor, currency, paid_gid, refund_gid, created_at_ms",
         "audit_stock": "goods_id, initial_units, available_units, reserved_units, sold_units",
     },
     "payment": {
-        "audit_votes": "gid, participant, kind, vote, reason, voted_at_ms, outcome, outcome_at_ms",
+        "audit_votes": VOTES,
         "audit_postings": "posting_id, gid, account, currency, amount_minor, layer, posted_at_ms",
         "audit_payments": "gid, payment_gid, kind, method, channel, out_trade_no, amount_minor, currency, state",
     },
@@ -68,7 +71,7 @@ def decide(databases: Path, gid: str, state: str, decision: str | None, closed_a
 def test_a_committed_payment_becomes_its_events_in_order_and_in_seconds(databases: Path) -> None:
     decide(databases, "g1", "closed", "commit", START_MS + 2_500)
     vote = ("payment", "yes", None, START_MS + 1_500, "committed", START_MS + 2_250)
-    put(databases, "order", "audit_votes", "g1", "order", *vote)
+    put(databases, "order", "audit_votes", "g1", "order", *vote, 0, None)
     table = frame("transactions", audit_tables(databases, START_MS)["transactions"])
     assert list(zip(table.role, table.event, table.value, table.at_s, strict=True)) == [
         ("coordinator", "begun", "", 1.0),
@@ -83,7 +86,8 @@ def test_a_committed_payment_becomes_its_events_in_order_and_in_seconds(database
 
 
 def test_an_empty_rollback_has_an_outcome_and_no_vote(databases: Path) -> None:
-    put(databases, "payment", "audit_votes", "g9", "payment", "refund", None, None, None, "aborted", START_MS + 900)
+    rollback = ("refund", None, None, None, "aborted", START_MS + 900, 0, None)
+    put(databases, "payment", "audit_votes", "g9", "payment", *rollback)
     rows = audit_tables(databases, START_MS)["transactions"]
     assert [(row["role"], row["event"], row["value"]) for row in rows] == [("payment", "applied", "aborted")]
     assert frame("transactions", rows).method.tolist() == [""]
@@ -93,6 +97,21 @@ def test_an_exhausted_coordinator_is_told(databases: Path) -> None:
     decide(databases, "g1", "exhausted", "commit", None)
     events = {row["event"] for row in audit_tables(databases, START_MS)["transactions"]}
     assert events == {"begun", "decided", "exhausted"}
+
+
+def test_inquiries_fenced_writes_and_operators_orders_are_told(databases: Path) -> None:
+    decide(databases, "g1", "closed", "commit", START_MS + 9_000)
+    vote = ("payment", "yes", None, START_MS + 1_500, "committed", START_MS + 8_000, 2, START_MS + 6_500)
+    put(databases, "order", "audit_votes", "g1", "order", *vote)
+    put(databases, "gateway", "audit_fenced", 1, "g1", "gateway-0/1", 2, "decided", "abort", START_MS + 7_000)
+    order = ("commit", "ada", "why", "decided", "commit", START_MS + 7_500)
+    put(databases, "gateway", "audit_interventions", 1, "g1", *order)
+    rows = audit_tables(databases, START_MS)["transactions"]
+    told = {row["event"]: (row["role"], row["value"], row["at_s"], row["epoch"]) for row in rows}
+    assert told["asked"] == ("order", "2", 6.5, 0)
+    assert told["fenced"] == ("coordinator", "abort", 7.0, 2)
+    assert told["intervened"] == ("coordinator", "commit", 7.5, 3)
+    assert frame("transactions", rows).event.is_unique
 
 
 def test_every_copied_table_fits_the_history(databases: Path) -> None:
@@ -129,8 +148,9 @@ def test_what_was_begun_before_the_run_is_left_out_with_all_that_it_moved() -> N
 def test_unresolved_counts_open_decisions_and_votes_in_doubt(databases: Path) -> None:
     decide(databases, "g1", "preparing", None, None)
     decide(databases, "g2", "closed", "abort", START_MS + 3_000)
-    put(databases, "order", "audit_votes", "g1", "order", "payment", "yes", None, START_MS + 1_500, None, None)
-    put(databases, "order", "audit_votes", "g3", "order", "payment", "no", "out_of_stock", START_MS + 1_500, None, None)
+    put(databases, "order", "audit_votes", "g1", "order", "payment", "yes", None, START_MS + 1_500, None, None, 0, None)
+    refusal = ("payment", "no", "out_of_stock", START_MS + 1_500, None, None, 0, None)
+    put(databases, "order", "audit_votes", "g3", "order", *refusal)
     assert unresolved(databases) == {"gateway": 1, "order": 1}
 
 
