@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from scenarios import config_cli, fuzz_cli, matrix_cli
+from scenarios import config_cli, doubt_cli, fuzz_cli, matrix_cli
 from scenarios.interrupts import raise_on_signals
 from settlement.topology import DEFAULT_TOPOLOGY
 
@@ -21,6 +21,7 @@ DEFAULT_PORT = 8761
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="rich", add_completion=False)
 
 app.add_typer(config_cli.app, name="config")
+app.add_typer(doubt_cli.app, name="doubt")
 app.command()(matrix_cli.matrix)
 
 ScenarioArgument = Annotated[str, typer.Argument(metavar="SCENARIO", help="A name from `paylab list`, or a YAML file.")]
