@@ -8,7 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from scenarios.checks import CheckResult, Verdict
 from scenarios.checks.result import Row
 from scenarios.checks.transactions import troubles
-from scenarios.report import plots, wording
+from scenarios.report import doubt, plots, wording
 from scenarios.report.run import Run
 from scenarios.units import format_duration
 
@@ -29,6 +29,7 @@ CURVES = {
         (("doubt", "in doubt"),),
     ),
 }
+DISTRIBUTION = plots.Size(9.6, 2.9)
 WIDE, HALF, NARROW = plots.Size(9.6, 2.35), plots.Size(5.6, 2.35), plots.Size(4.4, 2.35)
 """A plot has the page's width, half of it beside another run's, and a phone's."""
 
@@ -53,6 +54,7 @@ def _content(runs: Sequence[Run]) -> dict[str, Any]:
         "checks": _checks(runs),
         "figures": _figures(runs),
         "curves": _curves(runs),
+        "doubt": doubt.section(runs, [_name(run) for run in runs], {"wide": DISTRIBUTION, "narrow": NARROW}),
         "scenarios_differ": not same,
     }
 

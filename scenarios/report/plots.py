@@ -21,12 +21,16 @@ from scenarios.plan import Phase
 from scenarios.report.run import OUTCOMES, PERCENTILES, Run
 from scenarios.report.wording import seconds
 
+RUN_COLOURS = ("run1", "run2", "run3", "run4")
 COLOURS = {
     name: f"#0000{number:02x}"
     for number, name in enumerate(
-        ("ink", "grid", "ok", "fail", "unknown", "p50", "p95", "p99", "doubt", "fault", "phase", "ready"), start=17
+        (
+            "ink", "grid", "ok", "fail", "unknown", "p50", "p95", "p99", "doubt", "fault", "phase", "ready",
+            *RUN_COLOURS,
+        ), start=17,
     )
-}
+}  # fmt: skip
 STYLE: Any = {"svg.fonttype": "none", "svg.hashsalt": "paylab", "font.family": "DejaVu Sans", "font.size": 9.0}
 LINES = {"p50": "-", "p95": "--", "p99": "-"}
 TICKS_PER_INCH = 1.6
@@ -69,7 +73,7 @@ def draw(curve: str, run: Run, size: Size, shared: Limits) -> str:
     with matplotlib.rc_context(STYLE):
         figure, axes = _frame(run, size, shared)
         painter(axes, run, shared)
-        return _svg(figure)
+        return as_svg(figure)
 
 
 def _throughput(axes: Axes, run: Run, shared: Limits) -> None:
@@ -198,7 +202,7 @@ def _services(axes: Axes, run: Run) -> None:
             )  # fmt: skip
 
 
-def _svg(figure: Figure) -> str:
+def as_svg(figure: Figure) -> str:
     """The drawing as an <svg> element that takes its colours, its font and its width from the page."""
     buffer = io.StringIO()
     canvas: Any = FigureCanvasSVG(figure)

@@ -65,7 +65,8 @@ class Answering(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(text)
 
-    do_POST = do_GET
+    def do_POST(self) -> None:
+        self.do_GET()
 
     def log_message(self, *_: object) -> None:
         """Nobody reads it."""
@@ -99,11 +100,7 @@ def test_the_table_tells_who_waits_for_what_and_the_advice_what_to_do(paylab: Ca
     assert GID in words
     assert "5 min" in words
     assert "gateway-1, epoch 2" in words
-    assert (
-        "payment: voted yes, in doubt for 5 min, asked 58x"
-        in words.replace(" 60 retries", "").replace(" lapsed 4 s ago", "")
-        or "asked 58x" in words
-    )
+    assert "asked 58x" in words
     assert f"{GID}: exhausted: commit is not acknowledged by payment for 5 min" in shown.stdout
 
 
