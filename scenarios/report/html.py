@@ -29,7 +29,7 @@ CURVES = {
         (("doubt", "in doubt"),),
     ),
 }
-DISTRIBUTION = plots.Size(9.6, 2.9)
+DISTRIBUTION = plots.Size(11.7, 3.0)
 WIDE, HALF, NARROW = plots.Size(9.6, 2.35), plots.Size(5.6, 2.35), plots.Size(4.4, 2.35)
 """A plot has the page's width, half of it beside another run's, and a phone's."""
 

@@ -22,6 +22,7 @@ from scenarios.report.verdict import read
 from ..checks.histories import Run
 from .crashes import CRASHES, QUESTION, crashing, judged_folder, verdict_of
 
+TIMELINES = 6  # three curves of two runs; then the distributions of both, wide and narrow
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 
 
@@ -110,14 +111,29 @@ def test_two_worlds_side_by_side(good: Path, bad: Path):
     assert "simulated · seed 7" in page.text
     assert "processes · seed 7" in page.text
     heights = re.findall(r'viewBox="([^"]+)"', path.read_text(encoding="utf-8"))
-    assert len(set(heights)) == 1
+    assert len(set(heights[:TIMELINES])) == 1
+
+
+def test_two_worlds_share_one_plot_of_the_time_in_doubt(good: Path, bad: Path):
+    page = html_of(good, bad)
+    wide = re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL)[TIMELINES]
+    assert {"var(--run1)", "var(--run2)"} <= set(re.findall(r"var\(--run\d\)", wide))
+    assert "time from a participant's yes to its applying the outcome" in wide
+    assert re.search(r"simulated · seed 7 \(\d+ votes\)", Page(page).text)
+    assert "money held, p99" in Page(page).text
+    assert "Time in doubt" not in Page(html_of(good)).text  # nothing to compare with
+
+
+def test_runs_in_which_nobody_was_in_doubt_have_no_such_plot(tmp_path: Path):
+    runs = [judged_folder(tmp_path, Run().request("a", 1.0).build(), name) for name in ("one", "other")]
+    assert "Time in doubt" not in Page(html_of(*runs)).text
 
 
 def test_side_by_side_means_the_same_axes(tmp_path: Path):
     quick = Run(load_s=10.0, duration_s=12.0).payment("a").build()
     page = html_of(judged_folder(tmp_path, quick, "quick"), judged_folder(tmp_path, crashing(), "crashing"))
     drawings = re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL)
-    for left, right in zip(drawings[0::2], drawings[1::2], strict=True):
+    for left, right in zip(drawings[0:TIMELINES:2], drawings[1:TIMELINES:2], strict=True):
         assert _ticks(left) == _ticks(right)
 
 
