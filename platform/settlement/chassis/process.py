@@ -33,7 +33,7 @@ from settlement.chassis.replica import Replica, ReplicaPlan
 from settlement.chassis.secrets import Secrets
 from settlement.chassis.telemetry import configure_logging, get_logger
 from settlement.chassis.tracing import TraceTargets
-from settlement.chassis.transport import HttpTransport
+from settlement.chassis.transport import AiohttpTransport
 from settlement.policies.balancer import WEIGHT
 from settlement.topology import REGISTRY_SERVICE, VERSION
 
@@ -100,7 +100,7 @@ class RunningReplica:
 
     async def start(self) -> None:
         """Fetch the settings, open the database, serve, register."""
-        transport = HttpTransport()
+        transport = AiohttpTransport()
         clock = SystemClock()
         process = self._process
         client = RegistryClient(

@@ -6,15 +6,12 @@ whose fate nobody knows (`Unknown`). They are never conflated.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
-from urllib.parse import urlsplit
 
-from settlement.chassis.connection import Answer, Broken, Connection, request
-
-__all__ = ["Answer", "CallFailed", "HttpTransport", "NotSent", "Transport", "Unknown"]
+import aiohttp
+from yarl import URL
 
 CONNECTIONS_MAX: Final = 1_000
 # Shorter than the servers' keep-alive, so that we never send on a connection the server is closing.
@@ -34,6 +31,15 @@ class Unknown(CallFailed):
     """The call was sent and no answer came: it may have been executed, or may yet be."""
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Status, headers (lower-case names) and body of a response."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
 class Transport(Protocol):
     """Sends one HTTP request, once."""
 
@@ -48,84 +54,40 @@ class Transport(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """A connection that nobody uses, and since when."""
-
-    connection: Connection
-    since_s: float
-
-
-class HttpTransport:
-    """The real network: kept-alive connections, by address, the one used last is used next."""
+class AiohttpTransport:
+    """The real network, through one pool of kept-alive connections."""
 
     def __init__(self) -> None:
-        self._kept: dict[str, list[_Kept]] = {}
-        self._open: set[Connection] = set()
-        self._places = asyncio.Semaphore(CONNECTIONS_MAX)
+        connector = aiohttp.TCPConnector(limit=CONNECTIONS_MAX, keepalive_timeout=KEEPALIVE_S)
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
+            raise_for_status=False,
+        )
+        # aiohttp would send an idempotent request again on its own; with the same nonce that is a replay (401),
+        # and it would hide from us that the first one may have been executed.
+        self._session._retry_connection = False
 
     async def send(
         self, address: str, method: str, path: str, body: bytes, headers: Mapping[str, str], timeout_s: float
     ) -> Answer:
-        """Send and wait for the answer. Raises NotSent or Unknown, ValueError for what is not one request."""
-        message = request(method, path, address.partition("//")[2], headers, body)
-        asked = False
+        """Send and wait for the answer. Raises NotSent or Unknown."""
+        timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(CONNECT_TIMEOUT_S_MAX, timeout_s))
+        # The target goes over the wire exactly as it was signed.
+        url = URL(address + path, encoded=True)
         try:
-            async with asyncio.timeout(timeout_s), self._places:
-                connection = self._kept_connection(address) or await self._connected(address, timeout_s)
-                asked = True
-                try:
-                    answer = await connection.ask(message)
-                finally:
-                    self._put_back(address, connection)
-        except (TimeoutError, OSError, Broken) as error:
-            what = f"{method} {address}{path}: {type(error).__name__} {error}"
-            raise (Unknown(what) if asked else NotSent(what)) from error
-        return answer
-
-    def _kept_connection(self, address: str) -> Connection | None:
-        kept, oldest_s = self._kept.get(address, []), asyncio.get_running_loop().time() - KEEPALIVE_S
-        while kept:
-            found = kept.pop()
-            if found.connection.usable and found.since_s >= oldest_s:
-                return found.connection
-            self._drop(found.connection)
-        return None
-
-    async def _connected(self, address: str, timeout_s: float) -> Connection:
-        self._tidy_up()
-        url = urlsplit(address)
-        secure = url.scheme == "https"
-        async with asyncio.timeout(min(CONNECT_TIMEOUT_S_MAX, timeout_s)):
-            _, connection = await asyncio.get_running_loop().create_connection(
-                Connection, url.hostname or "", url.port or (443 if secure else 80), ssl=True if secure else None
-            )
-        self._open.add(connection)
-        return connection
-
-    def _put_back(self, address: str, connection: Connection) -> None:
-        if connection.usable:
-            now_s = asyncio.get_running_loop().time()
-            self._kept.setdefault(address, []).append(_Kept(connection, now_s))
-        else:
-            self._drop(connection)
-
-    def _tidy_up(self) -> None:
-        """Let go of what nobody will use any more: too old, or of a replica that is gone."""
-        oldest_s = asyncio.get_running_loop().time() - KEEPALIVE_S
-        for address, kept in list(self._kept.items()):
-            for each in [each for each in kept if each.since_s < oldest_s or not each.connection.usable]:
-                kept.remove(each)
-                self._drop(each.connection)
-            if not kept:
-                del self._kept[address]
-
-    def _drop(self, connection: Connection) -> None:
-        connection.close()
-        self._open.discard(connection)
+            async with self._session.request(
+                method, url, data=body or None, headers=headers, timeout=timeout, allow_redirects=False
+            ) as response:
+                lower_case = {name.lower(): value for name, value in response.headers.items()}
+                return Answer(response.status, lower_case, await response.read())
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise NotSent(f"{address}: {error}") from error
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise Unknown(f"{method} {address}{path}: {type(error).__name__} {error}") from error
 
     async def close(self) -> None:
         """Close all connections."""
-        for connection in list(self._open):
-            self._drop(connection)
-        self._kept.clear()
+        await self._session.close()
