@@ -28,6 +28,8 @@ ORPHAN_AFTER_MS: Final = 5_000
 RETRY_AFTER_MS: Final = 500
 # A recipient that failed is left alone for this many times as long as the failure took.
 PATIENCE: Final = 2
+# An event has several recipients, so a page of rows must have room for some batches, or none of them is ever full.
+RECIPIENTS_A_PAGE: Final = 8
 
 metadata: Final = sa.MetaData()
 events: Final = sa.Table(
@@ -98,15 +100,15 @@ class Outbox:
 
     async def relay(self) -> int:
         """Deliver what is due, to all recipients at once; returns how many rows were confirmed."""
-        confirmed, count = 0, self._settings.integer("outbox.batch_size_max")
+        confirmed, size = 0, self._settings.integer("outbox.batch_size_max")
         while self._carrier.ready():
-            due = await self._due(count)
+            due = await self._due(size * RECIPIENTS_A_PAGE)
             recipients = dict.fromkeys(row.subscriber for row in due)
-            batches = {name: [row for row in due if row.subscriber == name] for name in recipients}
+            batches = {name: [row for row in due if row.subscriber == name][:size] for name in recipients}
             confirmed += sum(await asyncio.gather(*(self._deliver(name, rows) for name, rows in batches.items())))
             # A full page was in part somebody's who cannot be reached: behind it there may be others' events. Each
             # round confirms, postpones or holds back something, so there is a last one.
-            if len(due) < count:
+            if len(due) < size * RECIPIENTS_A_PAGE and sum(map(len, batches.values())) == len(due):
                 break
         return confirmed
 
