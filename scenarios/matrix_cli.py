@@ -75,10 +75,11 @@ def matrix(
 
 def _played(world: str, patterns: tuple[str, str, str], seed: int, out: Path) -> "tuple[Matrix, Path]":
     from scenarios.console import messages, say
-    from scenarios.matrix import playing, report
+    from scenarios.matrix import playing
     from scenarios.matrix.cells import cells
     from scenarios.matrix.passes import pace_of, passes
     from scenarios.progress import progress_for
+    from scenarios.report import matrix as report
     from scenarios.runfolder import run_name
 
     wanted = passes(cells(*patterns), pace_of(world))

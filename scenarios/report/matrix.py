@@ -51,12 +51,17 @@ class HeatMap:
 def page(matrix: Matrix) -> str:
     """The whole document."""
     environment = Environment(
-        loader=PackageLoader("scenarios.matrix", "."), autoescape=True, undefined=StrictUndefined,
+        loader=PackageLoader("scenarios.report", "."), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    hottest_s = max((result.in_doubt_s for result in matrix.results if math.isfinite(result.in_doubt_s)), default=0.0)
+    hottest_s = _longest(result.in_doubt_s for result in matrix.results)
     return environment.get_template("matrix.html.j2").render(
         matrix=matrix,
+        figures=[
+            ("cells", str(len(matrix.results))),
+            ("longest in doubt", _time(hottest_s)),
+            ("longest recovery", _time(_longest(result.recovery_s for result in matrix.results))),
+        ],
         outcomes=list(CellOutcome),
         returns=[WORDS[each] for each in Return],
         maps=[_map(service, matrix.results, hottest_s) for service in POINTS],
@@ -80,6 +85,10 @@ def _map(service: str, results: Iterable[CellResult], hottest_s: float) -> HeatM
 def _square(result: CellResult, hottest_s: float) -> Square:
     heat = round(100 * result.in_doubt_s / hottest_s) if hottest_s and math.isfinite(result.in_doubt_s) else 0
     return Square(result.outcome.value, MARKS[result.outcome], _time(result.in_doubt_s), _time(result.recovery_s), heat)
+
+
+def _longest(times_s: Iterable[float]) -> float:
+    return max((value for value in times_s if math.isfinite(value)), default=0.0)
 
 
 def _time(seconds: float) -> str:
