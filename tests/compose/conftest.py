@@ -1,4 +1,4 @@
-"""The platform in containers, up once for all tests of this folder, beside whatever else runs on the engine."""
+"""The platform in containers, up once for all tests of a module, beside whatever else runs on the engine."""
 
 from __future__ import annotations
 
@@ -63,9 +63,12 @@ def engine() -> None:
         refuse(f"not all base images are here ({', '.join(BASE_IMAGES)}); .ci/images/build pulls or makes them")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def platform(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    """Everything up and healthy at free ports; gone afterwards, with its volumes and the names of its images."""
+    """Everything up and healthy at free ports; gone afterwards, with its volumes and the names of its images.
+
+    Of a module, not of the session: platforms that other modules start would share the machine with it.
+    """
     folder = tmp_path_factory.mktemp("compose") / "secrets"
     name = f"paylab-test-{os.getpid()}"
     environment = {"PAYLAB_IMAGES": name, "PAYLAB_FAULT_TOKEN_FILE": "/run/secrets/fault_token"}
