@@ -25,8 +25,6 @@ from scenarios.worlds.wire import call
 from settlement.topology import DEFAULT_TOPOLOGY, SERVICES, process_name, processes
 
 DEADLINE_S = 30.0
-# 6 s on 2 cores, counted in CPU time, because other work may share the machine with the tests.
-READY_BUDGET_CPU_S = 12.0
 RESIDENT_BUDGET_BYTES = 2**30
 
 QUIET = """
@@ -140,10 +138,9 @@ def test_what_this_world_cannot_do_is_refused_before_anything_starts(tmp_path: P
     assert list(folder.logs.iterdir()) == []
 
 
-def test_the_platform_is_ready_and_small_within_its_budget(tmp_path: Path) -> None:
+def test_the_platform_is_small_within_its_budget(tmp_path: Path) -> None:
     with Platform(logs=tmp_path / "logs", databases=tmp_path / "databases") as platform:
         processes = [psutil.Process(child.pid) for child in platform.supervisor.children.values()]
-        assert sum(sum(process.cpu_times()[:2]) for process in processes) <= READY_BUDGET_CPU_S
         assert sum(process.memory_info().rss for process in processes) <= RESIDENT_BUDGET_BYTES
         assert call("GET", f"{platform.address('order-0')}/faults").status == 404  # no token, no fault endpoints
 
