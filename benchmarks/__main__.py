@@ -35,6 +35,7 @@ from scenarios.worlds.compose_project import engine_problem
 ROUNDS, COMPOSE_ROUNDS = 3, 2
 SEED = 1
 # Sixteen containers, MariaDB's and Redis' among them, share the cores that eight processes have otherwise.
+COMPOSE_STEP_S = 5  # an engine is asked for CPU time about once a second
 COMPOSE_RATES = (10, 15, 20, 25, 30, 35, 40, 45, 50, 55, 60, 70, 80, 90, 100, 120)
 PARTS = ("components", "platform", "ladder", "compose")
 # Parts that climb take turns in the same rounds, and share what both of them climb.
@@ -109,6 +110,7 @@ def _compose(console: Console, folder: Path, result: dict[str, Any]) -> None:
         result["compose_skipped"] = problem
         return
     slower = [f"load.stages.{number}.rate={rate}" for number, rate in enumerate(COMPOSE_RATES)]
+    slower += [f"load.stages.{number}.for={COMPOSE_STEP_S}s" for number in range(len(COMPOSE_RATES))]
     plans = [steps_plan(SEED + number, slower) for number in range(COMPOSE_ROUNDS)]
     climbs = climb_compose(folder / "compose", plans, lambda text: console.print(f"compose: {text}"))
     for climb in climbs:

@@ -266,9 +266,8 @@ class UsageSampler:
 
     def _run(self, names: list[str]) -> None:
         while not self._stopped.wait(USAGE_INTERVAL_S):
-            for name in names:
-                if (usage := self._containers.usage(name)) is not None:
-                    self._note(name, *usage)
+            for name, usage in self._containers.usages(names).items():
+                self._note(name, *usage)
 
     def _note(self, name: str, cpu_s: float, rss_bytes: int) -> None:
         now_s = time.monotonic()

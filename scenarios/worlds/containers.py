@@ -11,11 +11,12 @@ from __future__ import annotations
 import queue
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import docker
 from docker.errors import APIError, DockerException
@@ -45,6 +46,13 @@ class ContainerDeath:
     name: str
     status: int
     at_ms: int
+
+
+class Usage(NamedTuple):
+    """What a container has taken: CPU seconds since it started, bytes of memory now."""
+
+    cpu_s: float
+    memory_bytes: int
 
 
 @dataclass(frozen=True)
@@ -252,11 +260,19 @@ class Containers:
         for thread in threads:
             thread.join()
 
-    def usage(self, name: str) -> tuple[float, int] | None:
-        """CPU seconds used so far and bytes of memory in use; None if it does not run."""
+    def usages(self, names: Sequence[str]) -> dict[str, Usage]:
+        """CPU seconds used so far and memory in use, of those that run.
+
+        An engine may take a second to answer for one container, and takes no longer for all of them at once.
+        """
+        with ThreadPoolExecutor(max_workers=max(1, len(names)), thread_name_prefix="container-usage") as asking:
+            found = zip(names, asking.map(self._usage, names), strict=True)
+            return {name: usage for name, usage in found if usage is not None}
+
+    def _usage(self, name: str) -> Usage | None:
         try:
             stats = self.client.api.stats(self._ids[name], stream=False, one_shot=True)
-            return stats["cpu_stats"]["cpu_usage"]["total_usage"] / NANO, int(stats["memory_stats"]["usage"])
+            return Usage(stats["cpu_stats"]["cpu_usage"]["total_usage"] / NANO, int(stats["memory_stats"]["usage"]))
         except (DockerException, KeyError, OSError):
             return None
 

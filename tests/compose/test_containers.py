@@ -98,7 +98,9 @@ def test_pause_and_usage(project: Containers) -> None:
     assert project.of("gateway-0").status == "paused"
     project.unpause("gateway-0")
     project.unpause("gateway-0")
-    usage = project.usage("gateway-0")
-    assert usage is not None
-    assert usage[1] > 1_000_000
+    names = project.names()
+    usages = project.usages(names)
+    assert set(usages) == set(names)
+    assert usages["gateway-0"].memory_bytes > 1_000_000
+    assert usages["gateway-0"].cpu_s > 0
     assert project.project in projects(project.client)
