@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from scenarios import config_cli, doubt_cli, fuzz_cli, matrix_cli
+from scenarios import config_cli, doubt_cli, fuzz_cli, matrix_cli, mutants_cli
 from scenarios.interrupts import raise_on_signals
 from settlement.topology import DEFAULT_TOPOLOGY
 
@@ -23,6 +23,7 @@ app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_mar
 app.add_typer(config_cli.app, name="config")
 app.add_typer(doubt_cli.app, name="doubt")
 app.command()(matrix_cli.matrix)
+app.command()(mutants_cli.mutants)
 
 ScenarioArgument = Annotated[str, typer.Argument(metavar="SCENARIO", help="A name from `paylab list`, or a YAML file.")]
 SetOption = Annotated[

@@ -1,6 +1,6 @@
 """The lab against a wrong protocol in the real services: the catalogue's scenarios, shortened, must fail with it.
 
-What a mutant is stands in `tests/mutants/patches.py`; here its folder is on PYTHONPATH of every service. That the same
+What a mutant is stands in `tests/mutants`; here `start` in it is on PYTHONPATH of every service. That the same
 scenarios pass without it is shown wherever the catalogue itself is played.
 """
 
@@ -15,7 +15,7 @@ from tests.children import importing_first
 
 from .playing import played, verdicts
 
-MUTANTS = Path(__file__).parents[1] / "mutants"
+START = Path(__file__).parents[1] / "mutants" / "start"
 CRASH_UNDECIDED = "kind: crash_at, service: gateway, point: coordinator.decided.persist.before, restart_after: 500ms"
 LOSE_REPLIES = "kind: drop_reply, from: payment, to: channel"
 
@@ -27,7 +27,8 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def judged(folder: Path, mutant: str, scenario: str, *overrides: str) -> dict[str, str]:
-    world = ProcessesWorld(extra_environment={"PYTHONPATH": importing_first(MUTANTS / mutant)})
+    environment = {"PYTHONPATH": importing_first(START), "PAYLAB_MUTANT": mutant}
+    world = ProcessesWorld(extra_environment=environment)
     history = played(folder, scenario, overrides, world=world)
     assert (history["faults"].hits > 0).all()
     return verdicts(history)

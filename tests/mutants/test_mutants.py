@@ -1,42 +1,49 @@
-"""The lab against a wrong protocol: the shipped scenarios must fail with it, and pass without."""
-
-import importlib.util
-import os
-import subprocess
-import sys
-from pathlib import Path
+"""The lab against wrong code: every mutant is killed, by its quickest instrument and in the others' sight."""
 
 import pytest
 
 from scenarios.checks import NAMED
+from scenarios.fuzz import campaign as campaigns
+from scenarios.fuzz.campaign import campaign
+from scenarios.fuzz.draw import draw
+from scenarios.fuzz.play import judge_one
+from scenarios.fuzz.shrink import shrink
+from scenarios.mutants import scoreboard
+from scenarios.mutants.scoreboard import SHIPPED, attacked
 from scenarios.plan import plan
 from scenarios.spec import load_scenario
 from scenarios.worlds.base import SilentProgress
 from scenarios.worlds.simulated import create
-from tests.children import importing_first
+from tests.mutants.registry import MUTANTS, mutated
 
-HERE = Path(__file__).parent
-
-
-def _patches():
-    spec = importlib.util.spec_from_file_location("paylab_mutants", HERE / "patches.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+SEED = 1
+QUICKEST = {
+    name: next(each for each in scoreboard.instruments() if each in MUTANTS[name].killed_by) for name in MUTANTS
+}
 
 
-patches = _patches()
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_mutant_is_killed_by_its_quickest_instrument(name):
+    row = attacked(name, [QUICKEST[name]], SEED)
+    assert row.kills, f"{QUICKEST[name]} notices nothing"
+
+
+@pytest.mark.parametrize("instrument", sorted(set(QUICKEST.values())))
+def test_the_shipped_code_survives_the_same_effort(instrument):
+    assert not attacked(SHIPPED, [instrument], SEED).kills
+
+
+def test_at_least_fifteen_bugs_are_planted():
+    assert len(MUTANTS) >= 15
+
+
+# ---- the other instruments, on a sample -----------------------------------------------------------------------------
 
 # Mutant, scenario that must notice, changes to it, what breaks.
 CASES = [
     ("decision_before_durable", "coordinator-crash", (), "atomic"),
     ("timeout_is_failure", "channel-lost-reply", (), "money_conserved"),
-    (
-        "presume_commit",
-        "coordinator-crash",
-        ("faults.2.point=coordinator.preparing.send.before",),
-        "atomic",
-    ),
+    ("presume_commit", "coordinator-crash", ("faults.2.point=coordinator.preparing.send.before",), "atomic"),
     (
         "unilateral_abort",
         "coordinator-crash",
@@ -54,34 +61,17 @@ def _verdicts(scenario_name, overrides):
 
 @pytest.mark.parametrize(("mutant", "scenario", "overrides", "broken"), CASES)
 def test_a_wrong_protocol_fails_the_scenario_that_the_shipped_one_passes(mutant, scenario, overrides, broken):
-    with patches.mutated(mutant):
+    with mutated(mutant):
         assert _verdicts(scenario, overrides)[broken] == "fail"
     assert set(_verdicts(scenario, overrides).values()) == {"pass"}
 
 
-def test_every_mutant_is_tried():
-    assert {case[0] for case in CASES} == set(patches.PATCHES)
-
-
-def test_a_patch_leaves_nothing_behind():
-    def rules():
-        tables = (patches.coordinator.TRANSITIONS, patches.participant.TRANSITIONS)
-        return [transition for table in tables for events in table.values() for transition in events.values()]
-
-    before = rules()
-    for name in patches.PATCHES:
-        with patches.mutated(name):
-            pass
-    assert rules() == before
-
-
-@pytest.mark.parametrize("mutant", sorted(patches.PATCHES))
-def test_a_process_started_with_the_mutant_on_its_path_is_wrong(mutant):
-    """What the real services get: `sitecustomize.py` in a folder on PYTHONPATH."""
-    ask = "from settlement.protocol import coordinator as c, participant as p; print([x for t in (c, p) for x in ("
-    ask += "t._decide if t is c else None, *(r.rule for e in t.TRANSITIONS.values() for r in e.values()))"
-    ask += " if x and x.__module__ == 'paylab_mutants'])"
-    environment = {**os.environ, "PYTHONPATH": importing_first(HERE / mutant)}
-    done = subprocess.run([sys.executable, "-c", ask], env=environment, capture_output=True, text=True, check=True)
-    assert done.stderr == ""
-    assert mutant in done.stdout
+@pytest.mark.parametrize("mutant", ["decision_before_durable", "presume_commit", "timeout_is_failure"])
+def test_the_fuzzer_tells_a_short_story_of_it(mutant, monkeypatch):
+    monkeypatch.setattr(campaigns, "BATCH", 5)
+    with mutated(mutant):
+        summary = campaign(SEED, 40, workers=1, failures_max=1)
+        shrunk = shrink(judge_one(draw(summary.failures[0].seed)))
+        assert 1 <= len(shrunk.plan.faults) <= 2
+        assert 1 <= len(shrunk.plan.attempts) <= 2
+    assert not judge_one(shrunk.plan).findings, "the shipped protocol survives the same plan"

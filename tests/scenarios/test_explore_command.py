@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 from scenarios import explore_command
 from scenarios.cli import app
 from simulator.explorer.parts import Bounds
-from tests.mutants import patches
+from tests.mutants.registry import mutated
 
 CALM = ("--crashes", "0", "--losses", "0", "--duplicates", "0", "--pauses", "0")
 Explore = Callable[..., Result]
@@ -32,7 +32,7 @@ def test_what_holds_is_said_with_its_figures(explore: Explore) -> None:
 
 
 def test_a_violation_is_told_step_by_step_and_fails(explore: Explore) -> None:
-    with patches.mutated("unilateral_abort"):
+    with mutated("unilateral_abort"):
         result = explore(*CALM)
     assert result.exit_code == 1
     assert "shortest counterexample to agreement" in result.stdout
@@ -50,7 +50,7 @@ def test_bad_input_is_refused(explore: Explore) -> None:
 
 
 def test_json_stands_alone_on_stdout(explore: Explore) -> None:
-    with patches.mutated("presume_commit"):
+    with mutated("presume_commit"):
         result = explore("--crashes", 1, "--losses", 0, "--duplicates", 0, "--pauses", 0, "--json")
     found = json.loads(result.stdout)
     assert (result.exit_code, found["verdict"], found["complete"]) == (1, "violated", False)
@@ -61,7 +61,7 @@ def test_json_stands_alone_on_stdout(explore: Explore) -> None:
 
 
 def test_the_report_shows_the_counterexample(explore: Explore, tmp_path: Path) -> None:
-    with patches.mutated("unilateral_abort"):
+    with mutated("unilateral_abort"):
         result = explore(*CALM, "--out", tmp_path / "deep" / "out")
     folder = tmp_path / "deep" / "out"
     page = (folder / "report.html").read_text(encoding="utf-8")

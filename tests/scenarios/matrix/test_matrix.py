@@ -11,7 +11,7 @@ from scenarios.matrix import playing
 from scenarios.matrix.cells import cells
 from scenarios.matrix.judging import CellOutcome
 from scenarios.matrix.passes import PACES, PROVOCATIONS, passes
-from tests.mutants.patches import mutated
+from tests.mutants.registry import mutated
 
 DECIDED = ("gateway", "coordinator.decided.persist.*", "quick")
 

@@ -3,7 +3,7 @@
 The bounds that the project claims take longer than a test may: see docs/explorer.md.
 """
 
-from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 import pytest
@@ -13,17 +13,14 @@ from simulator.explorer.engine import Exploration, Judged, Kind, Limits, Verdict
 from simulator.explorer.parts import Bounds
 from simulator.explorer.properties import ALWAYS
 from simulator.explorer.protocol import ProtocolModel
-from tests.mutants import patches
-from tests.settlement.protocol.test_broken_protocols import BROKEN, patched
-
-from . import broken
+from tests.mutants.registry import mutated
 
 CALM = Bounds(crashes=0, losses=0, duplicates=0, pauses=0)
 CRASH = replace(CALM, crashes=1)
 LOSS = replace(CALM, losses=1)
 PAUSE = replace(CALM, pauses=1)
 COPY = replace(CALM, duplicates=1)
-Break = Callable[[pytest.MonkeyPatch], None]
+SHIPPED = ""
 
 
 def explored(bounds: Bounds) -> Exploration[int, int]:
@@ -69,20 +66,18 @@ def test_what_must_be_seen_is_seen() -> None:
 # ---- reductions change no verdict ---------------------------------------------------------------------------------
 
 
-def no_change(_patch: pytest.MonkeyPatch) -> None:
-    """The shipped protocol."""
+def changed(name: str) -> AbstractContextManager[None]:
+    return mutated(name) if name != SHIPPED else nullcontext()
 
 
-SAMPLE = (no_change, broken.no_fencing, broken.tells_once, broken.vote_not_durable, broken.charges_twice)
+SAMPLE = (SHIPPED, "no_fencing", "tells_once", "vote_not_durable", "charges_twice")
 
 
-@pytest.mark.parametrize("change", SAMPLE, ids=lambda change: change.__name__)
+@pytest.mark.parametrize("name", SAMPLE)
 @pytest.mark.parametrize("bounds", [CRASH, PAUSE, LOSS, COPY], ids=["crash", "pause", "loss", "copy"])
-def test_symmetry_changes_no_verdict_and_halves_the_states(
-    change: Break, bounds: Bounds, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    change(monkeypatch)
-    merged, apart = explored(bounds), explored(replace(bounds, symmetry=False))
+def test_symmetry_changes_no_verdict_and_halves_the_states(name: str, bounds: Bounds) -> None:
+    with changed(name):
+        merged, apart = explored(bounds), explored(replace(bounds, symmetry=False))
     assert verdicts(merged) == verdicts(apart)
     assert [len(each.path) for each in merged.violations] == [len(each.path) for each in apart.violations]
     if merged.complete:
@@ -94,51 +89,44 @@ def test_symmetry_of_three_participants_saves_most_of_the_states() -> None:
     assert 4 * explored(three).states < explored(replace(three, symmetry=False)).states
 
 
-@pytest.mark.parametrize("change", SAMPLE, ids=lambda change: change.__name__)
-def test_dropping_what_makes_no_difference_changes_no_verdict(change: Break, monkeypatch: pytest.MonkeyPatch) -> None:
-    change(monkeypatch)
-    for bounds in (replace(CRASH, participants=1), replace(PAUSE, participants=1), CALM):
-        reduced, whole = explored(bounds), explored(replace(bounds, reduced=False))
-        assert verdicts(reduced) == verdicts(whole)
-        assert reduced.states <= whole.states
+@pytest.mark.parametrize("name", SAMPLE)
+def test_dropping_what_makes_no_difference_changes_no_verdict(name: str) -> None:
+    with changed(name):
+        for bounds in (replace(CRASH, participants=1), replace(PAUSE, participants=1), CALM):
+            reduced, whole = explored(bounds), explored(replace(bounds, reduced=False))
+            assert verdicts(reduced) == verdicts(whole)
+            assert reduced.states <= whole.states
 
 
 # ---- broken protocols -----------------------------------------------------------------------------------------------
 
-# What is broken, within which bounds it shows, which property it violates, in how many steps at most.
-CASES: list[tuple[str, Break, Bounds, str, int]] = [
-    ("unilateral abort", lambda _: None, CALM, "agreement", 8),
-    ("presumed commit", lambda _: None, CRASH, "validity", 3),
-    ("decision before durable", lambda _: None, CRASH, "client_truth", 9),
-    ("timeout is failure", lambda _: None, CALM, "no_leak", 8),
-    ("no fencing", broken.no_fencing, PAUSE, "stability", 9),
-    ("reversed by a retry", broken.reversed_by_retry, CALM, "stability", 8),
-    ("impatient coordinator", broken.impatient_coordinator, CALM, "non_triviality", 4),
-    ("charges twice", broken.charges_twice, COPY, "one_charge", 9),
-    ("vote not durable", broken.vote_not_durable, CALM, "validity", 7),
-    ("no entry in the table", broken.no_entry, CALM, "possible", 5),
-    ("tells once", broken.tells_once, LOSS, "termination", 3),
-    ("asks nobody", broken.asks_nobody, LOSS, "no_leak", 7),
-    ("one acknowledgement for all", broken.early_acknowledgement, LOSS, "no_leak", 7),
-    ("deaf coordinator", broken.deaf_coordinator, CALM, "commit", -1),
+# Which mutant, within which bounds it shows, which property it violates, in how many steps at most.
+CASES: list[tuple[str, Bounds, str, int]] = [
+    ("unilateral_abort", CALM, "agreement", 8),
+    ("presume_commit", CRASH, "validity", 3),
+    ("decision_before_durable", CRASH, "client_truth", 9),
+    ("timeout_is_failure", CALM, "no_leak", 8),
+    ("no_fencing", PAUSE, "stability", 9),
+    ("reversed_by_retry", CALM, "stability", 8),
+    ("impatient_coordinator", CALM, "non_triviality", 4),
+    ("charges_twice", COPY, "one_charge", 9),
+    ("vote_not_durable", CALM, "validity", 7),
+    ("no_entry", CALM, "possible", 5),
+    ("tells_once", LOSS, "termination", 3),
+    ("asks_nobody", LOSS, "no_leak", 7),
+    ("early_acknowledgement", LOSS, "no_leak", 7),
+    ("deaf_coordinator", CALM, "commit", -1),
+    ("coordinator_forgets", CRASH, "stability", 9),
+    ("decision_written_last", CRASH, "client_truth", 9),
+    ("late_prepare", CALM, "stability", 5),
+    ("empty_rollback", CALM, "no_leak", 10),
+    ("acknowledged_before_applied", CRASH, "no_leak", 8),
 ]
-MUTANTS = {
-    "unilateral abort": "unilateral_abort",
-    "presumed commit": "presume_commit",
-    "decision before durable": "decision_before_durable",
-    "timeout is failure": "timeout_is_failure",
-}
 
 
-@pytest.mark.parametrize(("name", "change", "bounds", "breaks", "steps"), CASES, ids=[case[0] for case in CASES])
-def test_a_broken_protocol_is_found_with_a_short_story(
-    name: str, change: Break, bounds: Bounds, breaks: str, steps: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if name in MUTANTS:
-        with patches.mutated(MUTANTS[name]):
-            violation = first_violation(bounds)
-    else:
-        change(monkeypatch)
+@pytest.mark.parametrize(("name", "bounds", "breaks", "steps"), CASES, ids=[case[0] for case in CASES])
+def test_a_broken_protocol_is_found_with_a_short_story(name: str, bounds: Bounds, breaks: str, steps: int) -> None:
+    with mutated(name):
         violation = first_violation(bounds)
     assert violation.property.name == breaks
     assert len(violation.path) - 1 <= steps
@@ -154,14 +142,7 @@ def first_violation(bounds: Bounds) -> Judged[int]:
 
 
 def test_every_property_has_a_protocol_that_fails_it() -> None:
-    assert {each.name for each in ALWAYS} <= {case[3] for case in CASES}
-
-
-@pytest.mark.parametrize("name", BROKEN)
-def test_what_the_random_walk_finds_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    role, event, change = BROKEN[name]
-    monkeypatch.setattr(role, "TRANSITIONS", patched(role.TRANSITIONS, event, change))
-    assert explored(CRASH).verdict is Verdict.VIOLATED
+    assert {each.name for each in ALWAYS} <= {case[2] for case in CASES}
 
 
 def test_a_channel_that_forgets_what_was_released_leaks() -> None:

@@ -10,9 +10,7 @@ from simulator.explorer import diagram, story
 from simulator.explorer.engine import Verdict, explore
 from simulator.explorer.parts import Bounds
 from simulator.explorer.protocol import ProtocolModel
-from tests.mutants import patches
-
-from . import broken
+from tests.mutants.registry import mutated
 
 CALM = Bounds(crashes=0, losses=0, duplicates=0, pauses=0)
 SVG = "{http://www.w3.org/2000/svg}"
@@ -28,7 +26,7 @@ def first_story(bounds: Bounds) -> story.Story:
 
 @pytest.fixture
 def client_lied_to() -> story.Story:
-    with patches.mutated("decision_before_durable"):
+    with mutated("decision_before_durable"):
         return first_story(replace(CALM, crashes=1))
 
 
@@ -67,17 +65,17 @@ def test_svg_has_a_lifeline_for_everybody_and_marks_the_crash(client_lied_to: st
     assert [title.text for title in root.iter(f"{SVG}title")] == ["a <title>"]
 
 
-def test_a_lost_message_does_not_arrive(monkeypatch: pytest.MonkeyPatch) -> None:
-    broken.tells_once(monkeypatch)
-    told = first_story(replace(CALM, losses=1))
+def test_a_lost_message_does_not_arrive() -> None:
+    with mutated("tells_once"):
+        told = first_story(replace(CALM, losses=1))
     lost = next(scene for scene in told.scenes if scene.kind == "lose")
     assert lost.is_fault
     assert "-x" in story.mermaid(told)
     assert 'class="arrow lost"' in diagram.svg(told, "")
 
 
-def test_a_zombie_and_its_successor_are_two_replicas(monkeypatch: pytest.MonkeyPatch) -> None:
-    broken.no_fencing(monkeypatch)
-    told = first_story(replace(CALM, pauses=1))
+def test_a_zombie_and_its_successor_are_two_replicas() -> None:
+    with mutated("no_fencing"):
+        told = first_story(replace(CALM, pauses=1))
     assert {"gateway-0", "gateway-1"} <= set(told.actors)
     assert any("although its owner lives" in line and line.endswith("(fault)") for line in story.text(told))

@@ -1,0 +1,32 @@
+"""Every planted bug by name: the one list that the scoreboard and the tests read.
+
+    with mutated("presume_commit"):
+        ...                                    # this process runs the broken protocol
+
+A mutant changes this process. `tests/mutants/start` on PYTHONPATH does the same to processes that somebody else starts:
+`PAYLAB_MUTANT` names which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from . import protocol_patches
+from .patching import Mutant
+
+MUTANTS: dict[str, Mutant] = {**protocol_patches.MUTANTS}
+"""In the order of the scoreboard."""
+
+
+@contextmanager
+def mutated(name: str) -> Iterator[None]:
+    """The shipped code with one mistake, and as it was again afterwards."""
+    undo = MUTANTS[name].apply()
+    try:
+        yield
+    finally:
+        undo()
+
+
+INSTRUMENTS: dict[str, object] = {}
