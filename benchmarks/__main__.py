@@ -11,6 +11,7 @@ import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from rich.console import Console
@@ -54,7 +55,7 @@ def main() -> int:
     if "components" in parts:
         judged += _components(console, result)
     if "platform" in parts:
-        judged += start_budgets(*start_up(folder / "start-up"))
+        judged += _starts(folder)
     judged += _climbs(parts, console, folder, result)
     if "platform" in parts:
         _profile(console, folder, result)
@@ -71,6 +72,11 @@ def _components(console: Console, result: dict[str, Any]) -> list[Budget]:
     figures = components.measure(console)
     result["components"] = {title: [asdict(figure) for figure in rows] for title, rows in figures.items()}
     return [recorder_budget(*figures[generator.TITLE])]
+
+
+def _starts(folder: Path) -> list[Budget]:
+    ready_s, resident_bytes = zip(*(start_up(folder / f"start-up-{number}") for number in range(ROUNDS)), strict=True)
+    return start_budgets(median(ready_s), int(median(resident_bytes)))
 
 
 def _climbs(parts: tuple[str, ...], console: Console, folder: Path, result: dict[str, Any]) -> list[Budget]:
