@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Attack:
-    """`effort` counts `unit`s (states, runs, cells, payments); `seconds` is real time.
+    """`effort` counts `unit`s (states, runs, cells, rounds); `seconds` is real time.
 
     `finding`: what is wrong, '' if nothing was found. `trace`: a story of it, line by line; `steps`: how long that is,
     in the instrument's own steps, 0 if there is none.
@@ -34,6 +34,11 @@ class Attack:
     def length(self) -> str:
         """How long the trace is, in words."""
         return f"{self.steps} {self.steps_of}" if self.steps else ""
+
+    @property
+    def work(self) -> str:
+        """The effort in words."""
+        return f"{self.effort:,} {self.unit if self.effort != 1 else self.unit.removesuffix('s')}"
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""

@@ -79,24 +79,20 @@ def score_table(board: Scoreboard) -> Table:
 def _cells(row: Row) -> tuple[str, str, str]:
     fastest, shortest = row.fastest, row.shortest
     if fastest is None or shortest is None:
-        tried = ", ".join(f"{_timed(attack)}, {_effort(attack)}" for attack in row.attacks)
+        tried = ", ".join(f"{_timed(attack)}, {attack.work}" for attack in row.attacks)
         return f"[bold red]SURVIVES[/] {tried}", "", ""
     killers = ", ".join(_timed(attack) for attack in row.kills)
     missed = f" [yellow](not {', '.join(row.missed_by)})[/]" if row.missed_by else ""
-    return killers + missed, _effort(fastest), shortest.length
+    return killers + missed, fastest.work, shortest.length
 
 
 def _shipped_cells(attack: Attack) -> tuple[str, str, str]:
     verdict = f"[bold red]FALSE ALARM[/] {escape(attack.finding)}" if attack.killed else "[green]survives[/]"
-    return f"{verdict} {_timed(attack)}", _effort(attack), ""
+    return f"{verdict} {_timed(attack)}", attack.work, ""
 
 
 def _timed(attack: Attack) -> str:
     return f"{attack.instrument} {attack.seconds:.2f}"
-
-
-def _effort(attack: Attack) -> str:
-    return f"{attack.effort:,} {attack.unit}"
 
 
 def _tell(row: Row) -> None:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
+from types import ModuleType
 from typing import Protocol
 
 import scenarios
@@ -54,8 +55,7 @@ def planted() -> Planted:
             f"`paylab mutants` needs a checkout of paylab: there is no tests/mutants in {root}. "
             "Mutants are kept with the tests and are not installed."
         )
-    if str(root) not in sys.path:
-        sys.path.insert(0, str(root))
+    _use_tests_of(root)
     try:
         registry: Planted = importlib.import_module("tests.mutants.registry")
     except ImportError as error:
@@ -64,3 +64,13 @@ def planted() -> Planted:
             "they need the extras `services`, `lab` and `dev`"
         ) from error
     return registry
+
+
+def _use_tests_of(root: Path) -> None:
+    """Let `tests` be this checkout's, whatever else was installed under that name."""
+    folder = str(root / "tests")
+    known = sys.modules.get("tests")
+    if known is None or folder not in getattr(known, "__path__", ()):
+        ours = ModuleType("tests")
+        ours.__path__ = [folder]
+        sys.modules["tests"] = ours

@@ -37,6 +37,7 @@ from .patching import Mutant, Undo, attribute, everywhere, mutant, no_rule, rule
 
 MUTANTS: dict[str, Mutant] = {}
 EVERYBODY = ("explorer", "checks", "fuzz", "matrix")
+AND_SERVICES = (*EVERYBODY, "services")
 _protocol = partial(mutant, into=MUTANTS)
 
 DECIDED, PREPARING = CoordinatorPhase.DECIDED, CoordinatorPhase.PREPARING
@@ -46,7 +47,7 @@ COORDINATOR, PARTICIPANT = coordinator.TRANSITIONS, participant.TRANSITIONS
 # ---- when the decision becomes durable ------------------------------------------------------------------------------
 
 
-@_protocol("protocol.coordinator._decide", EVERYBODY)
+@_protocol("protocol.coordinator._decide", AND_SERVICES)
 def decision_before_durable() -> Undo:
     """Everybody is told first; the decision is written down when the first acknowledgement comes."""
     honest_decide, honest_count = coordinator._decide, coordinator._count_ack
@@ -92,7 +93,7 @@ def presume_commit() -> Undo:
     return rule(COORDINATOR, CoordinatorPhase.INITIAL, Recovered, recover)
 
 
-@_protocol("protocol.coordinator._recover", EVERYBODY)
+@_protocol("protocol.coordinator._recover", AND_SERVICES)
 def coordinator_forgets() -> Undo:
     """A restarted coordinator forgets what it had decided, and aborts what it finds open."""
     honest = coordinator._recover
@@ -146,7 +147,7 @@ def no_entry() -> Undo:
     return no_rule(COORDINATOR, DECIDED, VoteReceived)
 
 
-@_protocol("protocol.coordinator._retry", EVERYBODY)
+@_protocol("protocol.coordinator._retry", AND_SERVICES)
 def reversed_by_retry() -> Undo:
     """A commit that nobody acknowledges in time is taken back."""
 

@@ -11,11 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from . import protocol_patches
+from . import protocol_patches, service_patches
 from .patching import Mutant
 
-MUTANTS: dict[str, Mutant] = {**protocol_patches.MUTANTS}
+if TYPE_CHECKING:
+    from scenarios.mutants.attack import Attack
+
+MUTANTS: dict[str, Mutant] = {**protocol_patches.MUTANTS, **service_patches.MUTANTS}
 """In the order of the scoreboard."""
 
 
@@ -29,4 +33,12 @@ def mutated(name: str) -> Iterator[None]:
         undo()
 
 
-INSTRUMENTS: dict[str, object] = {}
+def _services(seed: int, traced: bool) -> Attack:
+    """Real services in this process: see `services.instrument`."""
+    from .services.instrument import services  # late: it loads all the services
+
+    return services(seed, traced)
+
+
+INSTRUMENTS = {"services": _services}
+"""What the scoreboard has beside its own instruments: the lab itself must not import the services."""

@@ -36,10 +36,19 @@ def test_patches_change_something_and_leave_nothing_behind():
         assert rules() == before, name
 
 
-def test_a_process_that_somebody_else_starts_is_wrong_too():
-    """What the real services get: `sitecustomize.py` in a folder on PYTHONPATH."""
+def test_the_document_has_every_mutant_in_its_words():
+    text = (Path(__file__).parents[2] / "docs" / "mutants.md").read_text(encoding="utf-8")
+    missing = [mutant.name for mutant in MUTANTS.values() if f"| `{mutant.name}` | {mutant.bug[:-1]} |" not in text]
+    assert not missing
+
+
+def test_a_process_that_somebody_else_starts_is_wrong_too(tmp_path):
+    """What the real services get: `sitecustomize.py` in a folder on PYTHONPATH, whatever else is called `tests`."""
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "__init__.py").touch()
     ask = "from settlement.protocol import coordinator as c; print(c._decide.__qualname__)"
-    environment = {**os.environ, "PYTHONPATH": importing_first(START), "PAYLAB_MUTANT": "decision_before_durable"}
+    path = os.pathsep.join((str(tmp_path), importing_first(START)))
+    environment = {**os.environ, "PYTHONPATH": path, "PAYLAB_MUTANT": "decision_before_durable"}
     done = subprocess.run([sys.executable, "-c", ask], env=environment, capture_output=True, text=True, check=True)
     assert done.stderr == ""
     assert "decision_before_durable" in done.stdout
