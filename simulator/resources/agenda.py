@@ -1,0 +1,76 @@
+"""The agenda: what happens when, in one heap of plain callbacks, with SimPy's processes as guests.
+
+A SimPy event costs an object, a list of callbacks and two method calls before anything happens; here an entry is a
+tuple and a call. What falls on the same instant runs in the order in which it was put down (SimPy's urgent events
+first), so a run is a pure function of its input.
+"""
+
+from collections.abc import Callable
+from heapq import heappop, heappush
+from itertools import count
+from typing import Any
+
+import simpy
+from simpy.core import EmptySchedule
+
+NORMAL = 1
+_URGENT_FIRST = -(1 << 62)
+"""Added to the number of an urgent entry: it precedes all normal ones of its instant, in order among themselves."""
+
+Entry = tuple[float, int, Callable[..., None], tuple[Any, ...]]
+
+
+class Agenda(simpy.Environment):
+    """Virtual time in seconds. A `simpy.Environment` whose own heap also holds plain callbacks."""
+
+    now: float = 0.0
+    """Seconds since the start."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heap: list[Entry] = []
+        self.numbers = count()
+
+    def at(self, time_s: float, action: Callable[..., None], *arguments: Any) -> None:
+        """Call `action(*arguments)` at `time_s` (now, if that is past)."""
+        heappush(self.heap, (time_s if time_s > self.now else self.now, next(self.numbers), action, arguments))
+
+    def after(self, delay_s: float, action: Callable[..., None], *arguments: Any) -> None:
+        """Call `action(*arguments)` in `delay_s` seconds (not negative)."""
+        heappush(self.heap, (self.now + delay_s, next(self.numbers), action, arguments))
+
+    def run_until(self, time_s: float) -> None:
+        """Play everything that is due before `time_s`; then it is `time_s`."""
+        heap, pop = self.heap, heappop
+        while heap and heap[0][0] < time_s:
+            self.now, _, action, arguments = pop(heap)
+            action(*arguments)
+        if time_s > self.now:
+            self.now = time_s
+
+    # -- what SimPy's own events and `run` need ---------------------------------------------------------------------
+
+    def schedule(self, event: Any, priority: int = NORMAL, delay: float = 0) -> None:
+        """Put a SimPy event on the agenda."""
+        number = next(self.numbers) + (0 if priority else _URGENT_FIRST)
+        heappush(self.heap, (self.now + delay, number, _happen, (event,)))
+
+    def peek(self) -> float:
+        """When the next entry is due; infinity if there is none."""
+        return self.heap[0][0] if self.heap else float("inf")
+
+    def step(self) -> None:
+        """Play one entry. Raises EmptySchedule if there is none."""
+        if not self.heap:
+            raise EmptySchedule
+        self.now, _, action, arguments = heappop(self.heap)
+        action(*arguments)
+
+
+def _happen(event: Any) -> None:
+    """A SimPy event's turn: as `simpy.Environment.step` does it, an error that nobody took care of is raised."""
+    callbacks, event.callbacks = event.callbacks, None
+    for callback in callbacks:
+        callback(event)
+    if not event._ok and not hasattr(event, "_defused"):
+        raise event._value

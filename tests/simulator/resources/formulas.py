@@ -1,0 +1,37 @@
+"""Textbook answers: L. Kleinrock, "Queueing Systems" (1975, 1976); service times have mean 1, loads are in servers."""
+
+from math import factorial
+
+
+def erlang_b(load: float, servers: int) -> float:
+    """The share of customers that finds all servers busy and is lost."""
+    blocked = 1.0
+    for count in range(1, servers + 1):
+        blocked = load * blocked / (count + load * blocked)
+    return blocked
+
+
+def erlang_c(load: float, servers: int) -> float:
+    """The share of customers that has to wait in M/M/c."""
+    blocked = erlang_b(load, servers)
+    return servers * blocked / (servers - load * (1 - blocked))
+
+
+def mmc_wait(load: float, servers: int) -> float:
+    """The mean wait in M/M/c."""
+    return erlang_c(load, servers) / (servers - load)
+
+
+def mg1_wait(load: float, variation: float) -> float:
+    """The mean wait in M/G/1, by Pollaczek and Khinchine; `variation`: coefficient of variation of the services."""
+    return load * (1 + variation**2) / (2 * (1 - load))
+
+
+def machines_up(machines: int, repairmen: int, failure_rate: float) -> float:
+    """The mean number of machines that run; a repair takes 1 on average, a machine runs 1 / failure_rate."""
+    weights = []
+    for broken in range(machines + 1):
+        ways = factorial(machines) / factorial(machines - broken) * failure_rate**broken
+        repairing = factorial(min(broken, repairmen)) * repairmen ** max(0, broken - repairmen)
+        weights.append(ways / repairing)
+    return sum((machines - broken) * weight for broken, weight in enumerate(weights)) / sum(weights)
