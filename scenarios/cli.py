@@ -106,14 +106,29 @@ def explore(
     participants: Annotated[int, typer.Option(min=1, max=5, help="How many take part in the transaction.")] = 2,
     replicas: Annotated[int, typer.Option(min=1, max=4, help="Gateway replicas that may drive it.")] = 2,
     crashes: Annotated[int, typer.Option(min=0, max=9, help="Processes that die, at any effect, of either role.")] = 2,
+    crash_of: Annotated[str, typer.Option(help="Whose: anybody, gateway or participants.")] = "anybody",
     losses: Annotated[int, typer.Option(min=0, max=9, help="Messages that never arrive.")] = 1,
     duplicates: Annotated[int, typer.Option(min=0, max=9, help="Messages that arrive once more.")] = 1,
     pauses: Annotated[int, typer.Option(min=0, max=9, help="Leases that run out while their owner lives.")] = 1,
+    delays: Annotated[
+        int | None,
+        typer.Option(min=0, max=9, help="Gateway timers that fire while the answer is on its way; not given: any."),
+    ] = None,
+    exhaustions: Annotated[
+        int, typer.Option(min=0, max=9, help="Retry limits that are reached: an operator gets it.")
+    ] = 0,
+    operators: Annotated[
+        int, typer.Option(min=0, max=9, help="Heuristic orders of operators: commit, abort, forget.")
+    ] = 0,
     refusals: Annotated[bool, typer.Option(help="Participants may vote no.")] = True,
     uncertainty: Annotated[bool, typer.Option(help="Participants may not know what a channel holds.")] = True,
     asked_last: Annotated[bool, typer.Option("--asked-last", help="One participant charges at once.")] = False,
     forgetful_channel: Annotated[
         bool, typer.Option("--forgetful-channel", help="A channel that forgets what was released: see what it breaks.")
+    ] = False,
+    protocol: Annotated[str, typer.Option(help="two_phase, or article: to see how that loses money.")] = "two_phase",
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="Report every property that is violated, not only the first.")
     ] = False,
     states_max: Annotated[int, typer.Option(min=1, help="Give up beyond so many states.")] = 20_000_000,
     seconds_max: Annotated[float, typer.Option(min=0, help="Give up after so many seconds.")] = 3_600,
@@ -134,6 +149,8 @@ def explore(
       paylab explore                                   2 participants, all kinds of faults
       paylab explore --crashes 0 --losses 0 --duplicates 0 --pauses 0
       paylab explore --participants 3 --crashes 1 --losses 0 --duplicates 0
+      paylab explore --exhaustions 1 --operators 1 --crashes 0 --losses 0 --duplicates 0 --pauses 0
+      paylab explore --protocol article --keep-going --out runs/article
       paylab explore --forgetful-channel --out runs/forgetful
       paylab explore --seconds-max 60 --json > exploration.json
     """
@@ -145,10 +162,11 @@ def explore(
         from simulator.explorer.parts import Bounds
 
         bounds = Bounds(
-            participants, replicas, crashes, losses, duplicates, pauses, refusals, uncertainty, asked_last,
-            forgetful_channel,
+            participants, replicas, crashes, losses, duplicates, pauses, delays, exhaustions, operators, refusals,
+            uncertainty, asked_last, forgetful_channel, protocol, crash_of,
         )  # fmt: skip
-        explore_command.explore(bounds, Limits(states_max, seconds_max), out, as_json)
+        limits = Limits(states_max, seconds_max)
+        explore_command.explore(bounds, limits, out, as_json=as_json, keep_going=keep_going)
 
 
 @app.command("list")

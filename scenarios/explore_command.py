@@ -12,7 +12,7 @@ from rich.progress import Progress as RichProgress
 from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from scenarios.console import FAILED, NO_VERDICT, PASSED, messages, output, say, stop
+from scenarios.console import BAD_INPUT, FAILED, NO_VERDICT, PASSED, messages, output, say, stop
 from scenarios.progress import PLAIN_INTERVAL_S
 from scenarios.report import exploration
 from simulator.explorer import engine, story
@@ -25,13 +25,16 @@ EXIT_CODES = {Verdict.HOLDS: PASSED, Verdict.VIOLATED: FAILED, Verdict.INCOMPLET
 STYLES = {Verdict.HOLDS: "green", Verdict.VIOLATED: "red", Verdict.INCOMPLETE: "yellow"}
 
 
-def explore(bounds: Bounds, limits: Limits, out: Path | None, as_json: bool) -> None:
+def explore(bounds: Bounds, limits: Limits, out: Path | None, *, as_json: bool, keep_going: bool = False) -> None:
     """Search, print what was found, write the report if asked for; ends with the exit code."""
+    problems = bounds.problems()
+    if problems:
+        stop(BAD_INPUT, *(f"paylab: {problem}" for problem in problems))
     model = ProtocolModel(bounds)
     say(f"exploring: {exploration.bounds_text(bounds)}")
     try:
         with _display(messages) as tell:
-            found = engine.explore(model, limits, tell)
+            found = engine.explore(model, limits, tell, keep_going)
     except TooLarge as error:
         stop(NO_VERDICT, f"paylab: these bounds are too large: {error}")
     result = exploration.explored(model, found)
@@ -40,11 +43,11 @@ def explore(bounds: Bounds, limits: Limits, out: Path | None, as_json: bool) -> 
     else:
         show(result)
     if out is not None:
-        say(f"report: {exploration.save(result, out, command(bounds))}")
+        say(f"report: {exploration.save(result, out, command(bounds, keep_going=keep_going))}")
     raise typer.Exit(EXIT_CODES[found.verdict])
 
 
-def command(bounds: Bounds) -> str:
+def command(bounds: Bounds, *, keep_going: bool = False) -> str:
     """The command line that explores within these bounds."""
     default, words = asdict(Bounds()), ["paylab explore"]
     for name, value in asdict(bounds).items():
@@ -53,7 +56,7 @@ def command(bounds: Bounds) -> str:
             words.append(
                 f"--{option} {value}" if not isinstance(value, bool) else f"--{'' if value else 'no-'}{option}"
             )
-    return " ".join(words)
+    return " ".join([*words, "--keep-going"] if keep_going else words)
 
 
 def show(result: exploration.Explored) -> None:
@@ -68,6 +71,8 @@ def show(result: exploration.Explored) -> None:
         output.print(f"\nshortest counterexample to [bold]{each.property.name}[/]: {each.text}", highlight=False)
         for line in story.text(told):
             output.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
+        for line in told.ending:
+            output.print(line, markup=False, highlight=False, soft_wrap=True)
     stopped = f", stopped: {exploration.STOPPED[found.stopped_by]}" if found.stopped_by else ", complete"
     figures = f"{found.states:,} distinct states of {found.generated:,}, depth {found.depth}, {found.seconds:.1f} s"
     output.print(f"\n[bold {STYLES[found.verdict]}]{found.verdict}[/]: {figures}{stopped}", highlight=False)

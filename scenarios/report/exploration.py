@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from simulator.explorer import diagram, story
 from simulator.explorer.engine import Exploration, Judged, Verdict
-from simulator.explorer.parts import Bounds
+from simulator.explorer.parts import ANYBODY, Bounds
 from simulator.explorer.protocol import ProtocolModel
 
 TONES = {Verdict.HOLDS: "pass", Verdict.VIOLATED: "fail", Verdict.INCOMPLETE: "unknown"}
@@ -67,6 +67,7 @@ def _property(each: Judged[int], told: story.Story | None) -> dict[str, Any]:
     return {
         **described,
         "steps": [story.sentence(scene) for scene in told.scenes],
+        "ending": list(told.ending),
         "repeats_from": None if told.loop_from is None else told.loop_from + 1,
         "mermaid": story.mermaid(told),
     }
@@ -96,15 +97,18 @@ def save(result: Explored, folder: Path, command: str) -> Path:
 
 def bounds_text(bounds: Bounds) -> str:
     """The bounds in one line."""
+    protocol = f"{bounds.protocol}, " if bounds.is_article else ""
+    rare = [(bounds.delays, "delay"), (bounds.exhaustions, "exhaustion"), (bounds.operators, "heuristic order")]
     counted = [
         (bounds.participants, "participant"),
         (bounds.replicas, "gateway replica"),
-        (bounds.crashes, "crash"),
+        (bounds.crashes, "crash" if bounds.crash_of == ANYBODY else f"{bounds.crash_of.removesuffix('s')} crash"),
         (bounds.losses, "loss"),
         (bounds.duplicates, "duplicate"),
         (bounds.pauses, "pause"),
+        *((count, name) for count, name in rare if count is not None and (count or name == "delay")),
     ]
-    return ", ".join(f"{count} {name}{_plural(name) if count != 1 else ''}" for count, name in counted)
+    return protocol + ", ".join(f"{count} {name}{_plural(name) if count != 1 else ''}" for count, name in counted)
 
 
 def _plural(name: str) -> str:
@@ -143,5 +147,6 @@ def _story(each: Judged[int], told: story.Story) -> dict[str, Any]:
         "text": each.text,
         "svg": diagram.svg(told, f"{each.property.name}: {each.text}"),
         "sentences": [(story.sentence(scene), scene.is_fault) for scene in told.scenes],
+        "ending": list(told.ending),
         "mermaid": story.mermaid(told),
     }

@@ -21,6 +21,7 @@ text { font: 13px system-ui, "Segoe UI", "Liberation Sans", Arial, sans-serif; f
 .note { fill: var(--soft, #5b616c); font-size: 12.5px; }
 .durable { fill: var(--pass, #0b7350); font-weight: 600; font-size: 12.5px; }
 .wrong { fill: var(--fail-word, #b3261e); font-weight: 650; font-size: 12.5px; }
+.ending { font-weight: 600; }
 .message { text-anchor: middle; }
 .arrow { stroke: var(--text, #1c1e23); stroke-width: 1.4; fill: none; }
 .lost { stroke: var(--fail-word, #b3261e); stroke-dasharray: 5 4; }
@@ -51,6 +52,10 @@ def _scenes(story: Story) -> tuple[str, int]:
     if story.loop_from is not None:
         parts.append(f'<text class="wrong" x="{LEFT}" y="{y}">and again from {story.loop_from + 1}, for ever</text>')
         y += LINE
+    for line in story.ending:
+        for part in _wrapped(line, LANE * len(story.actors) // 8):
+            parts.append(f'<text class="ending" x="{LEFT}" y="{y + 4}">{escape(part)}</text>')
+            y += LINE
     return "".join(parts), y
 
 
@@ -128,10 +133,10 @@ def _x(story: Story, actor: str) -> int:
     return LEFT + 74 + LANE * story.actors.index(actor)
 
 
-def _wrapped(text: str) -> list[str]:
+def _wrapped(text: str, characters_max: int = TEXT_MAX) -> list[str]:
     lines = [""]
     for word in text.split():
-        if lines[-1] and len(lines[-1]) + 1 + len(word) > TEXT_MAX:
+        if lines[-1] and len(lines[-1]) + 1 + len(word) > characters_max:
             lines.append("")
         lines[-1] = f"{lines[-1]} {word}".strip()
     return lines

@@ -75,7 +75,7 @@ class Model(Generic[State, Label]):
         return ()
 
     def problems(self, _state: State) -> Sequence[Problem]:
-        """The safety properties that this state violates. What follows such a state is not explored."""
+        """The safety properties that this state violates."""
         return ()
 
     def is_settled(self, _state: State) -> bool:
@@ -163,7 +163,10 @@ def explore(
     tell: Tell = lambda _progress: None,
     keep_going: bool = False,
 ) -> Exploration[State, Label]:
-    """Search until there is nothing new, a limit is reached, or (unless `keep_going`) something is violated."""
+    """Search until there is nothing new, a limit is reached, or (unless `keep_going`) something is violated.
+
+    `keep_going` finds a shortest story of every property that is violated, also of those that only follow from another.
+    """
     return _Search(model, limits, tell, keep_going).run()
 
 
@@ -178,7 +181,6 @@ class _Search(Generic[State, Label]):
         self._edges = liveness.Edges()
         self._labels: set[Label] = set()
         self._found: dict[str, tuple[int, str]] = {}
-        self._broken: set[int] = set()
         self._generated = 0
         self._depth = 0
         self._began_s = time.monotonic()
@@ -202,9 +204,10 @@ class _Search(Generic[State, Label]):
         for index in range(begin, end):
             if index % LOOK_UP_EVERY == 0 and self._over(end - index):
                 return
+            if self._found and not self._keep_going:
+                self._stopped_by = "violation"
+                return
             state = self._order[index]
-            if index in self._broken:
-                continue
             for label, after in model.steps(state):
                 self._generated += 1
                 self._labels.add(label)
@@ -218,16 +221,12 @@ class _Search(Generic[State, Label]):
                 self._labels.add(label)
                 if after not in index_of:
                     self._discover(after, index)
-            if self._found and not self._keep_going:
-                self._stopped_by = "violation"
-                return
 
     def _discover(self, state: State, parent: int) -> int:
         index = self._index[state] = len(self._order)
         self._order.append(state)
         self._parents.append(parent)
         for problem in self._model.problems(state):
-            self._broken.add(index)
             self._found.setdefault(problem.property, (index, problem.text))
         return index
 
@@ -257,7 +256,7 @@ class _Search(Generic[State, Label]):
             return Judged(each, Verdict.VIOLATED, text, self._path(index))
         if each.kind is Kind.SOMETIMES and any(self._model.sees(label, each.name) for label in self._labels):
             return Judged(each, Verdict.HOLDS)
-        if self._stopped_by or self._found:
+        if self._stopped_by:
             return Judged(each, Verdict.INCOMPLETE, "not every state was seen")
         if each.kind is Kind.SOMETIMES:
             return Judged(each, Verdict.VIOLATED, "it never happened")

@@ -1,4 +1,4 @@
-"""The gateway's replicas: the shipped `settlement.protocol.coordinator`, run effect by effect on one shared row.
+"""The gateway's replicas: a shipped coordinator of `settlement.protocol`, run effect by effect on one shared row.
 
 The row is durable; a write to it is a compare-and-set on the epoch. A `Drive` is one replica driving the transaction:
 it dies with its process. Any idle replica may claim the row, through the shipped `lease.claim`: freely when nobody
@@ -12,11 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from settlement.protocol import coordinator, lease
+from settlement.protocol import lease
 from settlement.protocol.coordinator import CoordinatorState, CoordinatorTiming
 from settlement.protocol.messages import (
-    PREPARE_TIMER,
-    RETRY_TIMER,
     Acknowledge,
     AckReceived,
     Answer,
@@ -31,23 +29,23 @@ from settlement.protocol.messages import (
     OutcomeAsked,
     Participant,
     Persist,
-    Recovered,
     Reply,
     Send,
     SetTimer,
     Started,
     TimerFired,
     TransactionRecord,
-    Vote,
     Voted,
     VoteReceived,
 )
+from settlement.protocol.shipped import Protocol
 from settlement.protocol.transitions import ProtocolError
 from simulator.explorer.engine import Problem
 from simulator.explorer.parts import GID, Bounds
 from simulator.explorer.properties import (
     AGREEMENT,
     CLIENT_TRUTH,
+    HEURISTIC,
     NON_TRIVIALITY,
     POSSIBLE,
     STABILITY,
@@ -56,8 +54,9 @@ from simulator.explorer.properties import (
 )
 
 UNFINISHED = (CoordinatorPhase.PREPARING, CoordinatorPhase.DECIDED)
+OPEN = (*UNFINISHED, CoordinatorPhase.EXHAUSTED)
 GONE = (CoordinatorPhase.CLOSED, CoordinatorPhase.FENCED, CoordinatorPhase.EXHAUSTED)
-# Attempts are forgotten below, so that this number is never reached: retrying never ends by itself.
+# Attempts are forgotten below: this number is never reached by itself, a retry is the last one as a fault (`last_try`).
 TIMING = CoordinatorTiming(1, 1, 1, 10**9)
 
 
@@ -137,29 +136,35 @@ def event_of(name: str, message: Message) -> Event:
     raise TypeError(f"not an answer to the gateway: {message}")
 
 
-def outcome(row: TransactionRecord | None) -> Decision | None:
+def last_try(drive: Drive) -> Drive:
+    """The drive as it is when the next retry is the last one."""
+    return replace(drive, state=replace(drive.state, attempts=TIMING.retry_attempts_max - 1))
+
+
+def outcome(protocol: Protocol, row: TransactionRecord | None) -> Decision | None:
     """What a participant that asks is told: any replica answers, from the row."""
-    state = CoordinatorState(GID)
-    if row is not None:
-        state = replace(state, phase=row.phase, participants=row.participants, decision=row.decision)
-    _, effects = coordinator.handle(state, OutcomeAsked("participant"))
+    state = CoordinatorState(GID) if row is None else CoordinatorState.of(row, TIMING)
+    _, effects = protocol.coordinator(state, OutcomeAsked("participant"))
     answers = [each.message for each in effects if isinstance(each, Reply) and isinstance(each.message, Outcome)]
     return answers[0].decision
 
 
-def take(row: TransactionRecord | None, drive: Drive, event: Event, view: View) -> tuple[Moment, ...]:
+def take(
+    protocol: Protocol, row: TransactionRecord | None, drive: Drive, event: Event, view: View
+) -> tuple[Moment, ...]:
     """Handle an event: the moments before the first effect and after each one."""
     try:
-        state, effects = coordinator.handle(drive.state, event)
+        state, effects = protocol.coordinator(drive.state, event)
     except ProtocolError as error:
         text = re.sub(r"'p\d+'", "a participant", str(error))  # a problem must not tell alike participants apart
         return (Moment(row, drive, view.told, problems=(problem(POSSIBLE, text),)),)
-    moments = [Moment(row, replace(drive, state=_without_history(state), found=None), view.told)]
+    moments = [Moment(row, replace(drive, state=without_history(state), found=None), view.told)]
     for effect in effects:
-        after = _run(moments[-1], effect, event, view)
-        moments.append(after)
-        if after.drive is None:
-            return tuple(moments)
+        if _is_lost(moments[-1].row, effect):
+            protocol.coordinator(state, Fenced())
+            notes = (*moments[-1].notes, "is fenced: the epoch has changed")
+            return (*moments, replace(moments[-1], drive=None, notes=notes))
+        moments.append(_run(moments[-1], effect, event, view))
     if state.phase in GONE:
         moments[-1] = replace(moments[-1], drive=None)
     return tuple(moments)
@@ -177,9 +182,14 @@ def crashes(moments: tuple[Moment, ...]) -> Iterator[Moment]:
                     yield left
 
 
+def _is_lost(row: TransactionRecord | None, effect: Effect) -> bool:
+    """Whether this is a write that fails: another replica has the row."""
+    return isinstance(effect, Persist) and row is not None and row.epoch != getattr(effect.record, "epoch", None)
+
+
 def _run(moment: Moment, effect: Effect, event: Event, view: View) -> Moment:
     drive = moment.drive
-    assert drive is not None  # noqa: S101 - narrows the type; the caller stops at a drive that has ended
+    assert drive is not None  # noqa: S101 - narrows the type
     match effect:
         case Persist(record=TransactionRecord() as record):
             return _persist(moment, replace(record, reason="", attempts=0), event, view)
@@ -196,16 +206,12 @@ def _run(moment: Moment, effect: Effect, event: Event, view: View) -> Moment:
 
 
 def _persist(moment: Moment, record: TransactionRecord, event: Event, view: View) -> Moment:
-    row, drive = moment.row, moment.drive
-    assert drive is not None  # noqa: S101 - as above
-    if row is not None and row.epoch != record.epoch:
-        coordinator.handle(drive.state, Fenced())
-        return replace(moment, drive=None, notes=(*moment.notes, "is fenced: the epoch has changed"))
-    problems = [*moment.problems, *_judged(row, record, event, view, moment.told)]
-    notes = moment.notes
+    row, notes = moment.row, moment.notes
+    problems = (*moment.problems, *_judged(row, record, event, view, moment.told))
     if row is None or row.phase is not record.phase:
-        notes = (*notes, f"durable: {record.decision if record.phase is CoordinatorPhase.DECIDED else record.phase}")
-    return replace(moment, row=record, problems=tuple(problems), notes=notes)
+        news = row is None or row.decision is not record.decision
+        notes = (*notes, f"durable: {record.decision if news and record.decision is not None else record.phase}")
+    return replace(moment, row=record, problems=problems, notes=notes)
 
 
 def _judged(
@@ -216,6 +222,8 @@ def _judged(
     decision = record.decision
     if before is not None and decision is not before:
         yield problem(STABILITY, f"the record said {before}, and now says {decision or 'nothing'}")
+    if row is not None and (row.heuristic, row.overruled) != (record.heuristic, record.overruled):
+        yield problem(HEURISTIC, "the record has forgotten what an operator decided")
     if decision is None or decision is before:
         return
     if view.applied - {decision}:
@@ -238,87 +246,6 @@ def _tell(moment: Moment, decision: Decision) -> Moment:
     return replace(moment, told=decision, problems=problems, notes=(*moment.notes, note))
 
 
-def _without_history(state: CoordinatorState) -> CoordinatorState:
+def without_history(state: CoordinatorState) -> CoordinatorState:
     """Neither the reason nor the number of attempts decides anything here (see TIMING)."""
     return replace(state, reason="", attempts=0)
-
-
-# ---- what makes no difference: worked out with the shipped code ------------------------------------------------------
-
-
-def ignores(drive: Drive, acked: bool, message: Message) -> bool:
-    """Whether an answer changes nothing, now or in any state that this drive may still get into."""
-    if drive.found is not None or drive.state.phase is not CoordinatorPhase.DECIDED:
-        return False
-    everybody = drive.state.participants
-    own, *others = [each.name for each in everybody]  # to a drive that has decided, all participants are alike
-    for count in range(len(others) + 1):
-        for some in combinations(others, count):
-            acks = frozenset((*some, own) if acked else some)
-            if len(acks) == len(everybody):
-                continue  # it would be closed
-            state = replace(drive.state, acked=acks)
-            handled = _handled(state, event_of(own, message))
-            if handled is None or handled[1] or _without_history(handled[0]) != state:
-                return False
-    return True
-
-
-def can_tell(drive: Drive) -> bool:
-    """Whether a drive that has lost its row could still tell anybody anything before it finds out.
-
-    False: whatever happens to it next, each of its steps begins with a write, which will fail.
-    """
-    state = drive.state
-    known = tuple(each.name for each in state.participants)
-    events: tuple[Event, ...] = (
-        *(VoteReceived(name, vote) for name in known for vote in Vote),
-        *map(AckReceived, known),
-        *map(TimerFired, (RETRY_TIMER, PREPARE_TIMER)),
-    )
-    first = (Recovered(drive.found),) if drive.found is not None else events
-    waiting = [(state, event) for event in first]
-    seen = {state}
-    while waiting:
-        handled = _handled(*waiting.pop())
-        if handled is None:
-            return True
-        after, effects = handled
-        if effects and isinstance(effects[0], Persist):
-            continue
-        if any(isinstance(effect, Persist | Send | Reply) for effect in effects):
-            return True
-        if after not in seen:
-            seen.add(after)
-            waiting += [(after, event) for event in events]
-    return False
-
-
-def forgets_votes(drive: Drive) -> bool:
-    """Whether it makes no difference any more who has voted."""
-    if drive.state.phase is not CoordinatorPhase.DECIDED:
-        return False
-    known = tuple(each.name for each in drive.state.participants)
-    events: tuple[Event, ...] = (
-        *(VoteReceived(name, vote) for name in known for vote in Vote),
-        *map(AckReceived, known),
-        *map(TimerFired, (RETRY_TIMER, PREPARE_TIMER)),
-        Fenced(),
-    )
-    for acked in (frozenset[str](), frozenset(known[1:])):
-        for event in events:
-            handled = _handled(replace(drive.state, acked=acked, yes_votes=frozenset(known)), event)
-            if handled is None:
-                return False
-            after = replace(handled[0], yes_votes=frozenset()), handled[1]
-            if after != _handled(replace(drive.state, acked=acked), event):
-                return False
-    return True
-
-
-def _handled(state: CoordinatorState, event: Event) -> tuple[CoordinatorState, tuple[Effect, ...]] | None:
-    """What the shipped code says; None if the event is impossible."""
-    try:
-        return coordinator.handle(state, event)
-    except ProtocolError:
-        return None

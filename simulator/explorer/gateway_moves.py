@@ -5,11 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from settlement.protocol.messages import CoordinatorPhase, Decision, Event, Recovered, TimerFired
-from simulator.explorer import gateway
+from settlement.protocol.messages import RETRY_TIMER, CoordinatorPhase, Decision, Event, Recovered, TimerFired
+from simulator.explorer import gateway, operators
 from simulator.explorer.gateway import Drive, Moment, View
-from simulator.explorer.parts import COPIED, CRASH, DUPLICATE, FREE, PAUSE, Bounds, Letter, Step
-from simulator.explorer.properties import ABORT, COMMIT, RECOVERY, TAKE_OVER
+from simulator.explorer.parts import (
+    COPIED,
+    CRASH,
+    DELAY,
+    DUPLICATE,
+    EXHAUSTION,
+    FREE,
+    PAUSE,
+    Bounds,
+    Letter,
+    Step,
+)
+from simulator.explorer.properties import ABORT, COMMIT, EXHAUSTED, RECOVERY, TAKE_OVER
 from simulator.explorer.states import Core, Face, Tidier
 
 
@@ -40,11 +51,12 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class _Scene:
-    """One replica about to do something, and who is concerned."""
+    """One replica about to do something, and who is concerned. `awaits`: something is still on its way to it."""
 
     core: Core
     drive: Drive
     view: View
+    awaits: bool = False
     position: int = 0
     opened: Letter | None = None
 
@@ -53,14 +65,15 @@ class GatewayMoves:
     """Works moves out."""
 
     def __init__(self, bounds: Bounds, tidier: Tidier) -> None:
-        self._bounds, self._tidier = bounds, tidier
+        self._bounds, self._tidier, self._protocol = bounds, tidier, bounds.shipped
         self._names = gateway.names(bounds)
 
     def of(self, core: Core, faces: list[Face]) -> Iterator[Move]:
         """All moves of the gateway, as far as they depend on the core and on these sides of the slices."""
         view = View(tuple(face.promised for face in faces), core.applied, core.excused, core.told)
         for drive in core.drives:
-            scene = _Scene(core, self._whole(drive, faces), view)
+            awaits = any(drive.replica in face.awaited for face in faces)
+            scene = _Scene(core, self._whole(drive, faces), view, awaits)
             yield from self._driven(scene)
             if drive.found is None:
                 for position, face in enumerate(faces):
@@ -70,6 +83,7 @@ class GatewayMoves:
             gone = Moment(core.row, None, core.told)
             yield self._moved(scene, gone, Step("crash", drive.replica, False, "crashes"), CRASH)
         yield from self._claims(core)
+        yield from self._ordered(core)
 
     def _whole(self, drive: Drive, faces: list[Face]) -> Drive:
         """The drive with what it has counted, which the slices keep."""
@@ -89,8 +103,22 @@ class GatewayMoves:
             yield from self._taken(scene, gateway.beginning(self._bounds), step)
         for name in sorted(drive.timers):
             rung = replace(scene, drive=replace(drive, timers=drive.timers - {name}))
-            step = Step("timer", replica, False, f"its {name} timer fires", fair=f"{name} timer {replica}")
-            yield from self._taken(rung, TimerFired(name), step)
+            yield from self._timed(rung, name, Step("timer", replica, False, f"its {name} timer fires"))
+
+    def _timed(self, scene: _Scene, name: str, step: Step) -> Iterator[Move]:
+        """A timer fires: in time or, where that counts, while something is still on its way; and for the last time."""
+        cost, fired = FREE, TimerFired(name)
+        if scene.awaits:  # never so where delays are not counted
+            cost, step = DELAY, replace(step, text=f"{step.text}, though what it waits for is on its way")
+        step = replace(step, fair=f"{name} timer {scene.drive.replica}")
+        for move in self._taken(scene, fired, step):
+            yield replace(move, cost=move.cost + cost)
+        if self._bounds.exhaustions and name == RETRY_TIMER:
+            last = replace(step, text=f"{step.text}: it was the last try")
+            for move in self._taken(replace(scene, drive=gateway.last_try(scene.drive)), fired, last):
+                if move.core.row is not None and move.core.row.phase is CoordinatorPhase.EXHAUSTED:
+                    marked = replace(move.step, marks=move.step.marks | {EXHAUSTED.name})
+                    yield replace(move, cost=move.cost + cost + EXHAUSTION, step=marked)
 
     def _opened(self, scene: _Scene, letter: Letter) -> Iterator[Move]:
         """An answer arrives at the replica that waits for it."""
@@ -103,7 +131,7 @@ class GatewayMoves:
     def _taken(self, scene: _Scene, event: Event, step: Step) -> Iterator[Move]:
         """The whole step, and what a crash in the middle of it would leave."""
         row = scene.core.row
-        moments = gateway.take(row, scene.drive, event, scene.view)
+        moments = gateway.take(self._protocol, row, scene.drive, event, scene.view)
         last = moments[-1]
         yield self._moved(scene, last, replace(step, notes=last.notes, marks=_decides(row, last)), FREE)
         for left in gateway.crashes(moments):
@@ -131,10 +159,22 @@ class GatewayMoves:
             changes.append(Change(drives, scene.opened if index == scene.position else None, sent, counted))
         return Move(cost, step, scene.position, new_core, tuple(changes))
 
-    def _claims(self, core: Core) -> Iterator[Move]:
-        """An idle replica claims the row. All idle replicas are alike: the first of them stands for all."""
+    def _idle(self, core: Core) -> list[int]:
+        """All idle replicas are alike: the first of them stands for all."""
         busy = {drive.replica for drive in core.drives}
-        idle = [replica for replica in range(self._bounds.replicas) if replica not in busy]
+        return [replica for replica in range(self._bounds.replicas) if replica not in busy][:1]
+
+    def _ordered(self, core: Core) -> Iterator[Move]:
+        """An operator asks an idle replica. (One at work would only leave one more drive behind that is fenced.)"""
+        for replica in self._idle(core):
+            for order in operators.orders(core, replica, self._bounds):
+                drives = self._tidier.drives(order.core.row, order.core.drives)
+                changes = (Change(drives),) * self._bounds.participants
+                yield Move(order.cost, order.step, 0, replace(order.core, drives=drives), changes)
+
+    def _claims(self, core: Core) -> Iterator[Move]:
+        """An idle replica claims the row."""
+        busy, idle = {drive.replica for drive in core.drives}, self._idle(core)
         if core.row is None or core.row.phase not in gateway.UNFINISHED or not idle:
             return
         row, drive = gateway.claimed(core.row, idle[0])

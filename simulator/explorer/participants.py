@@ -1,4 +1,4 @@
-"""One participant: the shipped `settlement.protocol.participant`, run effect by effect.
+"""One participant: a shipped one of `settlement.protocol`, run effect by effect.
 
 Durable are the barrier record and, outside, what a channel holds or has charged. State, timers and a reservation that
 is being worked on die in a crash; the restart feeds `Recovered(record)`. The reservation itself takes time: other
@@ -11,11 +11,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from settlement.protocol import participant
 from settlement.protocol.messages import (
     ORPHAN_TIMER,
     BarrierRecord,
     CancelTimer,
+    Charge,
+    ChargeRequested,
+    Collect,
+    Collected,
     Confirm,
     Decide,
     Decision,
@@ -32,6 +35,7 @@ from settlement.protocol.messages import (
     Reply,
     Reserve,
     Reserved,
+    Revoke,
     Send,
     SetTimer,
     TimerFired,
@@ -39,9 +43,10 @@ from settlement.protocol.messages import (
     Voted,
 )
 from settlement.protocol.participant import ParticipantState
+from settlement.protocol.shipped import Protocol
 from settlement.protocol.transitions import ProtocolError
 from simulator.explorer.engine import Problem
-from simulator.explorer.parts import GID, NOBODY, Bounds, Letter
+from simulator.explorer.parts import FREE, GID, LOSS, NOBODY, Bounds, Letter
 from simulator.explorer.properties import ONE_CHARGE, POSSIBLE, STABILITY, VALIDITY, problem
 
 FINAL = (ParticipantPhase.COMMITTED, ParticipantPhase.ABORTED)
@@ -60,7 +65,8 @@ class Outside(StrEnum):
 class Node:
     """One participant. `owed`: the replica that a reservation in progress will answer; None: there is none in progress.
 
-    `charges`: how often a commit was applied in its own database.
+    `charges`: how often a commit was applied in its own database. `collecting`: what is in progress takes the money.
+    `is_local`: what it holds is nowhere but in its own database, and durable with the record or not at all.
     """
 
     state: ParticipantState
@@ -69,6 +75,8 @@ class Node:
     timers: frozenset[str] = frozenset()
     charges: int = 0
     owed: int | None = None
+    collecting: bool = False
+    is_local: bool = False
 
     @property
     def is_quiet(self) -> bool:
@@ -100,17 +108,22 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A participant between two effects, with all that has left it and all that went wrong so far."""
+    """A participant between two effects, with all that has left it and all that went wrong so far.
+
+    `refused`: it met a decision that is impossible here. That is for those to judge who know whether an operator
+    ordered it.
+    """
 
     node: Node
     letters: tuple[Letter, ...] = ()
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
+    refused: Problem | None = None
 
 
-def fresh() -> Node:
+def fresh(*, is_local: bool = False) -> Node:
     """A participant that has heard nothing."""
-    return Node(ParticipantState(GID, orphan_interval_ms=1))
+    return Node(ParticipantState(GID, orphan_interval_ms=1), is_local=is_local)
 
 
 def event_of(letter: Letter) -> Event:
@@ -118,36 +131,74 @@ def event_of(letter: Letter) -> Event:
     match letter.message:
         case Prepare():
             return PrepareRequested()
+        case Charge():
+            return ChargeRequested()
         case Decide(decision=decision) | Outcome(decision=Decision() as decision):
             return DecisionReceived(decision)
     raise TypeError(f"not a letter to a participant: {letter}")
 
 
-def take(node: Node, event: Event, asker: int, released: Outside = Outside.RELEASED) -> tuple[Stage, ...]:
+def take(
+    protocol: Protocol, node: Node, event: Event, asker: int, released: Outside = Outside.RELEASED
+) -> tuple[Stage, ...]:
     """Handle an event: the stages before the first effect and after each one. `asker` gets the replies.
 
     `released`: what a release leaves outside; `NOTHING` if somebody there forgets that he was told.
     """
     try:
-        state, effects = participant.handle(node.state, event)
+        state, effects = protocol.participant(node.state, event)
     except ProtocolError as error:
-        return (Stage(node, problems=(problem(POSSIBLE, str(error)),)),)
+        impossible = problem(POSSIBLE, str(error))
+        if isinstance(event, DecisionReceived):
+            return (Stage(node, refused=impossible),)
+        return (Stage(node, problems=(impossible,)),)
     stages = [Stage(replace(node, state=replace(state, reason="")))]
     for effect in effects:
         stages.append(_run(stages[-1], effect, asker, released))
     return tuple(stages)
 
 
-def restarted(node: Node) -> Node:
+def restarted(protocol: Protocol, node: Node) -> Node:
     """What is left after a crash and the restart: the shipped recovery from the record."""
     blank = fresh()
-    state, effects = participant.handle(blank.state, Recovered(node.record))
+    state, effects = protocol.participant(blank.state, Recovered(node.record))
     timers = frozenset(effect.name for effect in effects if isinstance(effect, SetTimer))
-    return Node(replace(state, reason=""), node.record, node.outside, timers, node.charges)
+    kept = _kept(node.record) if node.is_local else node.outside
+    return Node(replace(state, reason=""), node.record, kept, timers, node.charges, is_local=node.is_local)
 
 
-def answers(node: Node, bounds: Bounds) -> Iterator[tuple[str, Node, Reserved]]:
-    """How the reservation in progress may end: what it is called, the participant by then, the event."""
+def _kept(record: BarrierRecord | None) -> Outside:
+    """What a crash leaves of what is durable with the record."""
+    if record is None:
+        return Outside.NOTHING
+    kept = {ParticipantPhase.PREPARED: Outside.HELD, ParticipantPhase.COMMITTED: Outside.CHARGED}
+    return kept.get(record.phase, Outside.RELEASED)
+
+
+Answered = tuple[int, str, Node, Reserved | Collected]
+"""How a reservation in progress ends: what that costs, what it is called, the participant by then, the event."""
+
+
+def answers(node: Node, bounds: Bounds) -> Iterator[Answered]:
+    """How what is in progress may end."""
+    if node.collecting:
+        yield from _collected(replace(node, owed=None, collecting=False), bounds)
+        return
+    for text, ended, event in _reserved(node, bounds):
+        if not (node.is_local and event.uncertain):  # no channel is asked
+            yield FREE, text, ended, event
+
+
+def _collected(ended: Node, bounds: Bounds) -> Iterator[Answered]:
+    taken = replace(ended, outside=Outside.CHARGED)
+    yield FREE, "takes the money", taken, Collected(Vote.YES)
+    if bounds.refusals and ended.outside is Outside.NOTHING:
+        yield FREE, "refuses", ended, Collected(Vote.NO)
+    if bounds.uncertainty:
+        yield LOSS, "takes the money, and the channel's answer is lost", taken, Collected(Vote.NO, uncertain=True)
+
+
+def _reserved(node: Node, bounds: Bounds) -> Iterator[tuple[str, Node, Reserved]]:
     ended = replace(node, owed=None)
     if node.outside is Outside.RELEASED:  # what was released outside is refused there ever after
         yield "finds it released before", ended, Reserved(Vote.NO)
@@ -169,8 +220,12 @@ def _run(stage: Stage, effect: Effect, asker: int, released: Outside) -> Stage:
     match effect:
         case Reserve():
             return replace(stage, node=replace(node, owed=asker))
+        case Collect():
+            return replace(stage, node=replace(node, owed=asker, collecting=True))
         case Confirm():
             return _noted(stage, replace(node, outside=Outside.CHARGED), "charges what is held")
+        case Revoke():
+            return _noted(stage, replace(node, outside=Outside.RELEASED), "takes back what it had done")
         case Release():
             holds = node.outside in (Outside.HELD, Outside.CHARGED)
             note = "releases what is held" if holds else "has nothing to release"
@@ -212,23 +267,24 @@ def _persist(stage: Stage, record: BarrierRecord) -> Stage:
     return replace(_noted(stage, after, note), problems=tuple(problems))
 
 
-def is_over(node: Node) -> bool:
+def is_over(protocol: Protocol, node: Node) -> bool:
     """Whether no event that may still come changes anything here: worked out with the shipped code, not assumed."""
     if not node.is_quiet or node.record != node.state.record:
         return False
     events: tuple[Event, ...] = (
         PrepareRequested(),
+        ChargeRequested(),
         DecisionReceived(Decision.COMMIT),
         DecisionReceived(Decision.ABORT),
         TimerFired(ORPHAN_TIMER),
     )
-    return all(changes_nothing(node, event) is not False for event in events)
+    return all(changes_nothing(protocol, node, event) is not False for event in events)
 
 
-def changes_nothing(node: Node, event: Event) -> bool | None:
+def changes_nothing(protocol: Protocol, node: Node, event: Event) -> bool | None:
     """Whether an event changes nothing but perhaps is answered. None: it is impossible here."""
     try:
-        state, effects = participant.handle(node.state, event)
+        state, effects = protocol.participant(node.state, event)
     except ProtocolError:
         return None
     return replace(state, reason="") == node.state and all(isinstance(effect, Reply) for effect in effects)

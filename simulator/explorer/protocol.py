@@ -22,15 +22,30 @@ from simulator.explorer import gateway, participants
 from simulator.explorer.engine import Model, Problem, Property
 from simulator.explorer.gateway_moves import Change, GatewayMoves
 from simulator.explorer.participant_moves import ParticipantMoves
-from simulator.explorer.parts import BUDGET_BITS, BUDGET_MAX, CRASH, DUPLICATE, FREE, LOSS, PAUSE, Bounds, Step, posted
+from simulator.explorer.parts import (
+    BUDGET_BITS,
+    BUDGET_MAX,
+    CRASH,
+    FREE,
+    GATEWAY,
+    PARTICIPANTS,
+    Bounds,
+    Step,
+    posted,
+)
 from simulator.explorer.parts import without as opened_from
 from simulator.explorer.properties import (
     ABORT,
     ALWAYS,
     COMMIT,
+    DAMAGE,
+    EXHAUSTED,
+    HEURISTIC,
     NO_LEAK,
+    ORDERED,
     ORPHAN_INQUIRY,
     RECOVERY,
+    RESUMED,
     TAKE_OVER,
     problem,
 )
@@ -48,14 +63,16 @@ class ProtocolModel(Model[int, int]):
 
     def __init__(self, bounds: Bounds) -> None:
         self.bounds = bounds
-        self.properties: Sequence[Property] = (*ALWAYS, *_sometimes(bounds))
+        heuristic = (HEURISTIC,) if bounds.operators else ()
+        self.properties: Sequence[Property] = (*ALWAYS, *heuristic, *_sometimes(bounds))
         self._cores: Numbers[Core] = Numbers(CORE_BITS)
         self._slices: Numbers[Slice] = Numbers(SLICE_BITS)
         self._faces: Numbers[Face] = Numbers(SLICE_BITS)
         self._changes: Numbers[Change] = Numbers(CORE_BITS)
         self._steps: Numbers[Step] = Numbers(CORE_BITS)
         self._face_of: list[int] = []
-        self._tidier = Tidier(bounds.reduced)
+        self._clean: dict[int, int] = {}
+        self._tidier = Tidier(bounds.shipped, bounds.reduced)
         self._participant_moves = ParticipantMoves(bounds)
         self._gateway_moves = GatewayMoves(bounds, self._tidier)
         self._local_cache: dict[tuple[int, int], tuple[Local, dict[int, Local]]] = {}
@@ -65,8 +82,8 @@ class ProtocolModel(Model[int, int]):
         self._core_shift = SLICE_BITS * bounds.participants
         self._slices_mask = (1 << self._core_shift) - 1
         self._is_pair = bounds.participants == 2
-        self._alike_from = (1 if bounds.asked_last else 0) if bounds.symmetry else bounds.participants
-        self._sorted_from = self._alike_from
+        self._alike = _alike(bounds)
+        self._sorted = self._alike
 
     # ---- what the engine asks ---------------------------------------------------------------------------------------
 
@@ -74,13 +91,15 @@ class ProtocolModel(Model[int, int]):
         """A client has asked one replica; nothing else has happened."""
         bounds = self.bounds
         core = self._cores.of(Core(None, (gateway.first_drive(),)))
-        budget = bounds.crashes * CRASH + bounds.losses * LOSS + bounds.duplicates * DUPLICATE + bounds.pauses * PAUSE
-        fresh = self._slices.of(Slice(participants.fresh()))
-        yield self._packed(budget, core, [fresh] * bounds.participants)
+        # The article's orders hold goods of their own. Elsewhere everybody has something outside, which is harder.
+        fresh = self._slices.of(Slice(participants.fresh(is_local=bounds.is_article)))
+        charger = self._slices.of(Slice(participants.fresh()))
+        yield self._packed(bounds.budget, core, [*[fresh] * (bounds.participants - 1), charger])
 
     def steps(self, state: int) -> list[tuple[int, int]]:
         """What may happen without a fault."""
         budget, core, slices = self._unpacked(state)
+        core = self._clean.get(core, core)
         found = []
         for position, own in enumerate(slices):
             for label, new_core, new_slice in self._local(core, own)[0]:
@@ -92,6 +111,7 @@ class ProtocolModel(Model[int, int]):
     def faults(self, state: int) -> list[tuple[int, int]]:
         """What may go wrong, as far as the faults that are left allow."""
         budget, core, slices = self._unpacked(state)
+        core = self._clean.get(core, core)
         found: list[tuple[int, int]] = []
         if not budget:
             return found
@@ -116,13 +136,23 @@ class ProtocolModel(Model[int, int]):
         slices = [self._slices.values[each] for each in numbers]
         if not all(each.is_quiet for each in slices):
             return ()
-        return [problem(NO_LEAK, f"a participant {each.node.ending}") for each in slices if each.node.leaks]
+        leaks = [f"a participant {each.node.ending}" for each in slices if each.node.leaks]
+        if not (core.overruled or core.forgotten):
+            return [problem(NO_LEAK, text) for text in leaks]
+        return [] if core.is_marked else [problem(HEURISTIC, f"{text}: an operator's doing") for text in leaks]
 
     def is_settled(self, state: int) -> bool:
-        """Whether nothing is in doubt, and nothing will happen any more."""
-        _, core, numbers = self._unpacked(state)
+        """Whether nothing is in doubt, and nothing will happen any more.
+
+        Where an operator has overruled the protocol, whoever cannot obey is asked for ever (or until the operator
+        closes it): there, nothing in doubt is enough.
+        """
+        _, number, numbers = self._unpacked(state)
+        core = self._cores.values[number]
         slices = [self._slices.values[each] for each in numbers]
-        return self._cores.values[core].is_quiet and all(each.is_quiet and not each.node.in_doubt for each in slices)
+        if core.overruled and core.row is not None and core.row.decision is not None:
+            return not any(each.node.in_doubt for each in slices)
+        return core.is_quiet and all(each.is_quiet and not each.node.in_doubt for each in slices)
 
     def fairness(self, label: int) -> str:
         """The class of actions that a step belongs to."""
@@ -153,16 +183,17 @@ class ProtocolModel(Model[int, int]):
     def canonical(self, state: int) -> int:
         """The state that stands for all that differ from this one in the participants' names only."""
         budget, core, slices = self._unpacked(state)
-        return self._packed(budget, core, slices[: self._alike_from] + sorted(slices[self._alike_from :]))
+        first, end = self._alike
+        return self._packed(budget, core, slices[:first] + sorted(slices[first:end]) + slices[end:])
 
     @contextmanager
     def telling_apart(self) -> Iterator[None]:
         """For a while, participants keep their positions: a story has to call each by one name throughout."""
-        self._sorted_from = self.bounds.participants
+        self._sorted = (0, 0)
         try:
             yield
         finally:
-            self._sorted_from = self._alike_from
+            self._sorted = self._alike
 
     # ---- numbers ----------------------------------------------------------------------------------------------------
 
@@ -174,19 +205,28 @@ class ProtocolModel(Model[int, int]):
         return high >> CORE_BITS, high & CORE_MASK, [(low >> shift) & SLICE_MASK for shift in self._slice_shifts]
 
     def _packed(self, budget: int, core: int, slices: list[int]) -> int:
+        begin, end = self._sorted
         if self._is_pair:  # the usual case, and the hottest line of an exploration
             first, second = slices
-            if first > second and not self._sorted_from:
+            if first > second and end - begin == 2:
                 first, second = second, first
             return ((budget << CORE_BITS | core) << SLICE_BITS | second) << SLICE_BITS | first
         packed = budget << CORE_BITS | core
-        for number in reversed(slices[: self._sorted_from] + sorted(slices[self._sorted_from :])):
+        for number in reversed(slices[:begin] + sorted(slices[begin:end]) + slices[end:]):
             packed = packed << SLICE_BITS | number
         return packed
 
+    def _core_number(self, core: Core) -> int:
+        """The number of a core. What follows a violation is explored as if there had been none."""
+        number = self._cores.of(core)
+        if core.problems and number not in self._clean:
+            self._clean[number] = self._cores.of(replace(core, problems=()))
+        return number
+
     def _face(self, number: int) -> int:
         while len(self._face_of) <= number:
-            self._face_of.append(self._faces.of(self._slices.values[len(self._face_of)].face))
+            own = self._slices.values[len(self._face_of)]
+            self._face_of.append(self._faces.of(own.face(timed=self.bounds.delays is not None)))
         return self._face_of[number]
 
     # ---- what may happen, worked out once for each combination ------------------------------------------------------
@@ -202,8 +242,10 @@ class ProtocolModel(Model[int, int]):
         for cost, step, new_core, new_slice in self._participant_moves.of(
             self._cores.values[core], self._slices.values[own]
         ):
+            if cost & CRASH and self.bounds.crash_of == GATEWAY:
+                continue
             tidy = self._slices.of(self._tidier.slice(new_slice, new_core.drives))
-            after = self._cores.of(new_core), tidy
+            after = self._core_number(new_core), tidy
             if cost == FREE or after != (core, own):  # a fault that changes nothing only costs
                 groups.setdefault(cost, []).append((self._steps.of(step) << POSITION_BITS, *after))
         return groups.pop(FREE), groups
@@ -215,9 +257,11 @@ class ProtocolModel(Model[int, int]):
             groups: dict[int, Shared] = {FREE: []}
             faces = [self._faces.values[number] for number in key[1:]]
             for move in self._gateway_moves.of(self._cores.values[core], faces):
+                if move.cost & CRASH and self.bounds.crash_of == PARTICIPANTS:
+                    continue
                 label = self._steps.of(move.step) << POSITION_BITS | move.position
                 changes = tuple(map(self._changes.of, move.changes))
-                groups.setdefault(move.cost, []).append((label, self._cores.of(move.core), changes))
+                groups.setdefault(move.cost, []).append((label, self._core_number(move.core), changes))
             found = self._shared_cache[key] = groups.pop(FREE), groups
         return found
 
@@ -257,6 +301,13 @@ def _affordable(budget: int, cost: int) -> bool:
     return True
 
 
+def _alike(bounds: Bounds) -> tuple[int, int]:
+    """The first position of those that differ in nothing but their name, and the one behind the last."""
+    if not bounds.symmetry:
+        return 0, 0
+    return (1 if bounds.asked_last else 0), bounds.participants - bounds.is_article
+
+
 def _sometimes(bounds: Bounds) -> Iterable[Property]:
     """What has to be seen within these bounds, or the exploration says nothing."""
     yield COMMIT
@@ -266,3 +317,9 @@ def _sometimes(bounds: Bounds) -> Iterable[Property]:
         yield RECOVERY
     if bounds.replicas > 1 and (bounds.crashes or bounds.pauses):
         yield TAKE_OVER
+    if bounds.exhaustions:
+        yield EXHAUSTED
+        yield RESUMED
+    if bounds.operators:
+        yield ORDERED
+        yield DAMAGE

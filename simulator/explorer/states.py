@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from settlement.protocol.messages import Decision, TransactionRecord
-from simulator.explorer import gateway, participants
+from settlement.protocol.shipped import Protocol
+from simulator.explorer import gateway, irrelevance, participants
 from simulator.explorer.engine import Problem
 from simulator.explorer.gateway import Drive
 from simulator.explorer.participants import Node
@@ -50,6 +51,8 @@ class Core:
 
     `told`: what the client was told. `applied`: the outcomes that participants have made durable. `excused`: somebody
     has refused, a timer of the gateway has fired or another replica has taken over: an abort has its reason.
+    `overruled`, `forgotten`: an operator has decided, or closed it. That is what happened; what the row says of it is
+    to be judged.
     """
 
     row: TransactionRecord | None
@@ -57,12 +60,19 @@ class Core:
     told: Decision | None = None
     applied: frozenset[Decision] = frozenset()
     excused: bool = False
+    overruled: bool = False
+    forgotten: bool = False
     problems: tuple[Problem, ...] = ()
 
     @property
     def is_quiet(self) -> bool:
-        """Whether the gateway has nothing left to do."""
-        return not self.drives and (self.row is None or self.row.phase not in gateway.UNFINISHED)
+        """Whether the gateway, and the operator whom it hands things to, have nothing left to do."""
+        return not self.drives and (self.row is None or self.row.phase not in gateway.OPEN)
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether the row says that an operator had a hand in it."""
+        return self.row is not None and self.row.heuristic
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,28 +92,36 @@ class Slice:
         """Whether nothing will happen here by itself."""
         return not self.mail and self.node.is_quiet
 
-    @property
-    def face(self) -> Face:
-        """What the gateway's steps depend on."""
+    def face(self, *, timed: bool) -> Face:
+        """What the gateway's steps depend on. `timed`: also on what its replicas still wait for."""
         letters = tuple(each for each in self.mail if not each.to_participant and each.replica != NOBODY)
-        return Face(self.voted, self.acked, self.node.has_promised, letters)
+        return Face(self.voted, self.acked, self.node.has_promised, letters, self._awaited if timed else frozenset())
+
+    @property
+    def _awaited(self) -> frozenset[int]:
+        working = () if self.node.owed is None else (self.node.owed,)
+        return frozenset((*(letter.replica for letter in self.mail), *working)) - {NOBODY}
 
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """The side of a slice that the gateway sees, and whether the participant has durably promised."""
+    """The side of a slice that the gateway sees, and whether the participant has durably promised.
+
+    `awaited`: the replicas that something is on its way to, or that somebody is working for.
+    """
 
     voted: frozenset[int]
     acked: frozenset[int]
     promised: bool
     letters: tuple[Letter, ...]
+    awaited: frozenset[int] = frozenset()
 
 
 class Tidier:
     """Brings cores and slices into the form in which they are compared. `thorough`: with the reductions."""
 
-    def __init__(self, thorough: bool) -> None:
-        self._thorough = thorough
+    def __init__(self, protocol: Protocol, thorough: bool) -> None:
+        self._protocol, self._thorough = protocol, thorough
         self._can_tell: dict[Drive, bool] = {}
         self._slices: dict[tuple[Slice, tuple[Drive, ...]], Slice] = {}
 
@@ -124,7 +142,7 @@ class Tidier:
             return True
         known = self._can_tell.get(drive)
         if known is None:
-            known = self._can_tell[drive] = gateway.can_tell(drive)
+            known = self._can_tell[drive] = irrelevance.can_tell(self._protocol, drive)
         return known
 
     def _tidied(self, own: Slice, drives: tuple[Drive, ...]) -> Slice:
@@ -136,10 +154,20 @@ class Tidier:
         acked = frozenset(each for each in own.acked if each in live)
         mail = [each for each in (_readdressed(letter, live) for letter in own.mail) if each is not None]
         if self._thorough:
-            voted = frozenset(each for each in voted if not gateway.forgets_votes(live[each]))
-            over = participants.is_over(node)
-            mail = [each for each in mail if not _is_idle(each, node, over, acked, live)]
+            voted = frozenset(each for each in voted if not irrelevance.forgets_votes(self._protocol, live[each]))
+            over = participants.is_over(self._protocol, node)
+            mail = [each for each in mail if not self._is_idle(each, node, over, acked, live)]
         return Slice(node, tuple(sorted(mail, key=sort_key)), voted, acked)
+
+    def _is_idle(self, letter: Letter, node: Node, over: bool, acked: frozenset[int], live: dict[int, Drive]) -> bool:
+        """Whether a letter can change nothing any more, whenever it arrives."""
+        if letter.to_participant:
+            event = participants.event_of(letter)
+            gone = over and letter.replica == NOBODY
+            return gone and participants.changes_nothing(self._protocol, node, event) is True
+        if letter.replica == NOBODY:
+            return False
+        return irrelevance.ignores(self._protocol, live[letter.replica], letter.replica in acked, letter.message)
 
 
 def _readdressed(letter: Letter, live: dict[int, Drive]) -> Letter | None:
@@ -147,13 +175,3 @@ def _readdressed(letter: Letter, live: dict[int, Drive]) -> Letter | None:
     if letter.replica == NOBODY or letter.replica in live:
         return letter
     return replace(letter, replica=NOBODY) if letter.to_participant else None
-
-
-def _is_idle(letter: Letter, node: Node, over: bool, acked: frozenset[int], live: dict[int, Drive]) -> bool:
-    """Whether a letter can change nothing any more, whenever it arrives."""
-    if letter.to_participant:
-        event = participants.event_of(letter)
-        return over and letter.replica == NOBODY and participants.changes_nothing(node, event) is True
-    if letter.replica == NOBODY:
-        return False
-    return gateway.ignores(live[letter.replica], letter.replica in acked, letter.message)

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from simulator.explorer import damage
 from simulator.explorer.parts import NOBODY, Step
 from simulator.explorer.protocol import ProtocolModel
 
 CLIENT = "client"
 TELLS = "tells the client: "
-FAULTS = ("lose", "duplicate", "crash")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Scene:
     """One step of a story. `source` and `target` are the same where nothing travels; `message` is what does.
 
     `text`: what happens, besides. `notes`: what it brings about, in order. `told`: what the client hears of it.
-    `by`: whoever does it, and the notes are about.
+    `by`: whoever does it, and the notes are about. `is_fault`: something went wrong, and was taken from the budget.
     """
 
     kind: str
@@ -32,37 +32,37 @@ class Scene:
     text: str
     notes: tuple[str, ...]
     told: str = ""
+    is_fault: bool = False
 
     @property
     def by(self) -> str:
         """Whoever does it."""
         return self.target
 
-    @property
-    def is_fault(self) -> bool:
-        """Whether this is something that went wrong."""
-        return self.kind in FAULTS or any("crashes" in note for note in self.notes) or "its owner lives" in self.text
-
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """A whole counterexample. `loop_from`: the scene from which it repeats for ever; None if it ends."""
+    """A whole counterexample. `loop_from`: the scene from which it repeats for ever; None if it ends.
+
+    `ending`: how everybody stands after the last scene, and who has lost what.
+    """
 
     actors: tuple[str, ...]
     scenes: tuple[Scene, ...]
     loop_from: int | None = None
+    ending: tuple[str, ...] = ()
 
 
 def tell(model: ProtocolModel, path: Sequence[int], loop: Sequence[int] = ()) -> Story:
     """The story of the states of a counterexample."""
     states = [*path, *loop[1:], *loop[:1]] if loop else list(path)
-    scenes = list(_played(model, states))
+    scenes, last = _played(model, states)
     replicas = [f"gateway-{index}" for index in range(model.bounds.replicas)]
-    people = [f"participant-{index}" for index in range(model.bounds.participants)]
     seen = {name for scene in scenes for name in (scene.source, scene.target)}
     hears = [CLIENT] if any(scene.told for scene in scenes) else []
-    actors = (*hears, *(name for name in replicas if name in seen), *people)
-    return Story(actors, tuple(scenes), len(path) - 1 if loop else None)
+    actors = (*hears, *(name for name in replicas if name in seen), *model.bounds.people)
+    ending = damage.ending(model.bounds, model.core_of(last), [each.node for each in model.slices_of(last)])
+    return Story(actors, tuple(scenes), len(path) - 1 if loop else None, ending)
 
 
 def text(story: Story) -> list[str]:
@@ -104,6 +104,8 @@ def mermaid(story: Story) -> str:
         lines += [f"    {line}" for line in _mermaid_scene(scene)]
     if story.loop_from is not None:
         lines.append("    end")
+    everybody = ",".join(_id(actor) for actor in (story.actors[0], story.actors[-1]))
+    lines += [f"    Note over {everybody}: {line.replace(';', ',')}" for line in story.ending]
     return "\n".join(lines) + "\n"
 
 
@@ -126,23 +128,25 @@ def _id(actor: str) -> str:
     return actor.replace("-", "_")
 
 
-def _played(model: ProtocolModel, states: Sequence[int]) -> Iterable[Scene]:
-    """Walk along, with everybody's position kept, and say what happens."""
-    names = _ReplicaNames(model.bounds.replicas)
+def _played(model: ProtocolModel, states: Sequence[int]) -> tuple[list[Scene], int]:
+    """Walk along, with everybody's position kept, and say what happens; also the last state with them kept."""
+    names, scenes = _ReplicaNames(model.bounds.replicas), []
     with model.telling_apart():
         state = states[0]
         for wanted in states[1:]:
-            label, state = _step_to(model, state, wanted)
+            label, state, is_fault = _step_to(model, state, wanted)
             step = model.step_of(label)
             live = {drive.replica for drive in model.core_of(state).drives}
-            yield _scene(step, f"participant-{model.position_of(label)}", names.of(step))
+            scenes.append(_scene(step, model.bounds.people[model.position_of(label)], names.of(step), is_fault))
             names.remember(live)
+    return scenes, state
 
 
-def _step_to(model: ProtocolModel, state: int, wanted: int) -> tuple[int, int]:
-    for label, after in (*model.steps(state), *model.faults(state)):
-        if after == wanted or model.canonical(after) == wanted:
-            return label, after
+def _step_to(model: ProtocolModel, state: int, wanted: int) -> tuple[int, int, bool]:
+    for moves, is_fault in ((model.steps(state), False), (model.faults(state), True)):
+        for label, after in moves:
+            if after == wanted or model.canonical(after) == wanted:
+                return label, after, is_fault
     raise ValueError("no step leads to the next state of the story")
 
 
@@ -156,7 +160,7 @@ class _ReplicaNames:
 
     def of(self, step: Step) -> str:
         """The replica that a step is about; the present owner, where any would do."""
-        if step.kind == "claim":
+        if step.kind in ("claim", "order"):
             idle = [name for name in self._all if name not in self._live.values()]
             self._owner = self._live[step.replica] = next((name for name in idle if name != self._owner), idle[0])
         return self._live.get(step.replica, self._owner)
@@ -166,11 +170,11 @@ class _ReplicaNames:
         self._live = {slot: name for slot, name in self._live.items() if slot in live}
 
 
-def _scene(step: Step, participant: str, replica: str) -> Scene:
+def _scene(step: Step, participant: str, replica: str, is_fault: bool) -> Scene:
     told = next((note.removeprefix(TELLS) for note in step.notes if note.startswith(TELLS)), "")
     notes = tuple(note for note in step.notes if not note.startswith(TELLS))
     if step.arrow:
         ends = (replica, participant) if step.to_participant else (participant, replica)
-        return Scene(step.kind, *ends, step.arrow, step.text, notes, told)
+        return Scene(step.kind, *ends, step.arrow, step.text, notes, told, is_fault)
     actor = participant if step.at_participant and step.replica == NOBODY else replica
-    return Scene(step.kind, actor, actor, "", step.text, notes, told)
+    return Scene(step.kind, actor, actor, "", step.text, notes, told, is_fault)

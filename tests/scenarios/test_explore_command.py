@@ -47,6 +47,10 @@ def test_a_limit_leaves_no_verdict(explore: Explore) -> None:
 
 def test_bad_input_is_refused(explore: Explore) -> None:
     assert explore("--participants", 0).exit_code == 2
+    refused = explore("--protocol", "article", "--asked-last", "--exhaustions", 1)
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "asked_last: the article's last participant charges anyway" in refused.stderr
+    assert "exhaustions: the article repeats nothing" in refused.stderr
 
 
 def test_json_stands_alone_on_stdout(explore: Explore) -> None:
@@ -58,6 +62,32 @@ def test_json_stands_alone_on_stdout(explore: Explore) -> None:
     assert broken["name"] == "validity"
     assert len(broken["steps"]) == 3
     assert found["bounds"]["crashes"] == 1
+
+
+def test_the_article_loses_money_and_the_report_says_whose(explore: Explore, tmp_path: Path) -> None:
+    result = explore("--protocol", "article", *CALM, "--delays", 1, "--keep-going", "--out", tmp_path)
+    assert result.exit_code == 1
+    assert "exploring: article, 2 participants" in result.stderr
+    assert "shortest counterexample to agreement" in result.stdout
+    assert "shortest counterexample to stability" in result.stdout
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    for told in (result.stdout, page):
+        assert "who lost what: the client has paid and is told that it failed and gets no goods" in told
+    assert "--delays 1 --protocol article --keep-going" in page
+    found = json.loads((tmp_path / "exploration.json").read_text(encoding="utf-8"))
+    (agreement,) = [each for each in found["properties"] if each["name"] == "agreement"]
+    assert (found["complete"], len(agreement["steps"]), len(agreement["ending"])) == (True, 7, 2)
+
+
+def test_the_article_holds_while_nothing_goes_wrong(explore: Explore) -> None:
+    assert explore("--protocol", "article", *CALM, "--delays", 0).exit_code == 0
+
+
+def test_operators_are_explored(explore: Explore) -> None:
+    result = explore(*CALM, "--participants", 1, "--exhaustions", 1, "--operators", 1)
+    assert result.exit_code == 0
+    assert "heuristic_on_record" in result.stdout
+    assert "1 exhaustion, 1 heuristic order" in result.stderr
 
 
 def test_the_report_shows_the_counterexample(explore: Explore, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from simulator.explorer.engine import Kind, Limits, Model, Progress, Property, Verdict, explore
+from simulator.explorer.engine import Kind, Limits, Model, Problem, Progress, Property, Verdict, explore
 
 from .lamport import TCommit, TwoPhase
 
@@ -49,6 +49,41 @@ def test_a_search_tells_how_far_it_is() -> None:
     assert len(told) > 10
     assert all(before.states <= after.states for before, after in pairwise(told))
     assert told[-1].states <= found.states
+
+
+class Slips(Model[int, str]):
+    """Counts to five: three is unlucky, four is worse, and no end is a good one."""
+
+    properties = (Property("unlucky", Kind.SAFETY), Property("worse", Kind.SAFETY), Property("ends", Kind.LIVENESS))
+
+    def initial(self) -> Iterator[int]:
+        yield 0
+
+    def steps(self, state: int) -> Iterator[tuple[str, int]]:
+        if state < 5:
+            yield "on", state + 1
+
+    def problems(self, state: int) -> list[Problem]:
+        return [Problem({3: "unlucky", 4: "worse"}[state], "slipped")] if state in (3, 4) else []
+
+    def is_settled(self, state: int) -> bool:
+        return False
+
+
+def test_a_search_stops_at_the_first_violation() -> None:
+    found = explore(Slips())
+    assert [(each.property.name, each.path) for each in found.violations] == [("unlucky", (0, 1, 2, 3))]
+    assert (found.stopped_by, found.complete) == ("violation", False)
+
+
+def test_a_search_that_keeps_going_has_a_shortest_story_of_every_violation() -> None:
+    found = explore(Slips(), keep_going=True)
+    assert [(each.property.name, len(each.path) - 1) for each in found.violations] == [
+        ("ends", 0),
+        ("unlucky", 3),
+        ("worse", 4),
+    ]
+    assert (found.states, found.complete) == (6, True)
 
 
 LIVES = Property("ends", Kind.LIVENESS)
