@@ -14,10 +14,14 @@ from simulator.kernel import Future, Kernel, Steps, Task, Timer
 
 
 class Host:
-    """`cores` cores, given to the processes that have work in order of asking."""
+    """`cores` cores, given to the processes that have work in order of asking.
 
-    def __init__(self, kernel: Kernel, cores: int) -> None:
+    `speed`: seconds of demand that a core works off in a second; 1 is the machine that was calibrated.
+    """
+
+    def __init__(self, kernel: Kernel, cores: int, speed: float = 1.0) -> None:
         self.kernel = kernel
+        self.speed = speed
         self._free = cores
         self._waiting: deque[Process] = deque()
 
@@ -84,6 +88,7 @@ class Process:
             return False
         self._busy = True
         demand_s, future = self._work.popleft()
+        demand_s /= self._host.speed
         self.cpu_s += demand_s
         incarnation = self.incarnation
         self.kernel.after(demand_s, lambda: self._finish_work(incarnation, future))

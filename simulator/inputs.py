@@ -11,6 +11,7 @@ from typing import Any
 from settlement import settings as catalogue
 from settlement.topology import DEFAULT_TOPOLOGY
 from simulator.calibration import Calibration
+from simulator.placement import TOGETHER, Placement
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,7 @@ class SimulationInput:
 
     `user_journeys`: what closed user number n does, one journey after the other (open loads have `arrivals` instead).
     `purchases` are what rival clients do, who share accounts, orders and keys; beside any load.
+    `placement`: which processes share a host.
     """
 
     seed: int
@@ -107,6 +109,7 @@ class SimulationInput:
     settings: dict[str, Any] = field(default_factory=dict)
     user_journeys: Callable[[int], Iterator[Arrival]] | None = None
     purchases: tuple[Purchase, ...] = ()
+    placement: Placement = TOGETHER
 
     def setting(self, name: str) -> Any:
         """The runtime setting `name`: the scenario's value or the platform's default."""

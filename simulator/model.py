@@ -17,12 +17,13 @@ from simulator.clients import CLIENT, Clients
 from simulator.coordinator_node import TransactionStore
 from simulator.faults import CrashPoints, LinkFaults
 from simulator.gateway import Gateway
-from simulator.hosts import App, Host, Process, Replica
+from simulator.hosts import App, Process, Replica
 from simulator.inputs import SimulationInput
 from simulator.kernel import Kernel
 from simulator.network import Directory, Network
 from simulator.orders import Cart, OrderService, OrderStore, Stock
 from simulator.payments import PaymentService, PaymentStore
+from simulator.placement import hosts_of
 from simulator.purchases import Shoppers
 from simulator.randomness import Streams
 from simulator.recorder import Databases, Recorder, all_rows, tables
@@ -52,13 +53,13 @@ class Simulation:
         streams = Streams(plan.seed)
         self._links, self.crash_points = LinkFaults(streams), CrashPoints()
         self._directory = Directory(self.kernel, plan.setting_s("registry.lease_ms"))
-        network = Network(self.kernel, plan.calibration, streams, self._links, self._directory)
+        self.network = network = Network(self.kernel, plan.calibration, streams, self._links, self._directory)
         self._platform = Platform(self.kernel, network, self.crash_points, plan)
-        self._host = Host(self.kernel, plan.calibration.cores)
+        self._host_of = hosts_of(plan.placement, self.kernel, plan.calibration.cores)
         self._processes: list[Process] = []
         self._carts: dict[int, dict[int, int]] = {}
         self._build(network)
-        generator = Process(self._host, CLIENT)
+        generator = Process(self._host_of(()), CLIENT)
         self._processes.append(generator)
         source = Replica(CLIENT, CLIENT, generator)
         self.clients = Clients(self.kernel, network, source, plan, self.recorder)
@@ -104,7 +105,7 @@ class Simulation:
         for services in processes(self.plan.topology):
             count = max(self.plan.replicas.get(service, 1) for service in services)
             for number in range(count):
-                process = Process(self._host, process_name(services, number))
+                process = Process(self._host_of(services), process_name(services, number))
                 network.watch(process)
                 self._processes.append(process)
                 for service in services:

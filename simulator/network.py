@@ -4,6 +4,7 @@ A call ends in a `Reply`, in `NotSent` (certainly not executed: nobody listened)
 back). The last two are never mixed up: what may have been executed must not be taken for failed.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -103,7 +104,7 @@ class _Call:
 
 
 class Network:
-    """Carries calls between replicas."""
+    """Carries calls between replicas. `visits` counts the requests that were served: (caller, service, route)."""
 
     def __init__(
         self, kernel: Kernel, calibration: Calibration, streams: Streams, faults: LinkFaults, directory: Directory
@@ -115,6 +116,7 @@ class Network:
         self._service_time: dict[str, Draws] = {}
         self._open: dict[str, dict[int, _Call]] = {}
         self._calls = 0
+        self.visits: Counter[tuple[str, str, str]] = Counter()
 
     def watch(self, process: Process) -> None:
         """Whoever waits for a process that dies is told at once: its connections are reset."""
@@ -187,6 +189,7 @@ class Network:
 
     def _admit(self, call: _Call, target: Replica) -> None:
         self._calls += 1
+        self.visits[call.source.service, target.service, call.route] += 1
         number = self._calls
         self._open[target.process.name][number] = call
         target.process.deliver(lambda: self._accept(call, target, number))
