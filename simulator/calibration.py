@@ -1,54 +1,100 @@
-"""What things cost: CPU time of an endpoint, of a call, of a commit; latency of a hop. Read from `calibration/*.json`.
+"""What things cost on one machine: CPU and waiting of every endpoint, call, commit, event and client request.
 
-Times in the files are milliseconds of one core; `variation` is the coefficient of variation of the draws around them.
+A calibration is a JSON document in `simulator/calibration/` (shipped) or `calibration/<machine>.json` (fitted by
+`paylab calibrate`). Times in the file are milliseconds of one core or of waiting; `variation` is the coefficient of
+variation (standard deviation / mean) of the draws around a mean. CPU is what occupies an event loop and a core; waiting
+occupies neither. What the fit knows about itself (date, versions, quality, intervals) stands in the same document and
+is not read here: the model needs the figures alone.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
-DEFAULT_ENDPOINT = "default"
+DEFAULT_ROUTE = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """One visit to an endpoint, without the calls and commits that it makes: CPU on the event loop, and waiting."""
+
+    cpu_s: float
+    variation: float = 0.0
+    wait_s: float = 0.0
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """The model's constants. `endpoint_cpu_s`: service -> route -> seconds, with a `default` route each."""
+    """The model's constants.
+
+    cores                what everything on the machine shares, the load generator too
+    hop_s, hop_variation one way over the network (loopback, or a container bridge)
+    call_cpu_s           what a call to another service costs its caller: sending and reading the answer
+    commit_cpu_s         what a durable commit costs the event loop beyond the endpoint's own CPU
+    commit_wait_s        how long the transaction then waits for the disk (the event loop goes on)
+    database_cpu_s       what a commit costs a database server on the same host; 0 when embedded
+    client_cpu_s         what one request costs the load generator
+    endpoints            service -> method and path template -> Demand, with a `default` route each
+    event_cpu_s          service -> what one event costs it when it is delivered
+    idle_cpu             process (without its number) -> cores it uses with nothing to do: leases, relays, sampling
+    startup_s            service -> from exec to ready; with a `default`
+    rss_bytes            a process' resident memory
+    """
 
     cores: int
-    hop_latency_s: float
+    hop_s: float
     hop_variation: float
-    commit_s: float
     call_cpu_s: float
-    client_request_cpu_s: float
-    endpoint_variation: float
-    endpoint_cpu_s: dict[str, dict[str, float]]
-    startup_s: float
+    commit_cpu_s: float
+    commit_wait_s: float
+    database_cpu_s: float
+    client_cpu_s: float
+    endpoints: Mapping[str, Mapping[str, Demand]]
+    event_cpu_s: Mapping[str, float]
+    idle_cpu: Mapping[str, float]
+    startup_s: Mapping[str, float]
     rss_bytes: int
 
-    def cpu_s(self, service: str, route: str) -> float:
-        """Mean CPU seconds of one request to `route` of `service`."""
-        endpoints = self.endpoint_cpu_s[service]
-        return endpoints.get(route, endpoints[DEFAULT_ENDPOINT])
+    def demand(self, service: str, route: str) -> Demand:
+        """What one visit to `route` of `service` costs. Raises KeyError for a service without figures."""
+        routes = self.endpoints[service]
+        return routes.get(route) or routes[DEFAULT_ROUTE]
+
+    def start_s(self, service: str) -> float:
+        """How long a process of `service` takes to start."""
+        return self.startup_s.get(service, self.startup_s[DEFAULT_ROUTE])
 
 
 def load(path: Path | None = None) -> Calibration:
     """The calibration in `path`, or the shipped default. Raises KeyError for a missing figure."""
     text = path.read_text() if path else (resources.files("simulator") / "calibration" / "default.json").read_text()
-    raw = json.loads(text)
-    endpoints = {
-        service: {route: cpu_ms / 1000 for route, cpu_ms in routes.items()}
-        for service, routes in raw["endpoint_cpu_ms"].items()
-    }
+    return from_document(json.loads(text))
+
+
+def from_document(document: Mapping[str, Any]) -> Calibration:
+    """The figures of a parsed document. Raises KeyError for a missing one."""
     return Calibration(
-        cores=raw["cores"],
-        hop_latency_s=raw["hop_latency_ms"] / 1000,
-        hop_variation=raw["hop_variation"],
-        commit_s=raw["commit_ms"] / 1000,
-        call_cpu_s=raw["call_cpu_ms"] / 1000,
-        client_request_cpu_s=raw["client_request_cpu_ms"] / 1000,
-        endpoint_variation=raw["endpoint_variation"],
-        endpoint_cpu_s=endpoints,
-        startup_s=raw["startup_s"],
-        rss_bytes=raw["rss_bytes"],
+        cores=document["cores"],
+        hop_s=document["hop_ms"] / 1000,
+        hop_variation=document["hop_variation"],
+        call_cpu_s=document["call_cpu_ms"] / 1000,
+        commit_cpu_s=document["commit_cpu_ms"] / 1000,
+        commit_wait_s=document["commit_wait_ms"] / 1000,
+        database_cpu_s=document["database_cpu_ms"] / 1000,
+        client_cpu_s=document["client_cpu_ms"] / 1000,
+        endpoints={
+            service: {route: _demand(figures) for route, figures in routes.items()}
+            for service, routes in document["endpoints"].items()
+        },
+        event_cpu_s={service: cpu_ms / 1000 for service, cpu_ms in document["event_cpu_ms"].items()},
+        idle_cpu=document["idle_cpu"],
+        startup_s=document["startup_s"],
+        rss_bytes=document["rss_bytes"],
     )
+
+
+def _demand(figures: Mapping[str, float]) -> Demand:
+    return Demand(figures["cpu_ms"] / 1000, figures.get("variation", 0.0), figures.get("wait_ms", 0.0) / 1000)

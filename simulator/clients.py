@@ -299,7 +299,7 @@ class Journey:
                 route,
                 request,
                 self._plan.load.timeout_s,
-                self._plan.calibration.client_request_cpu_s,
+                self._plan.calibration.client_cpu_s,
                 tries=1,
             )
         except NotSent:

@@ -150,7 +150,8 @@ class Simulation:
 
     def _restart(self, process: Process) -> None:
         self._note(process, "restarted")
-        self.kernel.after(self.plan.calibration.startup_s, lambda: self._boot(process))
+        startup_s = max(self.plan.calibration.start_s(each.service) for each in self._replicas_of(process))
+        self.kernel.after(startup_s, lambda: self._boot(process))
 
     def _pause(self, process: Process) -> None:
         process.pause()

@@ -202,7 +202,8 @@ class Network:
         if app is None:
             raise RuntimeError(f"{target.name} was given a request while it does not serve")
         trouble = self._faults.of_route(service, route)
-        yield target.process.work(self._calibration.cpu_s(service, route) * self._luck(target.name))
+        demand = self._calibration.demand(service, route)
+        yield target.process.work(demand.cpu_s * self._luck(target.name, demand.variation))
         if trouble.delay_s:
             yield target.process.sleep(trouble.delay_s)
         if trouble.status:
@@ -240,11 +241,11 @@ class Network:
         if draws is None:
             draws = self._streams.unit_mean("hop", f"{source}->{target}", self._calibration.hop_variation)
             self._latency[source, target] = draws
-        return self._calibration.hop_latency_s * draws.draw()
+        return self._calibration.hop_s * draws.draw()
 
-    def _luck(self, replica: str) -> float:
+    def _luck(self, replica: str, variation: float) -> float:
         draws = self._service_time.get(replica)
         if draws is None:
-            draws = self._streams.unit_mean("service", replica, self._calibration.endpoint_variation)
+            draws = self._streams.unit_mean("service", replica, variation)
             self._service_time[replica] = draws
         return draws.draw()

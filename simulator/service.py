@@ -44,7 +44,7 @@ class Platform:
     @property
     def commit_s(self) -> float:
         """How long a durable commit occupies the event loop."""
-        return self.plan.calibration.commit_s
+        return self.plan.calibration.commit_cpu_s
 
 
 class Service:

@@ -132,7 +132,7 @@ def simulation_input(plan: FuzzPlan) -> SimulationInput:
 
 @cache
 def _calibration() -> Calibration:
-    return replace(calibration.load(), startup_s=STARTUP_S)
+    return replace(calibration.load(), startup_s={calibration.DEFAULT_ROUTE: STARTUP_S})
 
 
 def _digest(aftermath: Aftermath) -> str:
