@@ -15,6 +15,7 @@ from typing import Final
 
 from settlement.policies import canary
 from settlement.protocol.shipped import PROTOCOLS, TWO_PHASE
+from settlement.setting_formats import host_problems, storage_problems
 
 SettingValue = int | float | str | tuple[int, ...]
 
@@ -236,7 +237,11 @@ _CATALOGUE: Final = (
 SETTINGS: Final[dict[str, Setting]] = {setting.name: setting for setting in _CATALOGUE}
 
 # Texts with a grammar of their own: what is wrong with one, sentence by sentence.
-_FORMATS: Final[dict[str, Callable[[str], list[str]]]] = {"route.canary": canary.problems}
+_FORMATS: Final[dict[str, Callable[[str], list[str]]]] = {
+    "gateway.notify_hosts": host_problems,
+    "reporting.storage_url": storage_problems,
+    "route.canary": canary.problems,
+}
 
 # (shorter, longer): a value of the first that is not below the second makes no sense.
 _MUST_BE_LESS: Final = (
@@ -261,8 +266,11 @@ def validate(values: Mapping[str, object]) -> list[str]:
 
     Settings that are left out count with their defaults where two settings have to fit together.
     """
-    problems = [problem for name in sorted(values) for problem in problems_of(name, values[name])]
-    return problems or problems_together({**defaults(), **values})
+    wrong = {name: problems_of(name, values[name]) for name in sorted(values)}
+    problems = [problem for found in wrong.values() for problem in found]
+    # A value that is wrong by itself says nothing about those that it would have to fit.
+    sound = {name: value for name, value in {**defaults(), **values}.items() if not wrong.get(name)}
+    return problems + problems_together(sound)
 
 
 def normalized(values: Mapping[str, object]) -> dict[str, SettingValue]:
@@ -350,13 +358,13 @@ def _text_problems(setting: Setting, value: object) -> list[str]:
 
 
 def problems_together(values: Mapping[str, object]) -> list[str]:
-    """What does not fit together in a complete set of values, each good on its own."""
+    """What does not fit together among values that are each good on their own."""
     problems = []
     for shorter, longer in _MUST_BE_LESS:
-        if not _comparable(values[shorter]) < _comparable(values[longer]):
+        if shorter in values and longer in values and not _comparable(values[shorter]) < _comparable(values[longer]):
             problems.append(f"{longer}: {values[longer]} must exceed {shorter} ({values[shorter]})")
     for smaller, larger in _MUST_NOT_EXCEED:
-        if _comparable(values[smaller]) > _comparable(values[larger]):
+        if smaller in values and larger in values and _comparable(values[smaller]) > _comparable(values[larger]):
             problems.append(f"{smaller}: {values[smaller]} must not exceed {larger} ({values[larger]})")
     return problems
 

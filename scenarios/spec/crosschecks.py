@@ -165,7 +165,9 @@ def setting_problems(values: Values) -> Found:
             yield place, f"unknown setting; {nearest(name, settings.SETTINGS)}expected one of {_settings_like(name)}"
             continue
         problems = settings.problems_of(name, value)
-        if not problems:
+        if problems:
+            sound.pop(name)
+        else:
             sound[name] = value
         yield from ((place, problem.removeprefix(f"{name}: ")) for problem in problems)
     for problem in settings.problems_together(sound):

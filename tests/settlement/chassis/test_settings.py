@@ -43,6 +43,35 @@ def test_settings_that_do_not_fit_together_are_refused(values: dict[str, int]) -
     assert len(validate(values)) == 1
 
 
+def test_values_that_do_not_fit_are_told_beside_those_that_are_wrong_by_themselves() -> None:
+    problems = validate({"http.timeout_ms": -1, "gateway.lease_ms": 2_000, "registry.lease_ms": "long"})
+    assert [problem.split(":")[0] for problem in problems] == [
+        "http.timeout_ms", "registry.lease_ms", "gateway.lease_ms",
+    ]  # fmt: skip
+
+
+def test_nothing_is_held_against_a_value_that_is_wrong_itself() -> None:
+    assert len(validate({"gateway.lease_ms": "long", "gateway.prepare_timeout_ms": 5_000})) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("gateway.notify_hosts", "", "http://shop.example"),
+        ("gateway.notify_hosts", "Shop.example, ::1,10.0.0.7, shop_1", "shop.example:8080, a b, ok.example"),
+        ("reporting.storage_url", "", "reports"),
+        ("reporting.storage_url", "s3://bucket/daily", "http://bucket/daily"),
+        ("reporting.storage_url", "file:///var/reports", "file://host/reports"),
+        ("reporting.storage_url", "s3://bucket", "s3://[bucket"),
+    ],
+)
+def test_a_text_that_no_service_could_use_is_refused(name: str, good: str, bad: str) -> None:
+    assert validate({name: good}) == []
+    problems = validate({name: bad})
+    assert problems
+    assert all(problem.startswith(f"{name}: ") for problem in problems)
+
+
 @given(st.dictionaries(st.sampled_from([*SETTINGS, "x.y"]), st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.lists(st.integers())), max_size=4))  # fmt: skip
 def test_values_of_any_kind_are_judged_without_an_error(values: dict[str, object]) -> None:

@@ -24,6 +24,7 @@ from sqlalchemy import Row, bindparam, insert, select, update
 
 from settlement.protocol.messages import Decision
 from settlement.services.gateway.model import notifications
+from settlement.setting_formats import hosts_of
 
 if TYPE_CHECKING:
     from settlement.chassis.app import Chassis
@@ -67,7 +68,7 @@ def allowed(url: str, hosts: str) -> bool:
     except ValueError:
         return False
     plain = parts.scheme in ("http", "https") and parts.username is None and parts.password is None
-    return plain and port != 0 and named in {host.strip() for host in hosts.split(",")}
+    return plain and port != 0 and named in hosts_of(hosts)
 
 
 def signature(secret: str, timestamp_ms: int, body: bytes) -> str:

@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 
 import fsspec
 
+from settlement.setting_formats import storage_problems
+
 CONNECT_TIMEOUT_S: Final = 3
 READ_TIMEOUT_S: Final = 15
 # fsspec puts more than this in parts, and a report that large is somebody's mistake.
@@ -35,10 +37,8 @@ class FileGone(Exception):
 def base_url(configured: str, default_folder: Path) -> str:
     """The address under which reports are stored. Raises StorageFailed for one of another kind than file or s3."""
     url = configured or default_folder.resolve().as_uri()
-    parts = urlsplit(url)
-    known = parts.scheme == "file" and parts.path.startswith("/") and not parts.netloc
-    if not known and not (parts.scheme == "s3" and parts.netloc):
-        raise StorageFailed(f"reports can be kept at file:///folder or s3://bucket/prefix, not at {url[:100]!r}")
+    for problem in storage_problems(url):
+        raise StorageFailed(problem)
     return url.rstrip("/")
 
 
