@@ -11,7 +11,6 @@ from typing import Any
 from scenarios.console import output, say
 from scenarios.plan import PlatformPlan
 from scenarios.worlds import compose_secrets
-from scenarios.worlds.attaching import PROFILE
 from scenarios.worlds.base import WorldError
 from scenarios.worlds.compose_project import (
     PORTS,
@@ -47,7 +46,7 @@ def up(plan: PlatformPlan, port: int) -> None:
     if registry is None:
         raise WorldError("the config center is published nowhere")
     if plan.settings:
-        _change(registry, plan.settings, secrets.operator_token)
+        _change(f"{registry}/config/{project.profile()}", plan.settings, secrets.operator_token)
     show(containers, registry)
 
 
@@ -101,9 +100,8 @@ def _published(service: str) -> str:
     return os.environ.get(port_variable(service)) or str(PUBLISHED[service])
 
 
-def _change(registry: str, settings: Mapping[str, Any], operator_token: str) -> None:
+def _change(address: str, settings: Mapping[str, Any], operator_token: str) -> None:
     """Put the settings in force where the config center has had others since an earlier start."""
-    address = f"{registry}/config/{PROFILE}"
     try:
         known = call("GET", address).body["values"]
         if settings.items() <= known.items():

@@ -78,7 +78,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", default=LOOPBACK, help="address to listen on; 0.0.0.0: every one (default: loopback)")
     parser.add_argument("--advertise", help="name or address by which others reach this process (default: --host)")
     parser.add_argument("--data", required=True, type=Path, help="folder of the databases")
-    parser.add_argument("--profile", default="dev", choices=PROFILES, help="which profile of the settings to follow")
+    parser.add_argument(
+        "--profile", choices=PROFILES, help="which profile of the settings to follow; default: $PAYLAB_PROFILE or dev"
+    )
     parser.add_argument("--version", help=f"version to register, for canaries; default: $PAYLAB_VERSION or {VERSION}")
     parser.add_argument("--weight", help=f"share of the calls; default: $PAYLAB_WEIGHT or {WEIGHT}, 0 for none")
     parser.add_argument("--die-with-parent", action="store_true", help="be killed when the parent process dies (Linux)")
@@ -107,11 +109,18 @@ def parse(arguments: Sequence[str] | None = None) -> Arguments:
         tuple(replicas),
         found.registry,
         found.data,
-        found.profile,
+        found.profile or _profile_of_the_environment(parser),
         found.die_with_parent,
         listening,
         *_announced(parser, found.version, found.weight),
     )
+
+
+def _profile_of_the_environment(parser: argparse.ArgumentParser) -> str:
+    profile = os.environ.get("PAYLAB_PROFILE") or PROFILES[0]
+    if profile not in PROFILES:
+        parser.error(f"PAYLAB_PROFILE is {profile!r}; expected one of {', '.join(PROFILES)}")
+    return profile
 
 
 def _announced(parser: argparse.ArgumentParser, version: str | None, weight: str | None) -> tuple[str, int]:

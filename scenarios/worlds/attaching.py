@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from scenarios.runfolder import RunFolder
     from scenarios.worlds.base import Progress
 
-# The services' profile of settings.
-PROFILE: Final = "dev"
 # Labels of the load's container, which is none of Compose's: whose it is, and on which project it plays.
 LAB_LABEL: Final = "paylab.lab"
 PLAYS_ON_LABEL: Final = "paylab.project"
@@ -75,7 +73,7 @@ def refuse(containers: Containers, project: ComposeProject, plan: Plan) -> None:
         running = len(containers.names_of(service))
         if running != count:
             problems.append(f"the scenario wants {count} of {service}, it has {running}")
-    problems = problems or [*_setting_problems(containers, plan), *_fault_problems(containers, plan)]
+    problems = problems or [*_setting_problems(containers, project, plan), *_fault_problems(containers, plan)]
     if problems:
         raise WorldError(f"cannot play on the project {project.name}: {'; '.join(problems)}")
 
@@ -90,11 +88,11 @@ def lab_on(client: docker.DockerClient, project: str) -> str | None:
     return None
 
 
-def _setting_problems(containers: Containers, plan: Plan) -> list[str]:
+def _setting_problems(containers: Containers, project: ComposeProject, plan: Plan) -> list[str]:
     wanted = plan.platform.settings
     if not wanted:
         return []
-    known = _settings_in_force(containers)
+    known = _settings_in_force(containers, project.profile())
     return [
         f"the scenario wants {name}={value}, in force is {known.get(name)}; see `paylab config set`"
         for name, value in wanted.items()
@@ -102,10 +100,10 @@ def _setting_problems(containers: Containers, plan: Plan) -> list[str]:
     ]
 
 
-def _settings_in_force(containers: Containers) -> Mapping[str, Any]:
+def _settings_in_force(containers: Containers, profile: str) -> Mapping[str, Any]:
     port = containers.port_of(containers.names_of(REGISTRY_SERVICE)[0], SERVICES[REGISTRY_SERVICE].port)
     try:
-        return {**defaults(), **call("GET", f"http://127.0.0.1:{port}/config/{PROFILE}").body["values"]}
+        return {**defaults(), **call("GET", f"http://127.0.0.1:{port}/config/{profile}").body["values"]}
     except (Unreachable, KeyError, TypeError) as error:
         raise WorldError(f"the config center of {containers.project} does not tell its settings: {error}") from error
 

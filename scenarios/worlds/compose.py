@@ -106,6 +106,8 @@ def run_environment(plan: Plan) -> Mapping[str, str]:
         "PAYLAB_HEALTH_INTERVAL": "60s",
         "PAYLAB_FAULT_TOKEN_FILE": "/run/secrets/fault_token",
         "PAYLAB_TRACE_FILE": SPAN_FILE,
+        # What somebody has set for a platform of their own is not meant for this one.
+        **dict.fromkeys(("PAYLAB_PROFILE", "PAYLAB_VERSION", "PAYLAB_WEIGHT"), ""),
     }
 
 

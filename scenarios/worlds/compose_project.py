@@ -30,7 +30,8 @@ from typing import Any, Final, Literal
 
 from scenarios.worlds.base import WorldError
 from scenarios.worlds.compose_secrets import DEFAULT_FOLDER, DEFAULT_PROJECT, PROJECT_DIRECTORY
-from settlement.topology import SERVICES
+from settlement.settings import PROFILES as SETTING_PROFILES
+from settlement.topology import REGISTRY_SERVICE, SERVICES
 
 PROJECT_LABEL: Final = "com.docker.compose.project"
 SERVICE_LABEL: Final = "com.docker.compose.service"
@@ -38,6 +39,8 @@ NUMBER_LABEL: Final = "com.docker.compose.container-number"
 ONEOFF_LABEL: Final = "com.docker.compose.oneoff"
 FILE: Final = "docker-compose.yml"
 PROFILES: Final = ("load", "observability")
+# Names the profile of the settings, which is another thing than the profiles of Compose above.
+SETTING_PROFILE: Final = "PAYLAB_PROFILE"
 # Image -> the service that is asked to build it; the others of the same image find it made.
 BUILT_BY: Final = {"services": "configcenter", "load": "locust-master"}
 # Service -> the container's port that is published, for those beside the platform's own services.
@@ -63,7 +66,7 @@ class Container:
     `number` counts from 1 within a service. `state`: created | running | paused | restarting | exited | dead.
     `health`: starting | healthy | unhealthy, or '' if it has no check. `ports`: container port -> loopback port.
     `address`: its own in the project's network. `status`: the exit status of one that has ended. `restarts`: how often
-    its restart policy has started it again.
+    its restart policy has started it again. `environment`: the variables that it was made with.
     """
 
     id: str
@@ -76,6 +79,7 @@ class Container:
     restarts: int
     ports: Mapping[int, int]
     address: str
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def name(self) -> str:
@@ -145,6 +149,11 @@ class ComposeProject:
                 published = container.ports.get(PORTS[service])
                 return None if published is None else f"http://127.0.0.1:{published}"
         return None
+
+    def profile(self) -> str:
+        """Which profile of the settings its services follow."""
+        center = next((container for container in self.ps() if container.service == REGISTRY_SERVICE), None)
+        return (center.environment.get(SETTING_PROFILE) if center else None) or SETTING_PROFILES[0]
 
     def logs(self, folder: Path) -> None:
         """Write what every container said into `folder`, one file each (`gateway-1.log`)."""
@@ -303,4 +312,5 @@ def _container(document: Mapping[str, Any]) -> Container:
         restarts=document["RestartCount"],
         ports={int(port.partition("/")[0]): int(on[0]["HostPort"]) for port, on in bindings.items() if on},
         address=next((network["IPAddress"] for network in networks if network["IPAddress"]), ""),
+        environment=dict(variable.split("=", 1) for variable in document["Config"].get("Env") or [] if "=" in variable),
     )

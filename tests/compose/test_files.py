@@ -26,6 +26,16 @@ def test_every_service_of_the_topology_is_composed_at_its_port() -> None:
         assert service["ports"] == [published(name, SERVICES[name].port)]
 
 
+def test_profile_version_weight_and_storage_can_be_chosen_from_outside() -> None:
+    for name in SERVICES:
+        environment = COMPOSE[name]["environment"]
+        assert environment["PAYLAB_PROFILE"] == "${PAYLAB_PROFILE:-dev}"
+        assert environment["PAYLAB_VERSION"] == "${PAYLAB_VERSION:-}"
+        assert environment["PAYLAB_WEIGHT"] == "${PAYLAB_WEIGHT:-}"
+        wanted = {f"PAYLAB_S3_{each}" for each in ("ENDPOINT", "KEY_FILE", "SECRET_FILE")} & set(environment)
+        assert bool(wanted) == (name == "reporting")
+
+
 def published(name: str, port: int) -> str:
     return f"127.0.0.1:${{{port_variable(name)}-{PUBLISHED[name]}}}:{port}"
 

@@ -14,6 +14,8 @@ DATABASE_URL: Final = "PAYLAB_DATABASE_URL"
 REDIS_URL: Final = "PAYLAB_REDIS_URL"
 TRACE_ENDPOINT: Final = "PAYLAB_TRACE_ENDPOINT"
 TRACE_FILE: Final = "PAYLAB_TRACE_FILE"
+S3_KEY: Final = "PAYLAB_S3_KEY"
+S3_SECRET: Final = "PAYLAB_S3_SECRET"  # noqa: S105 - the variable's name
 FILE_SUFFIX: Final = "_FILE"
 
 # Not every variable: TRACE_FILE, for one, is itself a value.
@@ -26,6 +28,8 @@ _MAY_BE_FILES: Final = (
     "PAYLAB_EUREKA_TOKEN",
     DATABASE_URL,
     REDIS_URL,
+    S3_KEY,
+    S3_SECRET,
 )
 
 

@@ -56,6 +56,14 @@ class Engine:
         """Something may happen between two looks."""
 
 
+def test_the_profile_of_the_settings_is_what_the_config_center_was_started_with() -> None:
+    gateway, center = document("gateway"), document("configcenter")
+    assert ComposeProject("p", run=Engine(gateway, center)).profile() == "dev"
+    center["Config"]["Env"] = ["PATH=/bin", "PAYLAB_PROFILE=prod", "EMPTY"]
+    assert ComposeProject("p", run=Engine(gateway, center)).profile() == "prod"
+    assert ComposeProject("p", run=Engine()).profile() == "dev"
+
+
 @pytest.fixture(autouse=True)
 def one_compose(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compose_project, "compose_command", lambda: ("compose",))

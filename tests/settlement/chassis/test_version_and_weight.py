@@ -23,6 +23,20 @@ def test_the_command_line_goes_before_the_environment(monkeypatch: pytest.Monkey
     assert _announced("--version", "0.3.0", "--weight", "0") == ("0.3.0", 0)
 
 
+def test_the_profile_of_the_environment_holds_unless_the_command_line_names_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert parse(SERVICE).profile == "dev"
+    monkeypatch.setenv("PAYLAB_PROFILE", "prod")
+    assert parse(SERVICE).profile == "prod"
+    assert parse([*SERVICE, "--profile", "test"]).profile == "test"
+    monkeypatch.setenv("PAYLAB_PROFILE", "production")
+    with pytest.raises(SystemExit) as ended:
+        parse(SERVICE)
+    assert ended.value.code == 2
+    assert "PAYLAB_PROFILE is 'production'; expected one of dev, test, prod" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "arguments",
     [["--version", "a b"], ["--version", "x" * 33], ["--weight", "-1"], ["--weight", "1001"], ["--weight", "heavy"],

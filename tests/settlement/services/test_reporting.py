@@ -260,9 +260,13 @@ def s3_server() -> Iterator[str]:
 
 
 @pytest.fixture
-def bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Any:
-    for name, value in {"ENDPOINT": s3_server, "KEY": "key-for-tests", "SECRET": "secret-for-tests"}.items():
-        monkeypatch.setenv(f"PAYLAB_S3_{name}", value)
+def bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """As in a container: what is secret comes in files, and what nobody has set is empty."""
+    monkeypatch.setenv("PAYLAB_S3_ENDPOINT", s3_server)
+    for name, value in {"KEY": "key-for-tests", "SECRET": "secret-for-tests"}.items():
+        (tmp_path / name).write_text(f"{value}\n")
+        monkeypatch.setenv(f"PAYLAB_S3_{name}_FILE", str(tmp_path / name))
+        monkeypatch.setenv(f"PAYLAB_S3_{name}", "")
     client = boto3.client(
         "s3", endpoint_url=s3_server, aws_access_key_id="k", aws_secret_access_key="s", region_name="us-east-1"
     )

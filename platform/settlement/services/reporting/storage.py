@@ -3,7 +3,8 @@
 A file appears whole or not at all. In a folder it is written beside its place, synced and moved there; to S3 it goes
 in a single put, which is atomic by itself.
 
-The endpoint and the credentials of S3 come from the environment: PAYLAB_S3_ENDPOINT, PAYLAB_S3_KEY, PAYLAB_S3_SECRET.
+The endpoint and the credentials of S3 come from the environment: PAYLAB_S3_ENDPOINT, PAYLAB_S3_KEY, PAYLAB_S3_SECRET,
+or from the files named by PAYLAB_S3_KEY_FILE and PAYLAB_S3_SECRET_FILE. Files are read anew each time: keys change.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from urllib.parse import urlsplit
 
 import fsspec
 
+from settlement.chassis.environment import S3_KEY, S3_SECRET, with_files
 from settlement.setting_formats import storage_problems
 
 CONNECT_TIMEOUT_S: Final = 3
@@ -72,14 +74,15 @@ def _open(url: str) -> tuple[Any, str]:
     parts = urlsplit(url)
     if parts.scheme == "file":
         return fsspec.filesystem("file"), fsspec.filesystem("file")._strip_protocol(url)
-    return fsspec.filesystem("s3", **_s3_options(os.environ)), f"{parts.netloc}{parts.path}"
+    return fsspec.filesystem("s3", **_s3_options(with_files(os.environ))), f"{parts.netloc}{parts.path}"
 
 
 def _s3_options(environment: Mapping[str, str]) -> dict[str, Any]:
     return {
-        "key": environment.get("PAYLAB_S3_KEY"),
-        "secret": environment.get("PAYLAB_S3_SECRET"),
-        "endpoint_url": environment.get("PAYLAB_S3_ENDPOINT"),
+        # An empty variable is as good as none: Compose passes on what nobody has set.
+        "key": environment.get(S3_KEY) or None,
+        "secret": environment.get(S3_SECRET) or None,
+        "endpoint_url": environment.get("PAYLAB_S3_ENDPOINT") or None,
         # A listing that was cached would hide what another replica stored.
         "use_listings_cache": False,
         "config_kwargs": {
