@@ -63,6 +63,15 @@ def down(volumes: bool) -> None:
     say(f"stopped the platform; {kept}")
 
 
+def composed() -> tuple[str, str] | None:
+    """Registry and operator's token of the platform that `up` starts, running or not; None if it never was."""
+    try:
+        secrets = compose_secrets.known(compose_secrets.DEFAULT_FOLDER)
+    except (OSError, ValueError):
+        return None
+    return f"http://127.0.0.1:{_published(REGISTRY_SERVICE)}", secrets.operator_token
+
+
 def show(containers: list[Container], registry: str) -> None:
     """The addresses, and how to put load on it and watch it."""
     rows = [("registry", registry)]

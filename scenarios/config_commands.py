@@ -13,6 +13,7 @@ from typing import Any
 
 from rich.table import Table
 
+from scenarios.compose_commands import composed
 from scenarios.errors import LabError
 from scenarios.spec.overrides import UnusableOverride, yaml_value
 from scenarios.state import read_state
@@ -93,12 +94,18 @@ def _refusal(reply: Reply) -> Exception:
 
 def config_center(registry: str | None, profile: str) -> ConfigCenter:
     """The config center asked for, or the one of the platform that is up. Raises ConfigRefused."""
-    state = read_state()
-    if registry is None and state is None:
+    known, token = _platform_that_is_up() or ("", "")
+    if registry is None and not known:
         raise ConfigRefused("no platform is up; start one with `paylab up`, or name one by --registry")
-    address = registry or (state.registry if state else "")
-    ours = state.operator_token if state is not None and state.registry.rstrip("/") == address.rstrip("/") else ""
+    address = registry or known
+    ours = token if known.rstrip("/") == address.rstrip("/") else ""  # a token is for nobody but its own platform
     return ConfigCenter(address, profile, os.environ.get(TOKEN_VARIABLE) or ours)
+
+
+def _platform_that_is_up() -> tuple[str, str] | None:
+    """Registry and operator's token: of the processes that `paylab up` keeps, else of the containers of `make up`."""
+    state = read_state()
+    return (state.registry, state.operator_token) if state is not None else composed()
 
 
 def parsed(assignments: Sequence[str]) -> dict[str, Any]:

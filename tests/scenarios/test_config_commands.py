@@ -13,7 +13,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from scenarios.cli import app
-from scenarios.state import PlatformState, birth_s, write_state
+from scenarios.state import PlatformState, birth_s, clear_state, write_state
+from scenarios.worlds import compose_secrets
 
 TOKEN = "operator-token-for-tests"
 ENVIRONMENT = {
@@ -53,6 +54,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def paylab(registry: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result]:
     """The command, with the platform up; its settings at their defaults."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr(compose_secrets, "DEFAULT_FOLDER", tmp_path / ".secrets")
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.delenv("PAYLAB_OPERATOR_TOKEN", raising=False)
     pid = psutil.Process().pid
@@ -111,3 +113,18 @@ def test_without_a_platform_the_command_says_so(
     assert (nobody.exit_code, "no platform is up" in nobody.stderr) == (3, True)
     assert paylab("get", "--registry", "http://127.0.0.1:9").exit_code == 3
     assert paylab("get", "--registry", registry).exit_code == 0
+
+
+def test_the_platform_in_containers_is_found_by_its_secrets(
+    registry: str, paylab: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    clear_state()
+    assert "no platform is up" in paylab("get").stderr
+    compose_secrets.ensure(tmp_path / ".secrets")
+    source = tmp_path / ".secrets" / compose_secrets.SOURCE
+    made = json.loads(source.read_text())
+    made["shared"]["operator_token"] = TOKEN
+    source.write_text(json.dumps(made))
+    monkeypatch.setenv("PAYLAB_CONFIGCENTER_PORT", registry.rpartition(":")[2])
+    assert paylab("set", "channel.latency_ms=9").exit_code == 0
+    assert paylab("get", "channel.latency_ms").stdout.strip() == "9"

@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 
 from scenarios.cli import app
 from scenarios.state import PlatformState, birth_s, write_state
+from scenarios.worlds import compose_secrets
 
 TOKEN, GID = "operator-token-for-tests", "p1795489318301abcdef0123456789"
 PARTY = {"vote": "yes", "why": "", "voted_at_ms": 1, "applied_at_ms": None, "in_doubt_ms": None, "inquiries": 0}
@@ -156,5 +157,6 @@ def test_without_a_platform_a_gateway_or_a_token_the_command_says_so(
     platform.answers["GET /registry"] = (200, {"services": {}})
     assert "knows no gateway" in paylab("list").stderr
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "elsewhere"))
+    monkeypatch.setattr(compose_secrets, "DEFAULT_FOLDER", tmp_path / "none")
     nobody = paylab("list")
     assert (nobody.exit_code, "no platform is up" in nobody.stderr) == (3, True)
