@@ -52,7 +52,12 @@ def list_transactions(
 
 @app.command()
 def show(gid: Gid, registry: Registry = None, gateway: GatewayOption = None) -> None:
-    """Everything known of one transaction, as JSON, with what operators did to it."""
+    """Everything known of one transaction, as JSON, with what operators did to it.
+
+    \b
+    Example:
+      paylab doubt show p17954917378307452b2309755c57b
+    """
     from scenarios import doubt_commands
     from scenarios.console import reported_errors
 
@@ -64,7 +69,13 @@ def show(gid: Gid, registry: Registry = None, gateway: GatewayOption = None) -> 
 def commit(
     gid: Gid, reason: Reason, against: Against = False, registry: Registry = None, gateway: GatewayOption = None
 ) -> None:
-    """Commit it: where the protocol decided so, the decision is delivered again; otherwise a heuristic decision."""
+    """Commit it: where the protocol decided so, the decision is delivered again; otherwise a heuristic decision.
+
+    \b
+    Example:
+      paylab doubt commit p17954917378307452b2309755c57b \\
+                   --reason "payment is back"
+    """
     _order(registry, gateway, gid, "commit", reason, against_decision=against)
 
 
@@ -72,7 +83,13 @@ def commit(
 def abort(
     gid: Gid, reason: Reason, against: Against = False, registry: Registry = None, gateway: GatewayOption = None
 ) -> None:
-    """Abort it: where the protocol decided so, the decision is delivered again; otherwise a heuristic decision."""
+    """Abort it: where the protocol decided so, the decision is delivered again; otherwise a heuristic decision.
+
+    \b
+    Example:
+      paylab doubt abort p17954917378307452b2309755c57b \\
+                   --reason "payment is lost, the bank confirms no charge"
+    """
     _order(registry, gateway, gid, "abort", reason, against_decision=against)
 
 
@@ -84,7 +101,13 @@ def forget(
     registry: Registry = None,
     gateway: GatewayOption = None,
 ) -> None:
-    """Close the record of a transaction that no participant is in doubt about, and that nobody acknowledges."""
+    """Close the record of a transaction that no participant is in doubt about, and that nobody acknowledges.
+
+    \b
+    Example:
+      paylab doubt forget p17954917378307452b2309755c57b --yes \\
+                   --reason "applied everywhere, the acknowledgement is lost"
+    """
     from scenarios.console import BAD_INPUT, stop
 
     if not yes:

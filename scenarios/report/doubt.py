@@ -14,24 +14,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MultipleLocator, NullFormatter
 
 from scenarios.checks.in_doubt import intervals
-from scenarios.report import plots, wording
+from scenarios.report import blocking, plots, wording
+from scenarios.report.blocking import SHORTEST_S
 from scenarios.report.run import Run
 
-FIGURES = {
-    "in_doubt.p50": "in doubt, median",
-    "in_doubt.p99": "in doubt, p99",
-    "in_doubt.max": "in doubt, longest",
-    "lock_hold.goods.p99": "goods held, p99",
-    "lock_hold.money.p99": "money held, p99",
-    "blocking.window": "blocking window: coordinator away until the first end of what it left",
-    "orphans.inquiries": "participants had to ask",
-    "takeovers.count": "transactions taken over",
-    "fenced.count": "late writes refused",
-}
-SHORTEST_S = 0.001
-"""Clocks are rounded to milliseconds, and a logarithmic axis has no zero."""
 PERCENTILE = 0.99
-RUNS_DRAWN_MAX = len(plots.RUN_COLOURS)
 
 
 def section(runs: Sequence[Run], names: Sequence[str], sizes: dict[str, plots.Size]) -> dict[str, Any] | None:
@@ -46,10 +33,11 @@ def section(runs: Sequence[Run], names: Sequence[str], sizes: dict[str, plots.Si
     return {
         "legend": [(colour, f"{name} ({wording.plural(len(wait), 'vote')})") for name, wait, colour in drawn],
         "drawings": {size: _draw(curves, shape) for size, shape in sizes.items()},
+        "costs_legend": list(zip(plots.RUN_COLOURS, names, strict=False)),
+        "costs": {size: blocking.draw(runs, shape.width) for size, shape in sizes.items()},
         "figures": [
-            {"name": name, "values": [wording.figure(run.verdict, metric) for run in runs]}
-            for metric, name in FIGURES.items()
-            if any(metric in run.verdict.metrics for run in runs)
+            {"name": blocking.NAMES[metric], "values": [wording.figure(run.verdict, metric) for run in runs]}
+            for metric in blocking.measured(runs)
         ],
     }
 

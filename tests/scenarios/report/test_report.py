@@ -124,6 +124,17 @@ def test_two_worlds_share_one_plot_of_the_time_in_doubt(good: Path, bad: Path):
     assert "Time in doubt" not in Page(html_of(good)).text  # nothing to compare with
 
 
+def test_what_blocking_cost_each_run_is_on_one_plot(good: Path, bad: Path):
+    page = html_of(good, bad)
+    plots = re.findall(r'aria-label="What blocking cost, by metric and run">(<svg.*?</svg>)', page, flags=re.DOTALL)
+    assert len(plots) == 2, "one for wide pages and one for phones"
+    for plot in plots:
+        for name in ("in doubt, p99", "in doubt, longest", "goods held, p99", "money held, p99", "had to ask"):
+            assert name in plot
+        assert {"var(--run1)", "var(--run2)"} <= set(re.findall(r"var\(--run\d\)", plot))
+    assert "the simulated one is the model's prediction" in Page(page).text
+
+
 def test_runs_in_which_nobody_was_in_doubt_have_no_such_plot(tmp_path: Path):
     runs = [judged_folder(tmp_path, Run().request("a", 1.0).build(), name) for name in ("one", "other")]
     assert "Time in doubt" not in Page(html_of(*runs)).text
