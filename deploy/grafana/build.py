@@ -39,7 +39,7 @@ def rate(counter: str, by: str, selector: str = "") -> str:
 
 REQUESTS, DURATION = "paylab_http_requests_total", "paylab_http_request_duration_seconds"
 CALLS = "paylab_http_client_call_duration_seconds"
-DECISION = "paylab_2pc_decision_duration_seconds"
+DECISION, HOLD = "paylab_2pc_decision_duration_seconds", "paylab_2pc_lock_hold_seconds"
 
 DASHBOARDS: Final[dict[str, tuple[str, tuple[Panel, ...]]]] = {
     "overview": ("Platform overview", (
@@ -68,6 +68,9 @@ DASHBOARDS: Final[dict[str, tuple[str, tuple[Panel, ...]]]] = {
             (rate("paylab_2pc_aborted_total", "kind", 'role="coordinator"'), "abort {{kind}}"))),
         Panel("Begin to durable decision", "s", tuple(
             (quantile(share, DECISION, "kind"), f"p{share * 100:g} {{{{kind}}}}") for share in (0.5, 0.99))),
+        Panel("Goods and money held", "s", tuple(
+            (quantile(share, HOLD, "service"), f"p{share * 100:g} {{{{service}}}}") for share in (0.5, 0.99)),
+            meaning="From a durable yes to its applied outcome"),
         Panel("In doubt now", "short", (("max by (service, role) (paylab_2pc_in_doubt)", "{{service}} ({{role}})"),),
               meaning="Prepared without an outcome, or begun and not closed"),
         Panel("Oldest in doubt", "s", (

@@ -29,13 +29,15 @@ def tell_seed(seed: int, as_json: bool) -> int:
 
 
 def tell_plan(path: Path, as_json: bool) -> int:
-    """Play a kept plan and tell everything; the exit code. Raises OSError."""
+    """Play a kept plan and tell everything; the exit code."""
     try:
         plan = FuzzPlan.from_json(path.read_text(encoding="utf-8"))
     except BadPlan as error:
         stop(BAD_INPUT, *(f"{path}: {problem}" for problem in error.problems))
     except UnicodeDecodeError as error:
         stop(BAD_INPUT, f"{path}: not text: {error}")
+    except OSError as error:
+        stop(BAD_INPUT, f"{path}: {error.strerror}; expected a plan that `paylab fuzz` has kept")
     return _tell(judge_one(plan), as_json)
 
 

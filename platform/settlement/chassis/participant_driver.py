@@ -209,10 +209,16 @@ class ParticipantDriver(Generic[Outside]):
                 effects = effects[1:]
             return row, state, effects
 
-        _, state, effects = await self._chassis.database.run(step, after_duplicate=True)
+        row, state, effects = await self._chassis.database.run(step, after_duplicate=True)
         if _writes(effects):
-            self._metrics.ended(subject.kind, event.decision)
+            self._metrics.applied(subject.kind, event.decision, self._held_ms(row))
         return await self._finish(state, effects)
+
+    def _held_ms(self, before: Row[Any] | None) -> int | None:
+        """How long was held what this row, as it was before its outcome, says; None if it held nothing."""
+        if before is None or before.state != ParticipantPhase.PREPARED.value:
+            return None
+        return self._chassis.clock.now_ms() - int(before.voted_at_ms)
 
     async def _change(self, tx: Transaction, action: Action, told: Subject, outside: Outside) -> None:
         if action is Action.REVOKE:

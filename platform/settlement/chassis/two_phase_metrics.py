@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 COORDINATOR: Final = "coordinator"
 PARTICIPANT: Final = "participant"
+HOLD_BUCKETS_S: Final = (*LATENCY_BUCKETS_S, 30.0, 60.0, 300.0, 1_800.0)
+"""A participant holds for as long as nobody tells it the outcome: that is what blocking means."""
 
 
 @dataclass(frozen=True)
@@ -129,12 +131,17 @@ class CoordinatorMetrics(TwoPhaseMetrics):
 
 
 class ParticipantMetrics(TwoPhaseMetrics):
-    """A participant's own: what it prepared, what it refused, and how often it had to ask."""
+    """A participant's own: what it prepared, what it refused, how long it held, and how often it had to ask."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         super().__init__(registry, PARTICIPANT)
         self._prepared = Counter("paylab_2pc_prepared", "Durable votes of yes", ["kind"], registry=registry)
         self._refused = Counter("paylab_2pc_refused", "Durable votes of no", ["kind"], registry=registry)
+        self._holds = Histogram(
+            "paylab_2pc_lock_hold_seconds",
+            "From a durable yes to its applied outcome: how long goods or money were held for nobody else to have",
+            ["kind"], registry=registry, buckets=HOLD_BUCKETS_S,
+        )  # fmt: skip
         self.inquiries = Counter(
             "paylab_2pc_inquiries", "Times the coordinator had to be asked what became of a transaction",
             registry=registry,
@@ -143,3 +150,9 @@ class ParticipantMetrics(TwoPhaseMetrics):
     def voted(self, kind: str, vote: Vote | None) -> None:
         """Count a vote that is durable."""
         (self._prepared if vote is Vote.YES else self._refused).labels(kind).inc()
+
+    def applied(self, kind: str, decision: Decision, held_ms: int | None) -> None:
+        """Count an outcome that is durable here, and how long it was waited for; None: nothing was held."""
+        self.ended(kind, decision)
+        if held_ms is not None:
+            self._holds.labels(kind).observe(max(0, held_ms) / 1_000)

@@ -75,7 +75,7 @@ def test_bad_input_is_listed(fuzz, tmp_path):
 
 def test_a_plan_that_is_not_there_is_named(fuzz):
     done = fuzz("--plan", "nowhere.json")
-    assert done.exit_code == 3
+    assert done.exit_code == 2
     assert "nowhere.json" in done.stderr
 
 

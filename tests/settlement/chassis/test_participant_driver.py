@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -231,3 +232,21 @@ async def test_a_refund_survives_a_crash(cluster: Any, service: str, point: str)
     await refunding
     await shop.settle()
     await shop.audit()
+
+
+# ---- how long something was held ------------------------------------------------------------------------------------
+
+
+async def test_how_long_money_was_held_is_measured_once_and_only_if_it_was(shop: Shop) -> None:
+    async def holds() -> float:
+        text = (await shop.cluster.http("payment").get("/metrics")).text
+        found = re.search(r'^paylab_2pc_lock_hold_seconds_count\{kind="payment"\} (\S+)$', text, re.MULTILINE)
+        return float(found[1]) if found else 0.0
+
+    await send(shop.cluster, "decision", decision="abort")  # of something that was never prepared
+    assert await holds() == 0
+    body = {"gid": "held", "kind": "payment", "payload": {**PAYLOAD, "out_trade_no": "y"}}
+    await shop.cluster.call("payment", "POST", "/participant/prepare", json=body)
+    for _ in range(2):
+        await shop.cluster.call("payment", "POST", "/participant/decision", json={**body, "decision": "commit"})
+    assert await holds() == 1
