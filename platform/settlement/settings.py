@@ -15,7 +15,7 @@ from typing import Final
 
 from settlement.policies import canary
 from settlement.protocol.shipped import PROTOCOLS, TWO_PHASE
-from settlement.setting_formats import host_problems, storage_problems
+from settlement.setting_formats import LEVELS, host_problems, level_problems, storage_problems
 
 SettingValue = int | float | str | tuple[int, ...]
 
@@ -231,7 +231,8 @@ _CATALOGUE: Final = (
         ("always", "when_idle", "never"),
         "When a connection is tried out before it is used: at every use, or after a second without.",
     ),
-    _text("log.level", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"), "The least important level that is logged."),
+    _text("log.level", "INFO", LEVELS, "The least important level that is logged."),
+    _text("log.levels", "", (), "The same for single services and libraries, like gateway=DEBUG, aiohttp=ERROR."),
 )
 
 SETTINGS: Final[dict[str, Setting]] = {setting.name: setting for setting in _CATALOGUE}
@@ -239,6 +240,7 @@ SETTINGS: Final[dict[str, Setting]] = {setting.name: setting for setting in _CAT
 # Texts with a grammar of their own: what is wrong with one, sentence by sentence.
 _FORMATS: Final[dict[str, Callable[[str], list[str]]]] = {
     "gateway.notify_hosts": host_problems,
+    "log.levels": level_problems,
     "reporting.storage_url": storage_problems,
     "route.canary": canary.problems,
 }

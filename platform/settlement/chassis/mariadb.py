@@ -366,6 +366,7 @@ def _engine(url: str) -> AsyncEngine:
         given.set(drivername="mariadb+asyncmy"),
         poolclass=NullPool,
         isolation_level="AUTOCOMMIT",
+        hide_parameters=True,  # errors are logged
         connect_args={
             "charset": "utf8mb4",
             "connect_timeout": CONNECT_S_MAX,

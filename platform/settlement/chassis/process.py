@@ -35,6 +35,7 @@ from settlement.chassis.telemetry import configure_logging, get_logger
 from settlement.chassis.tracing import TraceTargets
 from settlement.chassis.transport import AiohttpTransport
 from settlement.policies.balancer import WEIGHT
+from settlement.setting_formats import levels_of
 from settlement.topology import REGISTRY_SERVICE, VERSION
 
 LOOPBACK: Final = "127.0.0.1"
@@ -112,7 +113,7 @@ class RunningReplica:
             if is_registry
             else await first_config(client, process.profile, self._log)
         )
-        configure_logging(settings.text("log.level"))
+        _follow_levels(settings)
         cache = RegistryCache(client, clock, self._log)
         self._replica = self._assembled(
             ReplicaPlan(
@@ -165,7 +166,7 @@ class RunningReplica:
         workers.every(lambda: settings.integer("registry.renew_interval_ms"), self._registration.renew, "lease")
         workers.every(lambda: settings.integer("registry.refresh_interval_ms"), cache.refresh, "registry_cache")
         workers.spawn(follow_config(client, self._process.profile, settings, self._log), "config_watch")
-        settings.on_change(lambda: configure_logging(settings.text("log.level")))
+        settings.on_change(lambda: _follow_levels(settings))
 
     async def _serve(self) -> None:
         assert self._replica is not None  # noqa: S101 - called after the assembly
@@ -289,6 +290,10 @@ class Process:
         gc.collect()
         gc.freeze()
         gc.set_threshold(GC_ALLOCATIONS)
+
+
+def _follow_levels(settings: LiveSettings) -> None:
+    configure_logging(settings.text("log.level"), levels_of(settings.text("log.levels")))
 
 
 def _process_name() -> str:

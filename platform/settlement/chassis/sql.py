@@ -40,7 +40,7 @@ def translated(error: DBAPIError) -> Exception:
     if number == _OUT_OF_RANGE:
         return OverflowError(str(error.orig))  # as SQLite's driver has it
     if number == _CHECK_FAILED and error.orig is not None:
-        return IntegrityError(error.statement, error.params, error.orig)
+        return IntegrityError(error.statement, error.params, error.orig, error.hide_parameters)
     return error
 
 

@@ -190,6 +190,7 @@ def _engine(path: Path, synchronous: str) -> sa.Engine:
         f"sqlite:///{path}",
         poolclass=StaticPool,
         isolation_level="AUTOCOMMIT",
+        hide_parameters=True,  # errors are logged
         connect_args={"timeout": START_BUSY_TIMEOUT_MS / 1_000},
     )
 

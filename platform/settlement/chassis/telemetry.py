@@ -9,13 +9,19 @@ import logging
 import sys
 from collections.abc import Mapping, MutableMapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import orjson
 import structlog
+from structlog.exceptions import DropEvent
 from structlog.typing import FilteringBoundLogger
 
 from settlement.chassis.trace import current_trace
+from settlement.topology import SERVICES
+
+_NUMBERS: Final = logging.getLevelNamesMapping()
+# Libraries whose level was changed here, and what it was before.
+_changed: Final = dict[str, int]()
 
 
 def _add_context(_logger: object, level: str, line: MutableMapping[str, Any]) -> Mapping[str, Any]:
@@ -47,15 +53,50 @@ class _LineWriter:
     debug = info = warning = error = critical = exception = msg
 
 
-def configure_logging(level: str) -> None:
-    """Route structlog, and the standard library's warnings, to JSON lines on stdout."""
+def configure_logging(level: str, levels: Mapping[str, str] | None = None) -> None:
+    """Route structlog, and the standard library's warnings, to JSON lines on stdout.
+
+    `levels` are the levels of single services and of libraries' loggers, whatever `level` is.
+    """
+    numbers = {name: _NUMBERS[word] for name, word in (levels or {}).items()}
+    services = {name: number for name, number in numbers.items() if name in SERVICES}
     structlog.configure(
-        processors=[_add_context, structlog.processors.format_exc_info, _render_json],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
+        processors=[
+            *([_Threshold(_NUMBERS[level], services)] if numbers else []),
+            _add_context,
+            structlog.processors.format_exc_info,
+            _render_json,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(min(_NUMBERS[level], *numbers.values(), logging.CRITICAL)),
         logger_factory=lambda *_args: _LineWriter(),
         cache_logger_on_first_use=False,
     )
-    logging.basicConfig(handlers=[_ToStructlog()], level=logging.WARNING, force=True)
+    logging.basicConfig(handlers=[_ToStructlog()], level=max(_NUMBERS[level], logging.WARNING), force=True)
+    _set_libraries({name: number for name, number in numbers.items() if name not in SERVICES})
+
+
+def _set_libraries(numbers: Mapping[str, int]) -> None:
+    for name, before in _changed.items():
+        logging.getLogger(name).setLevel(before)
+    _changed.clear()
+    for name, number in numbers.items():
+        _changed[name] = logging.getLogger(name).level
+        logging.getLogger(name).setLevel(number)
+
+
+class _Threshold:
+    """Drops what is below its service's level. There only while some service or library has a level of its own."""
+
+    def __init__(self, usual: int, services: Mapping[str, int]) -> None:
+        self._usual = usual
+        self._services = services
+
+    def __call__(self, _logger: object, level: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        # A library's line has passed its own logger's level already.
+        least = logging.NOTSET if "logger" in line else self._services.get(line.get("service", ""), self._usual)
+        if _NUMBERS[level.upper()] < least:
+            raise DropEvent
+        return line
 
 
 class _ToStructlog(logging.Handler):

@@ -54,6 +54,14 @@ async def test_an_error_of_any_kind_rolls_everything_back(database: Database, er
     assert await _names(database) == ["b"]
 
 
+@pytest.mark.parametrize("statement", [INSERT, sa.insert(things).values(id=1)], ids=["seen before", "of this occasion"])
+async def test_an_error_does_not_repeat_what_was_to_be_written(database: Database, statement: sa.Insert) -> None:
+    await database.write(INSERT, {"id": 1, "name": "a"})
+    with pytest.raises(sa.exc.IntegrityError) as refused:
+        await database.write(statement, {"id": 1, "name": "my secret"})
+    assert "my secret" not in str(refused.value)
+
+
 async def test_a_statement_that_fails_rolls_back_what_came_before(database: Database) -> None:
     with pytest.raises(sa.exc.IntegrityError):
         async with database.transaction() as tx:

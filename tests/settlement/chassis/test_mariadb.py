@@ -125,6 +125,13 @@ async def test_what_the_server_refuses_is_named_as_sqlites_driver_names_it(datab
     assert await _names(database) == ["a"]
 
 
+async def test_an_error_does_not_repeat_what_was_to_be_written(database: MariaDatabase) -> None:
+    with pytest.raises(IntegrityError) as refused:
+        async with database.transaction() as tx:
+            await tx.execute(INSERT, {"name": "my secret", "units": -1})
+    assert "my secret" not in str(refused.value)
+
+
 async def test_an_ignoring_insert_tells_whether_it_inserted(database: MariaDatabase) -> None:
     async with database.transaction() as tx:
         counts = [(await tx.execute(insert_ignore(things), {"name": "a"})).rowcount for _ in range(2)]

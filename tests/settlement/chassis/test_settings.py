@@ -59,6 +59,7 @@ def test_nothing_is_held_against_a_value_that_is_wrong_itself() -> None:
     [
         ("gateway.notify_hosts", "", "http://shop.example"),
         ("gateway.notify_hosts", "Shop.example, ::1,10.0.0.7, shop_1", "shop.example:8080, a b, ok.example"),
+        ("log.levels", "gateway=DEBUG, aiohttp.client=ERROR", "gateway=LOUD, gateway, order=INFO, order=INFO"),
         ("reporting.storage_url", "", "reports"),
         ("reporting.storage_url", "s3://bucket/daily", "http://bucket/daily"),
         ("reporting.storage_url", "file:///var/reports", "file://host/reports"),

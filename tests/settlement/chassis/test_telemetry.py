@@ -68,6 +68,23 @@ def test_libraries_are_heard_in_the_same_form(capsys: pytest.CaptureFixture[str]
     assert (line["logger"], line["message"]) == ("aiohttp.client", "something about sockets")
 
 
+def test_one_service_and_one_library_can_have_levels_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:
+    def speak() -> list[str]:
+        get_logger("gateway", "gateway-0").debug("a gateway's")
+        get_logger("order", "order-0").debug("an order's")
+        get_logger("order", "order-0").warning("an order's warning")
+        logging.getLogger("aiohttp.client").debug("aiohttp's")
+        logging.getLogger("asyncio").info("asyncio's")
+        return [line.get("message", line["event"]) for line in _lines(capsys)]
+
+    configure_logging("WARNING", {"gateway": "DEBUG", "aiohttp": "DEBUG"})
+    assert speak() == ["a gateway's", "an order's warning", "aiohttp's"]
+    configure_logging("INFO", {"order": "ERROR"})
+    assert speak() == []
+    configure_logging("WARNING")
+    assert speak() == ["an order's warning"]
+
+
 @pytest.mark.parametrize("gid", ["", "a b", "x" * 65, "é", "a\nb"])
 def test_a_gid_that_is_none_is_dropped(gid: str) -> None:
     assert continued_trace("", gid).gid == ""
