@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from scenarios import config_cli, doubt_cli, fuzz_cli, matrix_cli, mutants_cli
+from scenarios import calibrate_cli, config_cli, doubt_cli, fuzz_cli, matrix_cli, mutants_cli
 from scenarios.interrupts import raise_on_signals
 from settlement.topology import DEFAULT_TOPOLOGY
 
@@ -22,6 +22,7 @@ app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_mar
 
 app.add_typer(config_cli.app, name="config")
 app.add_typer(doubt_cli.app, name="doubt")
+app.command()(calibrate_cli.calibrate)
 app.command()(matrix_cli.matrix)
 app.command()(mutants_cli.mutants)
 
@@ -69,6 +70,10 @@ def run(
         str | None,
         typer.Option("--attach", metavar="PROJECT", help="World compose: the project to play on."),
     ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option("--calibration", metavar="FILE", help="World simulated: what things cost; see paylab calibrate."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Play a scenario, judge what happened, and write a report.
@@ -82,6 +87,7 @@ def run(
       paylab run baseline
       paylab run coordinator-crash --world processes --world simulated
       paylab run coordinator-crash --world simulated --seed 7
+      paylab run baseline --world simulated --calibration mine.json
       paylab run database-outage --world compose
       paylab run baseline --set load.stages.1.rate=40
       paylab run baseline --set platform.replicas.gateway=2
@@ -96,7 +102,7 @@ def run(
         from scenarios.spec import load_scenario
 
         loaded = load_scenario(scenario, overrides)
-        worlds = _worlds(world, attach)
+        worlds = _worlds(world, attach, calibration)
         results = runner.run(loaded, seed, worlds, out, lambda plan, each: progress_for(plan, each, messages))
         _show_results(results, as_json)
 
@@ -355,7 +361,7 @@ def recover(
         say("done")
 
 
-def _worlds(names: Sequence[str], attach: str | None = None) -> list[Any]:
+def _worlds(names: Sequence[str], attach: str | None = None, calibration: Path | None = None) -> list[Any]:
     from scenarios.worlds import UnknownWorld, world_named
 
     repeated = sorted({name for name in names if names.count(name) > 1})
@@ -363,8 +369,28 @@ def _worlds(names: Sequence[str], attach: str | None = None) -> list[Any]:
         raise UnknownWorld(f"--world {', '.join(repeated)} is given twice; expected each world once")
     if attach is not None and "compose" not in names:
         raise UnknownWorld("--attach is for the world compose; add --world compose")
+    if calibration is not None and "simulated" not in names:
+        raise UnknownWorld("--calibration is for the world simulated; add --world simulated")
     worlds = [world_named(name) for name in names]
-    return [replace(world, attach_to=attach) if attach and world.name == "compose" else world for world in worlds]  # type: ignore[type-var]
+    changes = {
+        "compose": {} if attach is None else {"attach_to": attach},
+        "simulated": {} if calibration is None else {"calibration": _calibration(calibration)},
+    }
+    return [replace(world, **changes[world.name]) if changes.get(world.name) else world for world in worlds]  # type: ignore[type-var]
+
+
+def _calibration(path: Path) -> Any:
+    from scenarios.worlds import UnknownWorld
+    from simulator import calibration
+
+    try:
+        return calibration.load(path)
+    except OSError as error:
+        raise UnknownWorld(f"--calibration {path}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UnknownWorld(
+            f"--calibration {path}: is no calibration: {error!r}; make one by paylab calibrate"
+        ) from error
 
 
 def _show_results(results: Sequence[Any], as_json: bool) -> None:

@@ -1,9 +1,14 @@
 """The three things a client does: pay, browse, refund. No Locust here: requests go through a `Link`.
 
+A calibration also plays single steps of them, to see what each costs by itself: a journey named after a step makes that
+one request, and `check_out` stops before the payment.
+
 A money operation is repeated with the same Idempotency-Key until somebody says how it ended or its deadline has passed:
 whoever gives up after one timeout neither knows whether the money is gone nor lets the platform tell.
 """
 
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -96,16 +101,39 @@ class Journey:
                 self._pay()
             case "refund":
                 self._refund()
-            case unknown:
-                raise ValueError(f"no journey {unknown!r}; there are pay, browse and refund")
+            case single:
+                self._single(single)
 
     def _browse(self) -> None:
-        try:
-            self._need("goods_list", "order", "GET", f"/goods?limit={PAGE_SIZE}")
-            self._need("goods", "order", "GET", f"/goods/{self._arrival.goods_id}")
-            self._need("cart_get", "cart", "GET", "/cart")
-        except StepFailed:
-            return  # the request's own record says why
+        with suppress(StepFailed):  # the request's own record says why
+            self._goods_list()
+            self._goods()
+            self._cart_get()
+
+    def _single(self, name: str) -> None:
+        steps: dict[str, Callable[[], object]] = {
+            "goods_list": self._goods_list,
+            "goods": self._goods,
+            "cart_get": self._cart_get,
+            "cart_put": self._cart_put,
+            "check_out": self._check_out,
+        }
+        if name not in steps:
+            raise ValueError(f"no journey {name!r}; there are pay, browse, refund and the single {', '.join(steps)}")
+        with suppress(StepFailed):  # as above
+            steps[name]()
+
+    def _goods_list(self) -> None:
+        self._need("goods_list", "order", "GET", f"/goods?limit={PAGE_SIZE}")
+
+    def _goods(self) -> None:
+        self._need("goods", "order", "GET", f"/goods/{self._arrival.goods_id}")
+
+    def _cart_get(self) -> None:
+        self._need("cart_get", "cart", "GET", "/cart")
+
+    def _cart_put(self) -> None:
+        self._need("cart_put", "cart", "PUT", f"/cart/items/{self._arrival.goods_id}", {"count": self._arrival.count})
 
     def _pay(self) -> tuple[Order, str] | None:
         """Check out and pay; the order and the payment's gid if the client was told that it succeeded."""
@@ -130,14 +158,13 @@ class Journey:
         self._settle(Purpose("refund", f"/payments/{gid}/refunds", "/refunds", body, order), self._step_intended_s)
 
     def _check_out(self) -> Order:
-        goods_id, count = self._arrival.goods_id, self._arrival.count
-        self._need("goods", "order", "GET", f"/goods/{goods_id}")
+        self._goods()
         wanted = {"from_cart": True, "pay_method": self._arrival.method}
-        self._need("cart_put", "cart", "PUT", f"/cart/items/{goods_id}", {"count": count})
+        self._cart_put()
         created = self._ask("order_create", "order", "POST", "/orders", wanted)
         if created.body.get("code") == CART_EMPTY:
             # The event of this user's previous order cleared the cart only now. A customer puts the thing in again.
-            self._need("cart_put", "cart", "PUT", f"/cart/items/{goods_id}", {"count": count})
+            self._cart_put()
             created = self._ask("order_create", "order", "POST", "/orders", wanted)
         if not created.ok:
             raise StepFailed("order_create", created)

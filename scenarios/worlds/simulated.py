@@ -4,7 +4,7 @@ The same plan always gives the same history, byte for byte.
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 
 from scenarios.history import History, frame
@@ -13,16 +13,19 @@ from scenarios.runfolder import RunFolder
 from scenarios.worlds.base import Progress, refuse_unsupported
 from scenarios.worlds.shared_processes import collisions
 from simulator import calibration
+from simulator.calibration import Calibration
 from simulator.inputs import Arrival, Fault, Load, SimulationInput, Stage
 from simulator.model import simulate
 from simulator.timeline import FAULT_KINDS
 
 
+@dataclass
 class SimulatedWorld:
-    """Plays plans on the model, in far less time than they take."""
+    """Plays plans on the model, in far less time than they take. `calibration`: what things cost; None: as shipped."""
 
-    name = "simulated"
-    fault_kinds = FAULT_KINDS
+    calibration: Calibration | None = None
+    name: str = "simulated"
+    fault_kinds: frozenset[str] = FAULT_KINDS
 
     def impossible(self, plan: Plan) -> list[str]:
         """Besides faults: two faults at once of one process."""
@@ -32,7 +35,7 @@ class SimulatedWorld:
         """Play `plan`. Raises UnsupportedPlan; a history depends on the plan alone."""
         refuse_unsupported(self, plan)
         progress.stage("simulating")
-        tables = simulate(simulation_input(plan), progress.clock)
+        tables = simulate(simulation_input(plan, self.calibration), progress.clock)
         happened = tables["faults"].dropna(subset=["started_s"])
         for fault in happened.to_dict("records"):
             progress.fault(fault["id"], "started", fault["started_s"])
@@ -41,8 +44,8 @@ class SimulatedWorld:
         return History({name: frame(name, table) for name, table in tables.items()}, plan, self.name)
 
 
-def simulation_input(plan: Plan) -> SimulationInput:
-    """The plan in the simulator's words."""
+def simulation_input(plan: Plan, costs: Calibration | None = None) -> SimulationInput:
+    """The plan in the simulator's words; without `costs` they are the shipped ones."""
     load = plan.load
     stages = tuple(Stage(stage.start_s, stage.end_s, stage.users) for stage in load.stages)
     return SimulationInput(
@@ -50,7 +53,7 @@ def simulation_input(plan: Plan) -> SimulationInput:
         duration_s=plan.duration_s,
         load_s=plan.load_s,
         arrivals=tuple(Arrival(**asdict(arrival)) for arrival in plan.arrivals),
-        calibration=calibration.load(),
+        calibration=costs or calibration.load(),
         faults=tuple(Fault(**asdict(fault)) for fault in plan.faults),
         load=Load(load.kind, load.pool, load.timeout_s, load.deadline_s, load.think_s, stages, load.mix, load.methods),
         topology=plan.platform.topology,

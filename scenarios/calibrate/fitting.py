@@ -1,0 +1,145 @@
+"""From windows and a call graph to demands: one regression a process, and what all processes have in common.
+
+A process' CPU is its idle rate, the visits to its services' routes, the calls that these make, the events that they
+are given, and their durable commits. The commits' share is known from a probe. What a call costs is taken from the
+processes in which calls occur without always the same visits (a payment from a balance calls no channel), and is then
+held fixed everywhere, so that no process explains its routes by calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy
+
+from scenarios.calibrate.graph import CALL, COMMIT, EVENT, Graph, Place
+from scenarios.calibrate.regression import Fit, Found, Term, fit, guessed
+from scenarios.calibrate.windows import CLIENT, LAB, Window, process_of
+from settlement.topology import DEFAULT_TOPOLOGY, process_name, processes
+from simulator.analysis.estimates import Estimate
+
+IDLE = "idle"
+REQUEST = "request"
+CALL_GUESS_S = 0.0005
+EVENT_GUESS_S = 0.0005
+VISIT_GUESS_S = 0.001
+REQUEST_GUESS_S = 0.001
+IDLE_GUESS = 0.01
+IDLE_WIDTH = 0.1
+
+
+@dataclass(frozen=True)
+class Demands:
+    """CPU seconds. `routes` net of calls, commits and events; `fits`: process -> how well it is explained."""
+
+    routes: Mapping[Place, Found]
+    call: Found
+    events: Mapping[str, Found]
+    idle: Mapping[str, Found]
+    request: Found
+    fits: Mapping[str, Fit]
+
+
+def demands(windows: Sequence[Window], graph: Graph, commit_cpu_s: float, topology: str = DEFAULT_TOPOLOGY) -> Demands:
+    """All CPU demands that these windows tell of."""
+    counts = [graph.counts(window.operations) for window in windows]
+    services = services_of(topology)
+    first = {
+        name: _fit_process(name, windows, counts, graph, members, commit_cpu_s) for name, members in services.items()
+    }
+    call = _common([found.terms[CALL] for found in first.values() if CALL in found.terms])
+    fits = {
+        name: _fit_process(name, windows, counts, graph, members, commit_cpu_s, call.estimate.value)
+        for name, members in services.items()
+    }
+    fits[CLIENT] = _fit_client(windows)
+    fits[LAB] = fit([_idle()], [{IDLE: window.duration_s} for window in windows], _used(windows, LAB))
+    place_of = {_key(place): place for place in graph.places()}
+    routes = {place_of[name]: found for each in fits.values() for name, found in each.terms.items() if name in place_of}
+    return Demands(
+        routes,
+        call,
+        {member: fits[name].terms[EVENT] for name in fits if EVENT in fits[name].terms for member in services[name]},
+        {name: each.terms[IDLE] for name, each in fits.items()},
+        fits[CLIENT].terms[REQUEST],
+        fits,
+    )
+
+
+def services_of(topology: str) -> dict[str, tuple[str, ...]]:
+    """Process, as the windows call it, -> services that live in it."""
+    return {process_of(process_name(members, 0)): members for members in processes(topology)}
+
+
+def _fit_process(
+    name: str,
+    windows: Sequence[Window],
+    counts: Sequence[Mapping[Place, float]],
+    graph: Graph,
+    members: Sequence[str],
+    commit_cpu_s: float,
+    call_cpu_s: float | None = None,
+) -> Fit:
+    """`call_cpu_s`: what a call is known to cost; None: find it out."""
+    known = {COMMIT: commit_cpu_s} | ({} if call_cpu_s is None else {CALL: call_cpu_s})
+    rows: list[dict[str, float]] = []
+    left: list[float] = []
+    for window, places, used_s in zip(windows, counts, _used(windows, name), strict=True):
+        mine = {place: number for place, number in places.items() if place.service in members}
+        row: dict[str, float] = {IDLE: window.duration_s}
+        for place, number in mine.items():
+            key = place.what if place.what in (CALL, COMMIT, EVENT) else _key(place)
+            row[key] = row.get(key, 0.0) + number
+        rows.append(row)
+        left.append(max(0.0, used_s - sum(row.get(what, 0.0) * cost_s for what, cost_s in known.items())))
+    scale = _scale(graph, members, rows, left)
+    visited = [place for place in graph.places() if place.service in members]
+    terms = [_idle()]
+    for what, guess_s in ((CALL, CALL_GUESS_S), (EVENT, EVENT_GUESS_S)):
+        if what not in known and any(place.what == what for place in visited):
+            terms.append(guessed(what, guess_s))
+    routes = [place for place in visited if place.what not in (CALL, COMMIT, EVENT)]
+    terms += [guessed(_key(place), scale * _own_s(graph, place)) for place in routes]
+    return fit(terms, rows, left)
+
+
+def _fit_client(windows: Sequence[Window]) -> Fit:
+    rows = [{IDLE: window.duration_s, REQUEST: float(window.requests)} for window in windows]
+    return fit([_idle(), guessed(REQUEST, REQUEST_GUESS_S)], rows, _used(windows, CLIENT))
+
+
+def _idle() -> Term:
+    return Term(IDLE, IDLE_GUESS, IDLE_WIDTH)
+
+
+def _used(windows: Sequence[Window], process: str) -> list[float]:
+    return [window.cpu_s.get(process, 0.0) for window in windows]
+
+
+def _key(place: Place) -> str:
+    return f"{place.service} {place.what}"
+
+
+def _own_s(graph: Graph, place: Place) -> float:
+    times = graph.own_s.get(place, ())
+    return float(numpy.median(times)) if times else VISIT_GUESS_S
+
+
+def _scale(graph: Graph, members: Iterable[str], rows: Sequence[Mapping[str, float]], cpu_s: Sequence[float]) -> float:
+    """How much of the spans' own times is CPU: they hold waiting too, and tracing stretches them."""
+    routes = [p for p in graph.places() if p.service in members and p.what not in (CALL, COMMIT, EVENT)]
+    own_s = sum(row.get(_key(place), 0.0) * _own_s(graph, place) for row in rows for place in routes)
+    return min(1.0, sum(cpu_s) / own_s) if own_s > 0 else 1.0
+
+
+def _common(found: Sequence[Found]) -> Found:
+    """One figure from the processes that tell it apart, the surest counting most; the guess if none does."""
+    sure = [each for each in found if each.separable]
+    if not sure:
+        return Found(Estimate(CALL_GUESS_S, 0.0, 2 * CALL_GUESS_S, 0), separable=False)
+    weight = [1 / max(each.estimate.half_width, 1e-9) ** 2 for each in sure]
+    value = sum(each.estimate.value * share for each, share in zip(sure, weight, strict=True)) / sum(weight)
+    half = 1 / sum(weight) ** 0.5
+    count = sum(each.estimate.count for each in sure)
+    return Found(Estimate(value, max(0.0, value - half), value + half, count), separable=True)

@@ -1,0 +1,96 @@
+"""Waiting that no CPU explains: what a request takes in the real world at low load beyond what the model makes of it.
+
+The model knows CPU, hops, commits and calls side by side; so the fitted figures are simulated on the very plan that was
+played, and what is missing from an operation's median becomes waiting of the route that the client called. What only
+payments with a channel are missing belongs to the channel. Medians, because a stranger on the machine spoils means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy
+
+from scenarios.calibrate.experiments import Segment
+from scenarios.calibrate.graph import Graph, Place
+from scenarios.calibrate.windows import named_requests
+from scenarios.history import History
+
+CHANNEL = "channel"
+ROUNDS = 2
+# More than one request at a time queues; these segments are the emptiest.
+QUIET = ("mix", "idle")
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """What was compared, all in seconds.
+
+    waits_s    what was found missing
+    excess_s   by operation, what the model takes too long: nothing mends that
+    medians_s  by operation, (real, model)
+    """
+
+    waits_s: Mapping[Place, float]
+    excess_s: Mapping[str, float]
+    medians_s: Mapping[str, tuple[float, float]]
+
+
+def waiting(
+    history: History, segments: Sequence[Segment], graph: Graph, simulate: Callable[[Mapping[Place, float]], History]
+) -> Waiting:
+    """What is missing; `simulate` plays the same plan on the model with given waits."""
+    real = medians(history, segments)
+    waits: dict[Place, float] = {}
+    gaps: dict[str, float] = {}
+    model: dict[str, float] = {}
+    for number in range(ROUNDS + 1):
+        model = medians(simulate(waits), segments)
+        gaps = {what: real[what] - model[what] for what in real if what in model}
+        if number == ROUNDS:
+            break  # the last look judges what the others have made
+        for place, missing_s in missing(gaps, graph).items():
+            waits[place] = max(0.0, waits.get(place, 0.0) + missing_s)
+    return Waiting(
+        {place: wait_s for place, wait_s in waits.items() if wait_s > 0},
+        {what: -gap_s for what, gap_s in gaps.items() if gap_s < 0},
+        {what: (real[what], model[what]) for what in gaps},
+    )
+
+
+def medians(history: History, segments: Sequence[Segment]) -> dict[str, float]:
+    """Median seconds of every operation that succeeded, in segments that are quiet."""
+    requests = named_requests(history)
+    requests = requests[requests["outcome"] == "ok"]
+    started_s = requests["started_s"]
+    quiet = numpy.zeros(len(requests), dtype=bool)
+    for segment in segments:
+        if not segment.name.startswith(QUIET):
+            quiet |= ((started_s >= segment.start_s) & (started_s < segment.until_s)).to_numpy()
+    taken_s = (requests["ended_s"] - started_s)[quiet]
+    found = taken_s.groupby(requests["what"][quiet]).median()
+    return {str(what): float(median_s) for what, median_s in found.items()}
+
+
+def missing(gaps_s: Mapping[str, float], graph: Graph) -> dict[Place, float]:
+    """The gaps as waits of routes: the client's own, by the method that misses least; the rest the channel's."""
+    found: dict[Place, float] = {}
+    channel: dict[Place, list[float]] = {}
+    steps: dict[str, list[str]] = {}
+    for what in gaps_s:
+        steps.setdefault(what.split(".")[0], []).append(what)
+    for operations in steps.values():
+        base_s = min(gaps_s[what] for what in operations)
+        found |= dict.fromkeys(entries(operations, graph), base_s)
+        for what in operations:
+            visited = {place: n for place, n in graph.per_operation[what].items() if place.service == CHANNEL}
+            routes = {place: n for place, n in visited.items() if " " in place.what}
+            for place in routes:
+                channel.setdefault(place, []).append((gaps_s[what] - base_s) / sum(routes.values()))
+    return found | {place: float(numpy.mean(shares_s)) for place, shares_s in channel.items()}
+
+
+def entries(operations: Sequence[str], graph: Graph) -> set[Place]:
+    """The routes that these operations of a client arrive at: those of the service that nothing else of it calls."""
+    return {place for what in operations if (place := graph.entry.get(what)) is not None}

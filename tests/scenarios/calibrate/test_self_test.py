@@ -1,0 +1,75 @@
+"""Calibrating the simulated world has to return the calibration that it runs on."""
+
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scenarios.calibrate import calibrating
+from scenarios.calibrate.experiments import QUICK
+from scenarios.worlds.base import SilentProgress
+from scenarios.worlds.simulated import SimulatedWorld
+from simulator import calibration
+from simulator.calibration import Calibration, Demand
+
+# The model plays whole journeys, so some routes are only known together: their sum is compared, and their intervals.
+TOGETHER = {
+    "browsing": ("order", ["GET /goods", "GET /goods/{goods_id}"]),
+    "preparing and deciding": ("payment", ["POST /participant/prepare", "POST /participant/decision"]),
+    "a cart read": ("cart", ["GET /cart"]),
+    "a wallet": ("channel", ["POST /wallet/payments"]),
+}
+
+
+@pytest.fixture(scope="module")
+def truth() -> Calibration:
+    shipped = calibration.load()
+    order = {
+        **shipped.endpoints["order"],
+        "GET /goods": Demand(0.0031, 0.3),
+        "GET /goods/{goods_id}": Demand(0.0019, 0.3),
+    }
+    cart = {**shipped.endpoints["cart"], "PUT /cart/items/{goods_id}": Demand(0.0042, 0.3)}
+    payment = {"default": Demand(0.002), **dict.fromkeys(TOGETHER["preparing and deciding"][1], Demand(0.0035, 0.3))}
+    endpoints = {**shipped.endpoints, "order": order, "cart": cart, "payment": payment}
+    return replace(shipped, endpoints=endpoints, commit_cpu_s=0.0, call_cpu_s=0.0009, client_cpu_s=0.0013)
+
+
+@pytest.fixture(scope="module")
+def found(truth: Calibration, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    world, folder = SimulatedWorld(truth), tmp_path_factory.mktemp("calibration")
+    return calibrating.calibrate(world, QUICK, 1, folder, lambda plan, each: nullcontext(SilentProgress())).document
+
+
+@pytest.mark.parametrize("name", TOGETHER)
+def test_routes_cost_what_they_were_given(truth: Calibration, found: dict[str, Any], name: str) -> None:
+    service, routes = TOGETHER[name]
+    given_ms = {route: 1000 * truth.demand(service, route).cpu_s for route in routes}
+    figures = found["endpoints"][service]
+    assert sum(figures[route]["cpu_ms"] for route in routes) == pytest.approx(sum(given_ms.values()), rel=0.1)
+    for route, cpu_ms in given_ms.items():
+        low_ms, high_ms = figures[route]["interval_ms"]
+        assert low_ms <= cpu_ms <= high_ms
+
+
+def test_routes_that_nothing_tells_apart_are_said_to_be_split(found: dict[str, Any]) -> None:
+    for route in TOGETHER["preparing and deciding"][1]:
+        assert any(f"payment {route}" in said for said in found["unidentified"])
+
+
+def test_calls_and_client_requests_cost_what_they_were_given(truth: Calibration, found: dict[str, Any]) -> None:
+    assert found["call_cpu_ms"] == pytest.approx(1000 * truth.call_cpu_s, rel=0.5)
+    assert found["client_cpu_ms"] == pytest.approx(1000 * truth.client_cpu_s, rel=0.1)
+
+
+def test_the_document_is_a_calibration_that_the_model_accepts(found: dict[str, Any]) -> None:
+    loaded = calibration.from_document(found)
+    assert loaded.demand("order", "GET /goods").cpu_s > 0
+    assert loaded.start_s("gateway") > 0
+
+
+def test_what_was_not_measured_is_said(found: dict[str, Any]) -> None:
+    assert any("CPU of a commit" in said for said in found["unidentified"])
+    assert Path(found["machine"]["id"]).name == found["machine"]["id"]
