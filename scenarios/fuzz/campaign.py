@@ -5,17 +5,15 @@ stops after the first failure stops at the same one with one worker or with twen
 """
 
 import hashlib
-import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import joblib
-
 from scenarios.fuzz.draw import draw
 from scenarios.fuzz.play import judge, play
+from scenarios.spreading import spread
 from settlement.protocol.crashpoints import CRASH_POINTS
 
 BATCH = 25
@@ -133,7 +131,7 @@ def campaign(
     """
     summary, started_s = Summary(runs), time.perf_counter()
     batches = [range(first, min(first + BATCH, seed + runs)) for first in range(seed, seed + runs, BATCH)]
-    results = _spread(batches, workers) if runs > ALONE_MAX and workers > 1 else map(play_seeds, batches)
+    results = spread(play_seeds, batches, workers if runs > ALONE_MAX else 1, ordered=True)
     try:
         for batch in results:
             for result in batch:
@@ -147,18 +145,5 @@ def campaign(
         summary.interrupted = True
     finally:
         summary.elapsed_s = time.perf_counter() - started_s
-        if hasattr(results, "close"):
-            results.close()
+        results.close()
     return summary
-
-
-def _spread(batches: list[range], workers: int) -> Iterator[list[SeedResult]]:
-    parallel = joblib.Parallel(n_jobs=workers, batch_size=1, return_as="generator")
-    results: Iterator[list[SeedResult]] = parallel(joblib.delayed(_in_worker)(batch) for batch in batches)
-    return results
-
-
-def _in_worker(seeds: range) -> list[SeedResult]:
-    # Ctrl-C reaches every process of the terminal; only the one that has the summary may obey it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    return play_seeds(seeds)

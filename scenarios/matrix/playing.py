@@ -7,16 +7,16 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
-
-from joblib import Parallel, delayed
 
 from scenarios import history as histories
 from scenarios.matrix.judging import CellOutcome, CellResult, judge
 from scenarios.matrix.passes import Pass
 from scenarios.plan import Plan, plan
 from scenarios.runfolder import RunFolder, RunState, create
+from scenarios.spreading import spread
 from scenarios.worlds import world_named
 from scenarios.worlds.base import Progress, SilentProgress, World
 
@@ -88,8 +88,7 @@ Played = Iterator[tuple[Pass, list[CellResult]]]
 
 
 def _simulated(wanted: Sequence[Pass], seed: int, folder: Path) -> Played:
-    jobs = (delayed(simulate)(each, seed, folder) for each in wanted)
-    yield from Parallel(n_jobs=ALL_CORES, return_as="generator_unordered")(jobs)
+    yield from spread(partial(simulate, seed=seed, folder=folder), wanted, ALL_CORES)
 
 
 def simulate(each: Pass, seed: int, folder: Path) -> tuple[Pass, list[CellResult]]:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
-
-from joblib import Parallel, delayed
 
 from scenarios.errors import LabError
 from scenarios.mutants.attack import Attack, Instrument, timed
 from scenarios.mutants.instruments import INSTRUMENTS
 from scenarios.mutants.planted import Mutant, planted
+from scenarios.spreading import spread
 
 SHIPPED = ""
 """In place of a mutant's name: the code as it is."""
@@ -127,7 +126,7 @@ def play(names: Sequence[str], seed: int, workers: int, done: Done) -> tuple[Row
     jobs: list[tuple[str, tuple[str, ...]]] = [(SHIPPED, (name,)) for name in reversed(used)]  # the longest first
     jobs += [(name, tuple(each for each in used if each in known[name].killed_by)) for name in names]
     ended: dict[str, list[Attack]] = {}
-    for row in _spread(jobs, seed, workers):
+    for row in spread(partial(_job, seed=seed), jobs, 1 if len(jobs) == 1 else workers):
         ended.setdefault(row.name, []).extend(row.attacks)
         done(row)
     order = list(instruments())
@@ -138,22 +137,8 @@ def play(names: Sequence[str], seed: int, workers: int, done: Done) -> tuple[Row
     )
 
 
-def _spread(jobs: Sequence[tuple[str, tuple[str, ...]]], seed: int, workers: int) -> Iterator[Row]:
-    if workers == 1 or len(jobs) == 1:
-        yield from (attacked(name, with_, seed) for name, with_ in jobs)
-        return
-    parallel = Parallel(n_jobs=workers, batch_size=1, return_as="generator_unordered")
-    results = parallel(delayed(_in_worker)(name, with_, seed) for name, with_ in jobs)
-    try:
-        yield from results
-    finally:
-        results.close()
-
-
-def _in_worker(name: str, with_: Sequence[str], seed: int) -> Row:
-    # Ctrl-C reaches every process of the terminal; only the one that has the scoreboard may obey it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    return attacked(name, with_, seed)
+def _job(job: tuple[str, tuple[str, ...]], seed: int) -> Row:
+    return attacked(*job, seed)
 
 
 def attacked(name: str, with_: Sequence[str], seed: int) -> Row:

@@ -2,12 +2,13 @@
 
 from scenarios.phases import PhaseWindow, phase_windows
 from scenarios.spec.catalogue import catalogue_names, catalogue_path
-from scenarios.spec.loading import load_scenario
+from scenarios.spec.loading import Source, load_scenario, open_scenario
 from scenarios.spec.model import Load, Phases, Platform, Scenario, Stage
+from scenarios.spec.overrides import Change
 from scenarios.spec.problems import InvalidScenario, Problem
 from scenarios.spec.schema import json_schema
 
 __all__ = [
-    "InvalidScenario", "Load", "PhaseWindow", "Phases", "Platform", "Problem", "Scenario", "Stage",
-    "catalogue_names", "catalogue_path", "json_schema", "load_scenario", "phase_windows",
+    "Change", "InvalidScenario", "Load", "PhaseWindow", "Phases", "Platform", "Problem", "Scenario", "Source", "Stage",
+    "catalogue_names", "catalogue_path", "json_schema", "load_scenario", "open_scenario", "phase_windows",
 ]  # fmt: skip

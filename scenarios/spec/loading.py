@@ -1,6 +1,8 @@
 """From a name or a file to a good scenario, or to everything that is wrong with it."""
 
 from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,34 +14,66 @@ from scenarios.spec.catalogue import catalogue_names, catalogue_path
 from scenarios.spec.crosschecks import cross_problems, load_length_s
 from scenarios.spec.document import Document, UnreadableDocument, read_document
 from scenarios.spec.model import Scenario
-from scenarios.spec.overrides import UnusableOverride, apply_override
+from scenarios.spec.overrides import OVERRIDE_FILE, Change, UnusableOverride, apply_override, parse_override
 from scenarios.spec.problems import InvalidScenario, Place, Problem, dotted, keys_of, model_problems, shown
 from scenarios.spec.salvage import salvage
 
 BYTES_MAX = 1_000_000
-OVERRIDE_FILE = "--set"
 
 
-def load_scenario(path_or_name: str | Path, overrides: Sequence[str] = ()) -> Scenario:
+@dataclass(frozen=True)
+class Source:
+    """A scenario as it was written, good or not: read once, and changed as often as one likes."""
+
+    path: Path
+    document: Document
+
+    def scenario(self, changes: Sequence[str | Change] = ()) -> Scenario:
+        """The scenario with `changes`, given as `key=value` or already read.
+
+        Raises InvalidScenario with every problem of file and changes.
+        """
+        data = deepcopy(self.document.data)
+        problems = [
+            Problem(str(self.path), line, f"{dotted(place)}: {text}") for line, place, text in self.document.problems
+        ]
+        changed = _apply(data, changes, problems) if isinstance(data, dict) else []
+        for place, message in _problems(data):
+            problems.append(_located(place, message, self.path, self.document, changed))
+        if problems:
+            ordered = sorted(dict.fromkeys(problems), key=lambda problem: _order(problem, self.path))
+            raise InvalidScenario([*ordered, *_unchecked(self.path, data)])
+        return Scenario.model_validate(data)
+
+
+Changed = tuple[Place, Change]
+
+
+def open_scenario(path_or_name: str | Path) -> Source:
+    """The scenario of a catalogue name or a file, as it stands there. Raises InvalidScenario if it cannot be read."""
+    path = find_scenario(str(path_or_name))
+    return Source(path, _read(path))
+
+
+def load_scenario(path_or_name: str | Path, overrides: Sequence[str | Change] = ()) -> Scenario:
     """The scenario of a catalogue name or a file, changed by `key=value` overrides.
 
     Raises InvalidScenario with every problem of file and overrides.
     """
-    path = find_scenario(str(path_or_name))
-    document = _read(path)
-    problems = [Problem(str(path), line, f"{dotted(place)}: {text}") for line, place, text in document.problems]
-    overridden: list[Place] = []
-    if isinstance(document.data, dict):
-        for text in overrides:
-            try:
-                overridden.append(apply_override(document.data, text))
-            except UnusableOverride as error:
-                problems.append(Problem(OVERRIDE_FILE, None, str(error)))
-    for place, message in _problems(document.data):
-        problems.append(_located(place, message, path, document, overridden))
-    if problems:
-        raise InvalidScenario([*sorted(dict.fromkeys(problems), key=_order), *_unchecked(path, document.data)])
-    return Scenario.model_validate(document.data)
+    return open_scenario(path_or_name).scenario(overrides)
+
+
+def _apply(data: dict[str, Any], changes: Sequence[str | Change], problems: list[Problem]) -> list[Changed]:
+    """Change `data`; what leads nowhere becomes a problem."""
+    changed: list[Changed] = []
+    for each in changes:
+        file, line = (OVERRIDE_FILE, None) if isinstance(each, str) else (each.file, each.line)
+        try:
+            change = parse_override(each) if isinstance(each, str) else each
+            changed.append((apply_override(data, change), change))
+        except UnusableOverride as error:
+            problems.append(Problem(file, line, str(error)))
+    return changed
 
 
 def find_scenario(path_or_name: str) -> Path:
@@ -137,10 +171,11 @@ def _one_fault(fault: object, place: Place) -> list[tuple[Place, str]]:
     return []
 
 
-def _located(place: Place, message: str, path: Path, document: Document, overridden: list[Place]) -> Problem:
+def _located(place: Place, message: str, path: Path, document: Document, changed: list[Changed]) -> Problem:
     text = f"{dotted(place)}: {message}" if place else message
-    if any(_comes_from(changed, place, document) for changed in overridden):
-        return Problem(OVERRIDE_FILE, None, text)
+    for where, change in reversed(changed):  # the last one is what stands there
+        if _comes_from(where, place, document):
+            return Problem(change.file, change.line, text)
     return Problem(str(path), document.line(place), text)
 
 
@@ -150,5 +185,5 @@ def _comes_from(changed: Place, place: Place, document: Document) -> bool:
     return place[: len(changed)] == changed or bool(place and made_for_it)
 
 
-def _order(problem: Problem) -> tuple[bool, int]:
-    return problem.file == OVERRIDE_FILE, problem.line or 0
+def _order(problem: Problem, path: Path) -> tuple[bool, int]:
+    return problem.file != str(path), problem.line or 0

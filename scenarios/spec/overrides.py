@@ -1,5 +1,6 @@
 """`--set key=value`: change a scenario from the command line; checked exactly as the file is."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -7,6 +8,7 @@ from ruamel.yaml.error import YAMLError
 
 from scenarios.spec.problems import Place, shown
 
+OVERRIDE_FILE = "--set"
 EXPECTED = "expected key=value, like load.stages.0.rate=50"
 SETTINGS_PLACE: Place = ("platform", "settings")  # below it, a key contains dots itself
 
@@ -15,16 +17,31 @@ class UnusableOverride(Exception):
     """An override that leads nowhere; the message says why."""
 
 
-def apply_override(data: dict[str, Any], text: str) -> Place:
-    """Change `data` as `text` says; returns the place that was changed. Raises UnusableOverride."""
+@dataclass(frozen=True)
+class Change:
+    """One value to put into a scenario, and where the wish for it was written: `file` and `line`, for messages."""
+
+    key: str
+    value: Any
+    file: str = OVERRIDE_FILE
+    line: int | None = None
+
+
+def parse_override(text: str) -> Change:
+    """What `key=value` asks for. Raises UnusableOverride."""
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise UnusableOverride(f"{shown(text)} is no override; {EXPECTED}")
-    place = _place(key.strip())
+    return Change(key.strip(), yaml_value(value))
+
+
+def apply_override(data: dict[str, Any], change: Change) -> Place:
+    """Change `data`; returns the place that was changed. Raises UnusableOverride."""
+    place = _place(change.key)
     owner: Any = data
     for depth in range(len(place) - 1):
         owner = _inside(owner, place, depth)
-    return _put(owner, place, yaml_value(value))
+    return _put(owner, place, change.value)
 
 
 def _place(key: str) -> Place:
