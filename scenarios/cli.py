@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from scenarios import calibrate_cli, config_cli, doubt_cli, fuzz_cli, matrix_cli, mutants_cli
+from scenarios import calibrate_cli, config_cli, doubt_cli, fuzz_cli, matrix_cli, mutants_cli, sweep_cli
 from scenarios.interrupts import raise_on_signals
 from settlement.topology import DEFAULT_TOPOLOGY
 
@@ -416,6 +416,7 @@ def _show_results(results: Sequence[Any], as_json: bool) -> None:
 
 
 app.command("fuzz")(fuzz_cli.fuzz)
+app.command("sweep")(sweep_cli.sweep)
 
 
 def main() -> None:

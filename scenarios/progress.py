@@ -6,7 +6,7 @@ from typing import Self
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 from scenarios.plan import Plan, PlannedFault
 from scenarios.worlds import base
@@ -121,6 +121,37 @@ class LiveProgress(PlainProgress):
         detail = f"{self.left_text(now_s)}, {self.arrivals_text(now_s)}"
         done_s = min(max(now_s, 0.0), self.plan.duration_s)
         self._bar.update(self._task, completed=done_s, description=self.phase(now_s), detail=detail)
+
+
+class CountProgress:
+    """Many runs: a bar with the time left on a terminal, a line every PLAIN_INTERVAL_S anywhere else."""
+
+    def __init__(self, title: str, what: str, total: int, console: Console) -> None:
+        self._title, self._what, self._total, self._console = title, what, total, console
+        self._told_s = 0.0
+        self._bar = Progress(
+            TextColumn(title), BarColumn(bar_width=24), MofNCompleteColumn(), TextColumn("{task.description}"),
+            TimeRemainingColumn(elapsed_when_finished=True), console=console, transient=True,
+            disable=not console.is_terminal,
+        )  # fmt: skip
+        self._task = self._bar.add_task("", total=total)
+
+    def __enter__(self) -> Self:
+        """Begin to draw."""
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Take the line away."""
+        self._bar.stop()
+
+    def show(self, done: int, text: str, elapsed_s: float) -> None:
+        """`done` of them are over; `text` says what else is worth saying."""
+        self._bar.update(self._task, completed=done, description=escape(text))
+        if not self._console.is_terminal and elapsed_s - self._told_s >= PLAIN_INTERVAL_S:
+            self._told_s = elapsed_s
+            line = f"{self._title}: {done} of {self._total} {self._what}, {text}"
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def fault_text(fault: PlannedFault) -> str:

@@ -104,7 +104,7 @@ def create(parent: Path, name: str) -> RunFolder:
     """A new folder under `parent`; a second run within the same second gets `-2`. Raises RunFolderError."""
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        folder = RunFolder(_made(parent, name))
+        folder = RunFolder(new_folder(parent, name))
         folder.logs.mkdir()
         folder.databases.mkdir()
         folder.set_state(RunState.RUNNING)
@@ -115,7 +115,8 @@ def create(parent: Path, name: str) -> RunFolder:
     return folder
 
 
-def _made(parent: Path, name: str) -> Path:
+def new_folder(parent: Path, name: str) -> Path:
+    """A folder that did not exist: `name` under `parent`, or `name-2` and so on. Raises OSError."""
     for attempt in range(1, 1000):
         path = parent / (name if attempt == 1 else f"{name}-{attempt}")
         try:

@@ -3,11 +3,12 @@
 `function` must be a module's function, or a partial of one, and items and results plain data: they travel.
 """
 
+import importlib
 import importlib.util
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any, TypeVar
 
 import joblib
@@ -27,7 +28,7 @@ class NoCluster(LabError):
 
 def spread(
     function: Callable[[Item], Result], items: Iterable[Item], workers: int, *, ordered: bool = False, **backend: Any
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """`function(item)` of every item, lazily, as they end or in the order of the items.
 
     One worker is this process. `backend` is what `cluster` yields; without it the workers are processes here. Whoever
@@ -37,7 +38,8 @@ def spread(
         yield from map(function, items)
         return
     kind = "generator" if ordered else "generator_unordered"
-    parallel = joblib.Parallel(n_jobs=workers, batch_size=1, return_as=kind, **backend)
+    with joblib.parallel_config(**backend) if backend else nullcontext():
+        parallel = joblib.Parallel(n_jobs=workers, batch_size=1, return_as=kind)
     results = parallel(joblib.delayed(_in_worker)(function, item) for item in items)
     try:
         yield from results
@@ -49,17 +51,17 @@ def spread(
 def cluster(backend: str, workers: int, scheduler: str | None = None) -> Iterator[dict[str, Any]]:
     """What `spread` needs to reach `backend`: nothing for loky; for dask a client of `scheduler`, or of a new cluster.
 
-    A new one has `workers` processes, listens on loopback only, and ends with the block. Raises NoCluster.
+    A new one has `workers` processes, listens on loopback only, and ends with the block. Any other backend must have
+    been registered with joblib before. Raises NoCluster.
     """
-    if backend == LOKY:
-        yield {}
+    if backend != DASK:
+        yield {} if backend == LOKY else {"backend": backend}
         return
     if importlib.util.find_spec("distributed") is None:
         raise NoCluster("the backend dask needs dask's distributed: pip install 'paylab[cluster]'")
-    import distributed  # late: it takes a second, and only who asks for it pays
-
+    dask: Any = importlib.import_module("distributed")  # late: it takes a second, and only who asks for it pays
     try:
-        client = distributed.Client(scheduler or _here(workers), set_as_default=False)
+        client = dask.Client(scheduler or _here(dask, workers), set_as_default=False)
     except OSError as error:
         raise NoCluster(f"no dask scheduler answers at {scheduler}: {error}") from error
     try:
@@ -71,12 +73,8 @@ def cluster(backend: str, workers: int, scheduler: str | None = None) -> Iterato
             own.close()
 
 
-def _here(workers: int) -> Any:
-    import distributed
-
-    return distributed.LocalCluster(
-        n_workers=workers, threads_per_worker=1, processes=True, host=HERE, dashboard_address=None
-    )
+def _here(dask: Any, workers: int) -> Any:
+    return dask.LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, host=HERE, dashboard_address=None)
 
 
 def _in_worker(function: Callable[[Item], Result], item: Item) -> Result:

@@ -9,7 +9,7 @@ from scenarios.expectations import Expectation, parse
 from scenarios.history import History, history_sha256
 from scenarios.thresholds import Threshold
 
-__all__ = ["CheckResult", "Outcome", "Verdict", "check"]
+__all__ = ["CheckResult", "Outcome", "Verdict", "check", "judge_all", "overall"]
 
 NAMED: dict[str, Callable[[History], CheckResult]] = {
     atomicity.NAME: atomicity.judge,
@@ -27,14 +27,19 @@ def check(history: History, expectations: Iterable[str | Threshold | Expectation
     asked. `history.meta` may carry `question` and `started_at`. Raises ExpectationError or ThresholdError for a text
     that is no expectation; a check that crashes says unknown instead.
     """
-    protocol = history.plan.platform.protocol
     expected = [_read(expectation) for expectation in expectations]
-    not_asked = tuple(each.text for each in expected if not each.is_asked_of(protocol))
-    checks = [_judge(history, each) for each in expected if each.is_asked_of(protocol)]
+    not_asked = tuple(each.text for each in expected if not each.is_asked_of(history.plan.platform.protocol))
+    return _verdict(history, judge_all(history, expected), not_asked)
+
+
+def judge_all(history: History, expectations: Iterable[Expectation]) -> tuple[CheckResult, ...]:
+    """The judgements that `check` makes its verdict of, without the rest of what a reader of a report wants."""
+    protocol = history.plan.platform.protocol
+    checks = [_judge(history, each) for each in expectations if each.is_asked_of(protocol)]
     if history.plan.faults:
         checks.append(guarded(faults_happened.NAME, lambda: faults_happened.judge(history)))
     checks.append(guarded(generator.NAME, lambda: generator.judge(history)))
-    return _verdict(history, tuple(checks), not_asked)
+    return tuple(checks)
 
 
 def _losses(history: History) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import math
 
 import numpy
 import pandas
+from numpy.typing import NDArray
 
 from scenarios.checks.operations import operations
 from scenarios.checks.remembered import remembered
@@ -36,12 +37,12 @@ def samples(history: History, subject: str, failed: bool = False) -> pandas.Data
     return table.assign(latency_s=table["ended_s"] - table["intended_s"])
 
 
-def statistic(latencies_s: pandas.Series, name: str) -> float:
+def statistic(latencies_s: "pandas.Series[float] | NDArray[numpy.float64]", name: str) -> float:
     """`mean`, `max` or a percentile like `p99` of latencies; NaN if there are none.
 
     A percentile is a latency that did occur: the smallest that at least that share of the samples does not exceed.
     """
-    values = latencies_s.to_numpy()
+    values = numpy.asarray(latencies_s)
     if not len(values):
         return math.nan
     if name in ("mean", "max"):
@@ -51,6 +52,11 @@ def statistic(latencies_s: pandas.Series, name: str) -> float:
 
 def latency(history: History, subject: str, name: str, failed: bool, start_s: float, end_s: float) -> float:
     """A statistic of the samples intended in [start_s, end_s), seconds."""
+    return statistic(_latencies_s(history, subject, failed, start_s, end_s), name)
+
+
+@remembered
+def _latencies_s(history: History, subject: str, failed: bool, start_s: float, end_s: float) -> NDArray[numpy.float64]:
     table = samples(history, subject, failed)
     within = (table["intended_s"] >= start_s) & (table["intended_s"] < end_s)
-    return statistic(table["latency_s"][within], name)
+    return table["latency_s"][within].to_numpy()

@@ -4,9 +4,7 @@ import json
 import os
 from pathlib import Path
 
-from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from scenarios.console import BAD_INPUT, FAILED, INTERRUPTED, NO_VERDICT, PASSED, messages, output, say, stop
@@ -16,11 +14,10 @@ from scenarios.fuzz.plan import BadPlan, FuzzPlan
 from scenarios.fuzz.play import Judged, judge_one
 from scenarios.fuzz.shrink import shrink
 from scenarios.fuzz.story import story
+from scenarios.progress import CountProgress
 
 TOLD_MAX = 3
 """Failures that are shrunk and told; of the others the seeds are named."""
-
-PLAIN_INTERVAL_S = 5.0
 
 
 def tell_seed(seed: int, as_json: bool) -> int:
@@ -54,8 +51,10 @@ def _tell(judged: Judged, as_json: bool) -> int:
 
 def play_many(seed: int, runs: int, workers: int, failures_max: int, shrinks: bool, out: Path, as_json: bool) -> int:
     """A campaign with its progress, its failures told and kept, and its summary; the exit code. Raises OSError."""
-    with _Display(runs, messages) as display:
-        summary = campaign(seed, runs, workers or os.cpu_count() or 1, failures_max, display.show)
+    with CountProgress("fuzz", "runs", runs, messages) as display:
+        summary = campaign(
+            seed, runs, workers or os.cpu_count() or 1, failures_max, lambda so_far: _show(display, so_far)
+        )
     out.mkdir(parents=True, exist_ok=True)
     (out / "summary.json").write_text(json.dumps(summary.to_dict(), indent=2) + "\n", encoding="utf-8")
     for failure in summary.failures[: TOLD_MAX if not summary.interrupted else 0]:
@@ -66,6 +65,10 @@ def play_many(seed: int, runs: int, workers: int, failures_max: int, shrinks: bo
         output.print(summary_table(summary))
     _warn(summary)
     return exit_code(summary)
+
+
+def _show(display: CountProgress, summary: Summary) -> None:
+    display.show(summary.runs, f"{summary.runs_per_s:.0f} runs/s, {len(summary.failures)} failed", summary.elapsed_s)
 
 
 def exit_code(summary: Summary) -> int:
@@ -135,30 +138,3 @@ def summary_table(summary: Summary) -> Table:
 
 def _outcomes(summary: Summary) -> str:
     return ", ".join(f"{summary.counts[f'told {outcome}']} {outcome}" for outcome in ("ok", "fail", "unknown"))
-
-
-class _Display:
-    """A bar with runs a second on a terminal, a line every few seconds anywhere else."""
-
-    def __init__(self, runs: int, console: Console) -> None:
-        self._console, self._told_s = console, 0.0
-        self._bar = Progress(
-            TextColumn("fuzz"), BarColumn(bar_width=24), MofNCompleteColumn(), TextColumn("{task.description}"),
-            TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal,
-        )  # fmt: skip
-        self._task = self._bar.add_task("", total=runs)
-
-    def __enter__(self) -> "_Display":
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def show(self, summary: Summary) -> None:
-        """How far it came."""
-        text = f"{summary.runs_per_s:.0f} runs/s, {len(summary.failures)} failed"
-        self._bar.update(self._task, completed=summary.runs, description=text)
-        if not self._console.is_terminal and summary.elapsed_s - self._told_s >= PLAIN_INTERVAL_S:
-            self._told_s = summary.elapsed_s
-            say(f"fuzz: {summary.runs} of {summary.planned} runs, {text}")

@@ -52,7 +52,7 @@ Changed = tuple[Place, Change]
 def open_scenario(path_or_name: str | Path) -> Source:
     """The scenario of a catalogue name or a file, as it stands there. Raises InvalidScenario if it cannot be read."""
     path = find_scenario(str(path_or_name))
-    return Source(path, _read(path))
+    return Source(path, read_file(path))
 
 
 def load_scenario(path_or_name: str | Path, overrides: Sequence[str | Change] = ()) -> Scenario:
@@ -89,7 +89,8 @@ def find_scenario(path_or_name: str) -> Path:
     raise InvalidScenario([Problem(shown(path_or_name), None, message)])
 
 
-def _read(path: Path) -> Document:
+def read_file(path: Path) -> Document:
+    """The YAML document in a file. Raises InvalidScenario if there is none."""
     try:
         text = _text(path)
         return read_document(text)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 
-from scenarios.history import History, frame
+from scenarios.history import History
 from scenarios.plan import Plan, user_arrivals
 from scenarios.runfolder import RunFolder
 from scenarios.worlds.base import Progress, refuse_unsupported
@@ -41,7 +41,7 @@ class SimulatedWorld:
             progress.fault(fault["id"], "started", fault["started_s"])
             progress.fault(fault["id"], "ended", fault["ended_s"])
         progress.arrivals(int(tables["generator"]["started"].iloc[0]))
-        return History({name: frame(name, table) for name, table in tables.items()}, plan, self.name)
+        return History(tables, plan, self.name)
 
 
 def simulation_input(plan: Plan, costs: Calibration | None = None) -> SimulationInput:

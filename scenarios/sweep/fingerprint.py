@@ -1,0 +1,25 @@
+"""Which code computed a result: rows of one sweep have to come from the same."""
+
+import hashlib
+import importlib.metadata
+from pathlib import Path
+
+import scenarios
+import settlement
+import simulator
+
+LIBRARIES = ("numpy", "scipy", "pandas", "simpy", "pydantic")
+PACKAGES = (settlement, simulator, scenarios)
+
+
+def code_fingerprint() -> str:
+    """Hex digest of the sources of the lab's packages, with their calibrations and scenarios, and library versions."""
+    digest = hashlib.sha256()
+    for library in LIBRARIES:
+        digest.update(f"{library} {importlib.metadata.version(library)}\n".encode())
+    for package in PACKAGES:
+        for root in map(Path, package.__path__):
+            for path in sorted(root.rglob("*")):
+                if path.suffix in (".py", ".json", ".yaml"):
+                    digest.update(f"{path.relative_to(root)}\n".encode() + path.read_bytes())
+    return digest.hexdigest()
