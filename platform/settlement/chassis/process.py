@@ -34,6 +34,7 @@ from settlement.chassis.secrets import Secrets
 from settlement.chassis.telemetry import configure_logging, get_logger
 from settlement.chassis.tracing import TraceTargets
 from settlement.chassis.transport import AiohttpTransport
+from settlement.chassis.watchdog import Watchdog, end_hung_process
 from settlement.policies.balancer import WEIGHT
 from settlement.setting_formats import levels_of
 from settlement.topology import REGISTRY_SERVICE, VERSION
@@ -271,11 +272,13 @@ class Process:
             self.registry = replicas[0].address
         starting = asyncio.create_task(self._start_all(replicas), name="start")
         stopping = asyncio.create_task(stopped.wait(), name="stop")
+        watching = asyncio.create_task(Watchdog(end_hung_process).run(), name="watchdog")
         await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if starting.done() and starting.exception() is None:
             await stopping
         stopping.cancel()
         starting.cancel()
+        watching.cancel()
         results = await asyncio.gather(starting, return_exceptions=True)
         # The registry last: the others still have to withdraw from it.
         for replica in reversed(replicas):
