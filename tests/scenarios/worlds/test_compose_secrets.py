@@ -6,6 +6,7 @@ from pathlib import Path
 
 from scenarios.worlds import compose_secrets
 from settlement.chassis.environment import with_files
+from settlement.chassis.keys import KeyRing
 from settlement.chassis.secrets import secrets_from
 from settlement.topology import SERVICES
 
@@ -38,6 +39,18 @@ def test_a_service_that_is_new_gets_its_password_and_the_others_keep_theirs(tmp_
     assert second.database["cart"] != first.database["cart"]
     assert second.database["order"] == first.database["order"]
     assert second.database["cart"] in (tmp_path / "cart" / "database_url").read_text()
+
+
+def test_a_rotated_key_of_sessions_reaches_every_service_as_the_runbook_says(tmp_path: Path) -> None:
+    old = compose_secrets.ensure(tmp_path).shared["jwt_secret"]
+    new = "n" * 48
+    for ring, signing in ((f"{old},2026b:{new}", old), (f"2026b:{new},{old}", new), (f"2026b:{new}", new)):
+        document = json.loads((tmp_path / "secrets.json").read_text())
+        document["shared"]["jwt_secret"] = ring
+        (tmp_path / "secrets.json").write_text(json.dumps(document))
+        compose_secrets.ensure(tmp_path)
+        read = {(tmp_path / service / "jwt_secret").read_text() for service in SERVICES}
+        assert [KeyRing.parse(text).signing.secret for text in read] == [signing]
 
 
 def test_a_service_can_start_with_what_it_is_given(tmp_path: Path) -> None:
