@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+from io import StringIO
 from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
+from rich.console import Console
 
+from scenarios.doubt_commands import doubt_table
 from settlement.services.gateway.doubt import Case, Party, advice
 
 from ..money import OPENING_MINOR, Shop, arm, crashed
@@ -105,6 +108,16 @@ async def test_an_operator_sees_who_waits_for_what_and_what_to_do(cluster: Any) 
     assert 0 <= payment["in_doubt_ms"] <= seen["age_ms"]
     assert seen["advice"].startswith("exhausted: commit is not acknowledged by payment for ")
     assert f"`paylab doubt commit {gid}`" in seen["advice"]
+
+
+async def test_the_command_line_shows_what_a_gateway_answers(cluster: Any) -> None:
+    _, gid = await exhausted(cluster)
+    shown = Console(width=120, file=StringIO(), record=True)
+    shown.print(doubt_table(await listed(cluster, "exhausted")))
+    text = shown.export_text()
+    for said in (gid, "exhausted", "commit", "gateway-0, epoch 1", "3 retries", "order: voted yes, committed"):
+        assert said in text
+    assert "payment: voted yes, in doubt for" in text
 
 
 async def test_a_participant_that_does_not_answer_is_shown_as_such(cluster: Any) -> None:
