@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from scenarios import calibrate_cli, config_cli, doubt_cli, fuzz_cli, matrix_cli, mutants_cli, sweep_cli
+from scenarios import calibrate_cli, capacity_cli, config_cli, doubt_cli, fuzz_cli, matrix_cli, mutants_cli, sweep_cli
 from scenarios.interrupts import raise_on_signals
 from settlement.topology import DEFAULT_TOPOLOGY
 
@@ -20,6 +20,7 @@ DEFAULT_PORT = 8761
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="rich", add_completion=False)
 
+app.add_typer(capacity_cli.app, name="capacity")
 app.add_typer(config_cli.app, name="config")
 app.add_typer(doubt_cli.app, name="doubt")
 app.command()(calibrate_cli.calibrate)
@@ -44,6 +45,7 @@ def about() -> None:
       paylab run baseline                nothing breaks: the run to compare with
       paylab run coordinator-crash       the gateway dies at the worst moment
       paylab explore                     the commit protocol alone, in every order and with every fault
+      paylab capacity --help             how many replicas of what a load needs
       paylab up                          the platform alone, to explore by hand
 
     \b
