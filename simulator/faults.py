@@ -70,16 +70,20 @@ class LinkFaults:
     def __init__(self, streams: Streams) -> None:
         self._streams = streams
         self._active: list[ActiveFault] = []
+        self.calm = True
+        """Whether no fault is active: then there is no need to ask."""
 
     def add(self, fault: Fault) -> ActiveFault:
         """Switch a fault on."""
         active = ActiveFault(fault, self._streams.uniform("fault", fault.id))
         self._active.append(active)
+        self.calm = False
         return active
 
     def remove(self, active: ActiveFault) -> None:
         """Switch it off."""
         self._active.remove(active)
+        self.calm = not self._active
 
     def of_link(self, source: str, target: str, route: str) -> Trouble:
         """Trouble on the caller's side of the link `source` -> `target`."""

@@ -1,140 +1,213 @@
 """Hosts and processes: where CPU time comes from, and what dies with a process.
 
-A process is one event loop: it does one piece of work at a time, in order of arrival. The host has few cores, shared by
-everything placed on it (the load generator too), so load on one service slows the others: hence the knee.
+A process is one event loop: it does one piece of work at a time, in order of arrival. The host's few cores go round
+among all processes that have work (the load generator too), so load on one service slows the others: hence the knee.
 A killed process loses its queue, its timers and its handlers; a paused one keeps them all and acts on them late.
 """
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from simulator.kernel import Future, Kernel, Steps, Task, Timer
+from simulator.kernel import Future, Kernel, Steps, Task
+from simulator.resources import Job, SharedCores
+
+QUOTA_PERIOD_S = 0.1
+"""A container's CPU quota is an allowance for each period of this length (Linux' CFS bandwidth control)."""
+
+_Work = tuple[float, Callable[..., None], tuple[Any, ...]]
 
 
-class Host:
-    """`cores` cores, given to the processes that have work in order of asking.
+class Host(SharedCores):
+    """`cores` cores, shared equally by the processes that have work.
 
     `speed`: seconds of demand that a core works off in a second; 1 is the machine that was calibrated.
     """
 
-    def __init__(self, kernel: Kernel, cores: int, speed: float = 1.0) -> None:
+    def __init__(self, kernel: Kernel, cores: int, speed: float = 1.0, name: str = "host") -> None:
+        super().__init__(kernel, name, cores)
         self.kernel = kernel
         self.speed = speed
-        self._free = cores
-        self._waiting: deque[Process] = deque()
 
-    def ask(self, process: "Process") -> None:
-        """Give `process` a core now, or when one is free."""
-        self._waiting.append(process)
-        self._grant()
 
-    def give_back(self) -> None:
-        """A core is free again."""
-        self._free += 1
-        self._grant()
+def _nothing() -> None:
+    """What a process that has never worked goes on with."""
 
-    def _grant(self) -> None:
-        while self._free and self._waiting:
-            process = self._waiting.popleft()
-            if process.begin_work():
-                self._free -= 1
+
+class Timer:
+    """An action of a process at a later time, unless it is cancelled or the process dies."""
+
+    __slots__ = ("_action", "_incarnation", "_process", "settled")
+
+    def __init__(self, process: "Process", action: Callable[[], None]) -> None:
+        self._process, self._incarnation, self._action = process, process.incarnation, action
+        self.settled = False
+
+    def cancel(self) -> None:
+        """Forget the action."""
+        self.settled = True
+
+    def expire(self) -> None:
+        """Its time has come."""
+        if not self.settled and self._process.incarnation == self._incarnation:
+            self.settled = True
+            self._process.deliver(self._action)
 
 
 class Process:
-    """An operating-system process: an event loop with a life cycle, for one replica of one or more services."""
+    """An operating-system process: an event loop with a life cycle, for one replica of one or more services.
 
-    def __init__(self, host: Host, name: str) -> None:
+    `quota`: cores that it may use on average (None: as many as it gets). `commit_wait_s`: how long a commit waits for
+    the disk after its CPU work, without occupying anything; `disk_delay_s` more if the disk is slow today.
+    """
+
+    def __init__(self, host: Host, name: str, quota: float | None = None, commit_wait_s: float = 0.0) -> None:
         self.kernel = host.kernel
         self.name = name
         self.running, self.paused = True, False
         self.incarnation = 0
         self.cpu_s = 0.0
         self.clock_skew_s = 0.0
-        self.disk_delay_s = 0.0
+        self.quota, self.commit_wait_s, self.disk_delay_s = quota, commit_wait_s, 0.0
         self.on_death: list[Callable[[], None]] = []
-        self._host = host
-        self._work: deque[tuple[float, Future]] = deque()
-        self._queued = False
+        self._host, self._speed = host, host.speed
+        self._work: deque[_Work] = deque()
         self._busy = False
-        self._deferred: list[Callable[[], None]] = []
+        self._job: Job | None = None
+        self._then: Callable[..., None] = _nothing
+        self._arguments: tuple[Any, ...] = ()
+        self._end_entry = self._end
+        self._left_s, self._allowance_s, self._period = 0.0, 0.0, -1
+        self.requests: dict[Any, None] = {}
+        """Calls that it works on."""
+        self._deferred: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
 
     # -- work -------------------------------------------------------------------------------------------------------
 
     def work(self, demand_s: float) -> Future:
         """Occupy the event loop (and a core) for `demand_s`; settles when done."""
         future = Future()
-        self._work.append((demand_s, future))
-        self._ask()
+        self.run(demand_s, future.settle)
         return future
 
+    def run(self, demand_s: float, then: Callable[..., None], *arguments: Any) -> None:
+        """Occupy the event loop (and a core) for `demand_s`, then call `then(*arguments)`."""
+        if self._busy or self.paused or not self.running:
+            self._work.append((demand_s, then, arguments))
+        else:
+            self._begin(demand_s, then, arguments)
+
     def commit(self, demand_s: float) -> Future:
-        """Work, and then wait for the disk if it is slow today: `disk_delay_s` more, without occupying anything."""
-        worked = self.work(demand_s)
-        if not self.disk_delay_s:
-            return worked
-        written = Future()
-        worked.then(lambda: self._wait_for_disk(written))
-        return written
+        """Work, and then wait for the disk, without occupying anything."""
+        future = Future()
+        if self.commit_wait_s or self.disk_delay_s:
+            self.run(demand_s, self._wait_for_disk, future)
+        else:
+            self.run(demand_s, future.settle)
+        return future
 
     def _wait_for_disk(self, written: Future) -> None:
-        self.after(self.disk_delay_s, written.settle)
+        self.later(self.commit_wait_s + self.disk_delay_s, written.settle)
 
-    def begin_work(self) -> bool:
-        """Called by the host with a core in hand: take the next piece of work, or decline."""
-        self._queued = False
-        if not self._work or self._busy or self.paused or not self.running:
-            return False
+    def _begin(self, demand_s: float, then: Callable[..., None], arguments: tuple[Any, ...]) -> None:
         self._busy = True
-        demand_s, future = self._work.popleft()
-        demand_s /= self._host.speed
-        self.cpu_s += demand_s
-        incarnation = self.incarnation
-        self.kernel.after(demand_s, lambda: self._finish_work(incarnation, future))
-        return True
+        self._then, self._arguments = then, arguments
+        demand_s /= self._speed
+        if self.quota is None:
+            self._job = self._host.run(demand_s, self._end_entry)
+        else:
+            self._begin_within_quota(demand_s)
 
-    def _finish_work(self, incarnation: int, future: Future) -> None:
-        self._host.give_back()
-        if incarnation == self.incarnation:
+    def _end(self) -> None:
+        incarnation, job, then, arguments = self.incarnation, self._job, self._then, self._arguments
+        if job is not None:
+            self.cpu_s += job.demand_s
+            self._job = None
+        then(*arguments)
+        if self.incarnation != incarnation:
+            return
+        if self._work and not self.paused:
+            self._begin(*self._work.popleft())
+        else:
             self._busy = False
-            self.deliver(future.settle)
-            self._ask()
 
-    def _ask(self) -> None:
-        if self._work and not self._queued and not self._busy and not self.paused and self.running:
-            self._queued = True
-            self._host.ask(self)
+    def _begin_within_quota(self, demand_s: float) -> None:
+        """Work until the period's allowance is used up, and go on when the next period begins."""
+        period = int(self.kernel.now / QUOTA_PERIOD_S + 1e-9)
+        if period != self._period:
+            self._allowance_s, self._period = (self.quota or 0.0) * QUOTA_PERIOD_S, period
+        if self._allowance_s <= 0.0:
+            self._left_s = demand_s
+            self.kernel.at((period + 1) * QUOTA_PERIOD_S, self._next_period, self.incarnation)
+            return
+        slice_s = min(demand_s, self._allowance_s)
+        self._allowance_s -= slice_s
+        self._left_s = demand_s - slice_s
+        self._job = self._host.run(slice_s, self._slice_end if self._left_s > 0.0 else self._end_entry)
+
+    def _slice_end(self) -> None:
+        if self._job is not None:
+            self.cpu_s += self._job.demand_s
+            self._job = None
+        self._begin_within_quota(self._left_s)
+
+    def _next_period(self, incarnation: int) -> None:
+        if incarnation != self.incarnation:
+            return
+        if self.paused:
+            self._put_back(0.0)
+        else:
+            self._begin_within_quota(self._left_s)
+
+    def _put_back(self, left_s: float) -> None:
+        """What a pause interrupts is what the process goes on with."""
+        self._work.appendleft(((left_s + self._left_s) * self._speed, self._then, self._arguments))
+        self._left_s, self._busy = 0.0, False
 
     # -- time and messages ------------------------------------------------------------------------------------------
 
     @property
     def clock_ms(self) -> int:
         """What this process takes for the time: it may be wrong by `clock_skew_s`."""
-        return int((self.kernel.now_s + self.clock_skew_s) * 1000)
+        return int((self.kernel.now + self.clock_skew_s) * 1000)
 
-    def deliver(self, action: Callable[[], None]) -> None:
+    def deliver(self, action: Callable[..., None], *arguments: Any) -> None:
         """Something happens to this process: now, at its resumption if it is paused, never if it is dead."""
         if self.paused:
-            self._deferred.append(action)
+            self._deferred.append((action, arguments))
         elif self.running:
-            action()
+            action(*arguments)
 
     def after(self, delay_s: float, action: Callable[[], None]) -> Timer:
         """A timer of this process: it dies with it and fires late if the process is paused."""
-        incarnation = self.incarnation
-        return self.kernel.after(delay_s, lambda: self.deliver(action) if incarnation == self.incarnation else None)
+        timer = Timer(self, action)
+        self.kernel.after(delay_s, timer.expire)
+        return timer
+
+    def deadline(self, delay_s: float, action: Callable[[], None]) -> Timer:
+        """The same for what is mostly cancelled, and has one of few delays."""
+        timer = Timer(self, action)
+        self.kernel.deadlines(delay_s).add(timer)
+        return timer
+
+    def later(self, delay_s: float, action: Callable[..., None], *arguments: Any) -> None:
+        """The same for what nobody cancels."""
+        self.kernel.after(delay_s, self._fire, self.incarnation, action, arguments)
+
+    def _fire(self, incarnation: int, action: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+        if incarnation == self.incarnation:
+            self.deliver(action, *arguments)
 
     def sleep(self, delay_s: float) -> Future:
         """A delay in a handler."""
         future = Future()
-        self.after(delay_s, future.settle)
+        self.later(delay_s, future.settle)
         return future
 
     def spawn(self, steps: Steps[Any]) -> Future:
         """Run a handler in this process: it stops for good when the process dies."""
-        incarnation = self.incarnation
-        return Task(steps, lambda: incarnation == self.incarnation).start()
+        return Task(steps, self).start()
 
     def every(self, interval_s: float, job: Callable[[], Steps[None]]) -> None:
         """Repeat a job with `interval_s` between the end of one round and the start of the next."""
@@ -152,6 +225,7 @@ class Process:
         """SIGKILL: queue, timers and handlers are gone; peers see their connections reset."""
         self.running, self.paused = False, False
         self.incarnation += 1
+        self._interrupt()
         self._work.clear()
         self._deferred.clear()
         self._busy = False
@@ -165,14 +239,28 @@ class Process:
     def pause(self) -> None:
         """SIGSTOP: the kernel still accepts connections for it, the process does nothing."""
         self.paused = self.running
+        job = self._job
+        left_s = self._interrupt()
+        if job is not None:
+            self._put_back(left_s)
 
     def resume(self) -> None:
         """SIGCONT: everything that piled up happens now, in order, all of it late."""
         self.paused = False
         deferred, self._deferred = self._deferred, []
-        for action in deferred:
-            self.deliver(action)
-        self._ask()
+        if self._work and not self._busy and self.running:
+            self._begin(*self._work.popleft())
+        for action, arguments in deferred:
+            self.deliver(action, *arguments)
+
+    def _interrupt(self) -> float:
+        """Let the core go in the middle of a piece of work; what was left of it."""
+        job, self._job = self._job, None
+        if job is None:
+            return 0.0
+        left_s = self._host.cancel(job)
+        self.cpu_s += job.demand_s - left_s
+        return left_s
 
 
 class App(Protocol):
@@ -195,3 +283,5 @@ class Replica:
     name: str
     process: Process
     app: App | None = None
+    outstanding: dict["Replica", int] = field(default_factory=dict)
+    """Calls of this replica that others work on."""

@@ -1,15 +1,16 @@
-"""Virtual time on SimPy, and the smallest machinery that lets a service handler read like a sentence.
+"""Virtual time, and the smallest machinery that lets a service handler read like a sentence.
 
 A handler is a generator that yields `Future`s (a reply, a slot of CPU, a delay). `Task` advances it from callbacks: no
 SimPy process and no extra event per request, so a payment of a dozen hops costs a few heap entries a hop. What becomes
 ready at the same instant runs in the order in which it was scheduled: the run is a pure function of its input.
 """
 
-from collections.abc import Callable, Generator
-from functools import partial
-from typing import Any, TypeVar
+import gc
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol, TypeVar
 
-import simpy
+from simulator.resources import Agenda, Deadlines
 
 T = TypeVar("T")
 Steps = Generator["Future", Any, T]
@@ -18,6 +19,14 @@ Steps = Generator["Future", Any, T]
 
 class Crashed(Exception):
     """Raised out of the code that a crash point has just killed; nothing after it may run."""
+
+
+class Waiter(Protocol):
+    """Whoever waits for a future."""
+
+    def resume(self, future: "Future") -> None:
+        """The future has just been settled."""
+        ...
 
 
 class Future:
@@ -29,12 +38,7 @@ class Future:
         self.settled = False
         self.value: Any = None
         self.error: Exception | None = None
-        self._waiter: Callable[[], None] | None = None
-
-    @property
-    def awaited(self) -> bool:
-        """Does anybody wait? An error that nobody waits for must not vanish."""
-        return self._waiter is not None
+        self._waiter: Waiter | None = None
 
     def settle(self, value: Any = None, error: Exception | None = None) -> None:
         """Make the value (or the error) known; later answers are ignored, the first one counts."""
@@ -42,97 +46,112 @@ class Future:
             return
         self.settled, self.value, self.error = True, value, error
         if self._waiter is not None:
-            self._waiter()
+            self._waiter.resume(self)
 
-    def then(self, waiter: Callable[[], None]) -> None:
-        """Call `waiter` once settled (at once if it is already)."""
+    def wait(self, waiter: Waiter) -> None:
+        """Resume `waiter` once settled (at once if it is already)."""
         self._waiter = waiter
         if self.settled:
-            waiter()
+            waiter.resume(self)
+
+    def then(self, action: Callable[[], None]) -> None:
+        """Call `action` once settled (at once if it is already)."""
+        self.wait(_Call(action))
 
 
-class Timer:
-    """A scheduled action that can be cancelled. (SimPy's heap entry stays; it does nothing then.)"""
+class _Call:
+    """A plain function that waits."""
 
-    __slots__ = ("action",)
+    __slots__ = ("_action",)
 
     def __init__(self, action: Callable[[], None]) -> None:
-        self.action: Callable[[], None] | None = action
+        self._action = action
 
-    def cancel(self) -> None:
-        """Forget the action."""
-        self.action = None
-
-    def fire(self, _event: object) -> None:
-        """Run the action unless cancelled."""
-        if self.action is not None:
-            self.action()
+    def resume(self, future: Future) -> None:
+        self._action()
 
 
-class Kernel:
-    """The clock and the agenda of one run."""
+class Kernel(Agenda):
+    """The clock and the agenda of one run, with deadlines by their length."""
 
     def __init__(self) -> None:
-        self._environment = simpy.Environment()
+        super().__init__()
+        self._deadlines: dict[float, Deadlines] = {}
 
     @property
     def now_s(self) -> float:
         """Seconds since the start of the run."""
-        return float(self._environment.now)
+        return self.now
 
     @property
     def now_ms(self) -> int:
         """The same clock as the protocol's leases read it: whole milliseconds."""
-        return int(self._environment.now * 1000)
+        return int(self.now * 1000)
 
-    def after(self, delay_s: float, action: Callable[[], None]) -> Timer:
-        """Run `action` in `delay_s` seconds."""
-        timer = Timer(action)
-        self._environment.timeout(delay_s).callbacks.append(timer.fire)
-        return timer
-
-    def at(self, time_s: float, action: Callable[[], None]) -> Timer:
-        """Run `action` at `time_s` (now, if that is past)."""
-        return self.after(max(0.0, time_s - self.now_s), action)
-
-    def run(self, until_s: float) -> None:
-        """Play the agenda up to `until_s`."""
-        self._environment.run(until=until_s)
+    def deadlines(self, delay_s: float) -> Deadlines:
+        """All deadlines of this length: most of what has one is over long before it."""
+        found = self._deadlines.get(delay_s)
+        if found is None:
+            found = self._deadlines[delay_s] = Deadlines(self, delay_s)
+        return found
 
 
-class Task:
-    """Advances one handler. `alive`: whether the process it runs in still exists; a dead one's handler just stops."""
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Without the cyclic garbage collector: a history only grows, and looking through it again and again finds nothing.
 
-    __slots__ = ("_alive", "_steps", "future")
+    Counting references frees what a request leaves behind; only handlers of killed processes wait for the end.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
-    def __init__(self, steps: Steps[Any], alive: Callable[[], bool]) -> None:
+
+class Owner(Protocol):
+    """The process that a handler runs in: each of its lives has a number."""
+
+    incarnation: int
+
+
+class Task(Future):
+    """Advances one handler; the future of its result. When its process dies it just stops, for good."""
+
+    __slots__ = ("_incarnation", "_owner", "_steps")
+
+    def __init__(self, steps: Steps[Any], owner: Owner) -> None:
+        super().__init__()
         self._steps = steps
-        self._alive = alive
-        self.future = Future()
+        self._owner, self._incarnation = owner, owner.incarnation
 
-    def start(self) -> Future:
-        """Run up to the first wait; returns the future of the handler's result."""
+    def start(self) -> "Task":
+        """Run up to the first wait."""
         self._advance(None, None)
-        return self.future
+        return self
 
-    def _resume(self, awaited: Future) -> None:
-        self._advance(awaited.value, awaited.error)
+    def resume(self, future: Future) -> None:
+        """What the handler waited for is there."""
+        self._advance(future.value, future.error)
 
     def _advance(self, value: Any, error: Exception | None) -> None:
-        while self._alive():
+        owner, incarnation, steps = self._owner, self._incarnation, self._steps
+        while owner.incarnation == incarnation:
             try:
-                awaited = self._steps.send(value) if error is None else self._steps.throw(error)
+                awaited = steps.send(value) if error is None else steps.throw(error)
             except StopIteration as stop:
-                self.future.settle(stop.value)
+                self.settle(stop.value)
                 return
             except Crashed:
                 return
             except Exception as failure:
-                if not self.future.awaited:
+                if self._waiter is None:  # an error that nobody waits for must not vanish
                     raise
-                self.future.settle(error=failure)
+                self.settle(error=failure)
                 return
             if not awaited.settled:
-                awaited.then(partial(self._resume, awaited))
+                awaited._waiter = self
                 return
             value, error = awaited.value, awaited.error

@@ -15,12 +15,13 @@ from simulator.books import Books
 from simulator.channel import Channel, ChannelStore
 from simulator.clients import CLIENT, Clients
 from simulator.coordinator_node import TransactionStore
+from simulator.directory import Directory
 from simulator.faults import CrashPoints, LinkFaults
 from simulator.gateway import Gateway
 from simulator.hosts import App, Process, Replica
 from simulator.inputs import SimulationInput
-from simulator.kernel import Kernel
-from simulator.network import Directory, Network
+from simulator.kernel import Kernel, uncollected
+from simulator.network import Network
 from simulator.orders import Cart, OrderService, OrderStore, Stock
 from simulator.payments import PaymentService, PaymentStore
 from simulator.placement import hosts_of
@@ -69,11 +70,12 @@ class Simulation:
 
     def run(self, watch: Watch | None = None) -> dict[str, pd.DataFrame]:
         """Play it to the end."""
-        self.begin()
-        self._sample({process.name: 0.0 for process in self._processes}, watch)
-        self.kernel.run(self.plan.duration_s)
-        self._settle()
-        return tables(self.end())
+        with uncollected():
+            self.begin()
+            self._sample({process.name: 0.0 for process in self._processes}, watch)
+            self.kernel.run_until(self.plan.duration_s)
+            self._settle()
+            return tables(self.end())
 
     def begin(self) -> None:
         """Start every process, and put load and faults on the agenda."""
@@ -97,7 +99,7 @@ class Simulation:
         """As the real worlds do: go on until no transaction is unfinished, at most SETTLE_S_MAX more."""
         until_s = self.plan.duration_s + SETTLE_S_MAX
         while self.databases.gateway.unfinished and self.kernel.now_s < until_s:
-            self.kernel.run(self.kernel.now_s + SETTLE_POLL_S)
+            self.kernel.run_until(self.kernel.now_s + SETTLE_POLL_S)
 
     # -- building ---------------------------------------------------------------------------------------------------
 

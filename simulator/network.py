@@ -1,28 +1,27 @@
-"""The network between replicas: links with latency, a registry with leases, and the three ways a call can end.
+"""The network between replicas: links with latency, and the three ways a call can end.
 
 A call ends in a `Reply`, in `NotSent` (certainly not executed: nobody listened) or in `Unknown` (sent, and nothing came
-back). The last two are never mixed up: what may have been executed must not be taken for failed.
+back). The last two are never mixed up: what may have been executed must not be taken for failed. Whoever gives up
+waiting does not stop the work that was asked for: it goes on, and costs what it costs.
+
+A payment makes a dozen calls, and each passes here six times: this file is the request path, and written for speed.
 """
 
 from collections import Counter
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from heapq import heappush
+from typing import Any, NamedTuple
 
 from simulator.calibration import Calibration
-from simulator.faults import NO_TROUBLE, LinkFaults, Trouble
+from simulator.directory import Directory
+from simulator.faults import NO_TROUBLE, LinkFaults
 from simulator.hosts import Process, Replica
-from simulator.kernel import Future, Kernel, Steps
-from simulator.randomness import Draws, Streams
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
+from simulator.kernel import Crashed, Future, Kernel, Task
+from simulator.randomness import Streams
+from simulator.resources import Deadlines
 
 TRIES = 3
 """How many replicas a service tries when connections are refused."""
-
-SUSPICION_S = 1.0
-"""A replica that refused a connection is passed over for this long, if there is another."""
 
 
 class NotSent(Exception):
@@ -33,8 +32,7 @@ class Unknown(Exception):
     """Sent, no answer: executed or not, nobody knows yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """An answer: HTTP status, body, and who gave it."""
 
     status: int
@@ -42,85 +40,87 @@ class Reply:
     replica: str = ""
 
 
-class Directory:
-    """Who is known to serve what. A replica that falls silent stays listed until its registration's lease runs out."""
+class Path:
+    """What does not change from call to call of one service to one route of another.
 
-    def __init__(self, kernel: Kernel, lease_s: float) -> None:
-        self._kernel, self._lease_s = kernel, lease_s
-        self._replicas: dict[str, list[Replica]] = {}
-        self._silent_since: dict[str, float] = {}
-        self._outstanding: dict[tuple[str, str], int] = {}
-        self._turns: dict[tuple[str, str], int] = {}
-        self._suspect_until: dict[tuple[str, str], float] = {}
+    `there_s` and `back_s` draw a flight's latency, `costs` the CPU of a visit to each replica; `wait_s` is what a visit
+    waits beyond it; `listed` are the replicas registered (the directory's own list).
+    """
 
-    def register(self, replica: Replica) -> None:
-        """The replica serves (again)."""
-        known = self._replicas.setdefault(replica.service, [])
-        if replica not in known:
-            known.append(replica)
-        self._silent_since.pop(replica.name, None)
+    __slots__ = (
+        "back_s", "costs", "deadlines", "listed", "route", "service", "source", "there_s", "timeout_s",
+        "visits", "wait_s",
+    )  # fmt: skip
 
-    def silent(self, replica: Replica) -> None:
-        """The replica no longer renews its registration."""
-        self._silent_since.setdefault(replica.name, self._kernel.now_s)
-
-    def choose(self, source: str, service: str, without: tuple[str, ...] = ()) -> Replica | None:
-        """The listed replica with the fewest open calls of `source`, in turn among equals; None if there is none."""
-        listed = [r for r in self._replicas.get(service, ()) if r.name not in without and self._is_listed(r)]
-        if len(listed) <= 1:
-            return listed[0] if listed else None
-        now_s = self._kernel.now_s
-        trusted = [r for r in listed if self._suspect_until.get((source, r.name), 0.0) <= now_s] or listed
-        turn = self._turns[source, service] = self._turns.get((source, service), -1) + 1
-        in_turn = trusted[turn % len(trusted) :] + trusted[: turn % len(trusted)]
-        return min(in_turn, key=lambda replica: self._outstanding.get((source, replica.name), 0))
-
-    def suspect(self, source: str, replica: Replica) -> None:
-        """`source` was refused by `replica`."""
-        self._suspect_until[source, replica.name] = self._kernel.now_s + SUSPICION_S
-
-    def count(self, source: str, replica: Replica, change: int) -> None:
-        """Calls outstanding, plus one or minus one."""
-        key = (source, replica.name)
-        self._outstanding[key] = self._outstanding.get(key, 0) + change
-
-    def _is_listed(self, replica: Replica) -> bool:
-        since_s = self._silent_since.get(replica.name)
-        return since_s is None or self._kernel.now_s < since_s + self._lease_s
+    def __init__(self, source: str, service: str, route: str) -> None:
+        self.source, self.service, self.route = source, service, route
+        self.there_s: Callable[[], float]
+        self.back_s: Callable[[], float]
+        self.listed: list[Replica]
+        self.deadlines: Deadlines
+        self.timeout_s = -1.0
+        self.wait_s = 0.0
+        self.costs: dict[str, Callable[[], float]] = {}
+        self.visits = 0
 
 
-class _Call:
-    """One call under way."""
+class Call(Future):
+    """One call under way: the future of its `Reply`, and the waiter for the handler's answer at the other end."""
 
-    __slots__ = ("body", "future", "refused_by", "route", "service", "source", "target", "tries", "trouble")
+    __slots__ = (
+        "body", "incarnation", "network", "path", "refused_by", "source", "target", "there", "tries", "trouble",
+    )  # fmt: skip
 
-    def __init__(self, source: Replica, service: str, route: str, body: Any, tries: int) -> None:
-        self.source, self.service, self.route, self.body = source, service, route, body
-        self.future = Future()
-        self.target: Replica | None = None
+    def __init__(self, network: "Network", source: Replica, path: Path, body: Any, tries: int) -> None:
+        super().__init__()
+        self.network, self.source, self.path, self.body, self.tries = network, source, path, body, tries
+        self.incarnation = source.process.incarnation
+        self.target: Replica  # once it is sent
         self.refused_by: tuple[str, ...] = ()
-        self.tries = tries
-        self.trouble: Trouble = NO_TROUBLE
+        self.trouble = self.there = NO_TROUBLE
+
+    def expire(self) -> None:
+        """The caller's patience is over."""
+        process = self.source.process
+        if process.incarnation == self.incarnation:
+            process.deliver(self.settle, None, Unknown("timeout"))
+
+    def resume(self, task: Future) -> None:
+        """The handler has an answer."""
+        if task.error is not None:
+            raise task.error
+        status, body, sent = task.value
+        self.network.answer(self, status, body)
+        if sent is not None:
+            try:
+                sent()
+            except Crashed:
+                return  # the moment after the answer has left is a crash point
 
 
 class Network:
-    """Carries calls between replicas. `visits` counts the requests that were served: (caller, service, route)."""
+    """Carries calls between replicas."""
 
     def __init__(
         self, kernel: Kernel, calibration: Calibration, streams: Streams, faults: LinkFaults, directory: Directory
     ) -> None:
         self._kernel, self._calibration, self._streams = kernel, calibration, streams
+        self._call_cpu_s = calibration.call_cpu_s
         self._faults = faults
         self.directory = directory
-        self._latency: dict[tuple[str, str], Draws] = {}
-        self._service_time: dict[str, Draws] = {}
-        self._open: dict[str, dict[int, _Call]] = {}
-        self._calls = 0
-        self.visits: Counter[tuple[str, str, str]] = Counter()
+        self._hops: dict[tuple[str, str], Callable[[], float]] = {}
+        self._paths: dict[tuple[str, str, str], Path] = {}
+        self._costs: dict[tuple[str, str], Callable[[], float]] = {}
+        self._send_entry, self._arrive_entry = self._send, self._arrive
+        self._handle_entry, self._answered_entry = self._handle, self._answered
+
+    @property
+    def visits(self) -> Counter[tuple[str, str, str]]:
+        """The requests that were served: (caller, service, route)."""
+        return Counter({key: path.visits for key, path in self._paths.items() if path.visits})
 
     def watch(self, process: Process) -> None:
         """Whoever waits for a process that dies is told at once: its connections are reset."""
-        self._open[process.name] = {}
         process.on_death.append(lambda: self._reset(process))
 
     def call(
@@ -138,114 +138,157 @@ class Network:
         `route` is method and path template ("POST /payments"). Making the call costs the caller `cpu_s` (default: a
         service's call); a replica that refuses the connection is replaced by another, at most `tries` in all.
         """
-        call = _Call(source, service, route, body, tries)
-        trouble = call.trouble = self._faults.of_link(source.service, service, route)
-        process = source.process
-        process.after(timeout_s, lambda: call.future.settle(error=Unknown("timeout")))
+        path = self._paths.get((source.service, service, route)) or self._new_path(source.service, service, route)
+        call = Call(self, source, path, body, tries)
+        if timeout_s != path.timeout_s:
+            path.timeout_s, path.deadlines = timeout_s, self._kernel.deadlines(timeout_s)
+        path.deadlines.add(call)
+        work_s = self._call_cpu_s if cpu_s is None else cpu_s
+        if self._faults.calm or not self._in_trouble(call, work_s):
+            source.process.run(work_s, self._send_entry, call)
+        return call
+
+    def _in_trouble(self, call: Call, work_s: float) -> bool:
+        """Find out what is wrong with the call; True if it is taken care of."""
+        path, process = call.path, call.source.process
+        trouble = call.trouble = self._faults.of_link(path.source, path.service, path.route)
         if trouble.status:
-            answer = Reply(trouble.status, {"code": "injected"})
-            process.after(self._hop_s(source.service, service), lambda: call.future.settle(answer))
-            return call.future
-        ready = process.work(self._calibration.call_cpu_s if cpu_s is None else cpu_s)
-        ready.then((lambda: self._hold_up(call, trouble.delay_s)) if trouble.delay_s else (lambda: self._send(call)))
-        return call.future
+            process.later(path.there_s(), call.settle, Reply(trouble.status, {"code": "injected"}))
+            return True
+        if trouble.delay_s:
+            # Held up between the caller's work and the wire.
+            process.run(work_s, process.later, trouble.delay_s, self._send, call)
+            return True
+        return False
 
-    def _hold_up(self, call: _Call, delay_s: float) -> None:
-        call.source.process.after(delay_s, lambda: self._send(call))
-
-    def _send(self, call: _Call) -> None:
-        target = self.directory.choose(call.source.name, call.service, call.refused_by)
-        if target is None or len(call.refused_by) >= call.tries:
-            call.future.settle(error=NotSent(f"no replica of {call.service} answers"))
-            return
-        if call.trouble.lost:
+    def _send(self, call: Call) -> None:
+        path, source = call.path, call.source
+        listed = path.listed
+        if len(listed) == 1 and not call.refused_by and not self.directory.silent_since:
+            target = listed[0]
+        else:
+            chosen = self.directory.choose(source, path.service, call.refused_by)
+            if chosen is None or len(call.refused_by) >= call.tries:
+                call.settle(error=NotSent(f"no replica of {path.service} answers"))
+                return
+            target = chosen
+        trouble = call.trouble
+        if trouble.lost:
             return  # the caller's patience will end it
         call.target = target
-        self.directory.count(call.source.name, target, 1)
-        flight_s = self._hop_s(call.source.service, call.service) + call.trouble.flight_s
-        self._kernel.after(flight_s, lambda: self._arrive(call, target))
+        source.outstanding[target] = source.outstanding.get(target, 0) + 1
+        agenda = self._kernel
+        due_s = agenda.now + path.there_s() + trouble.flight_s
+        heappush(agenda.heap, (due_s, next(agenda.numbers), self._arrive_entry, (call, target)))
 
-    def _arrive(self, call: _Call, target: Replica) -> None:
+    def _arrive(self, call: Call, target: Replica) -> None:
         if not target.process.running or target.app is None:
-            self.directory.count(call.source.name, target, -1)
-            self.directory.suspect(call.source.name, target)
-            call.refused_by += (target.name,)
-            # Refused means not executed: trying another replica is always safe.
-            call.source.process.after(self._hop_s(call.service, call.source.service), lambda: self._send(call))
+            self._refuse(call, target)
             return
-        self._admit(call, target)
+        if target.process.paused:
+            self._admit(call)
+            target.process.deliver(self._accept, call)
+        else:
+            self._admit(call)
+            self._accept(call)
         for delay_s in call.trouble.copies_after_s:
-            self._kernel.after(delay_s, lambda: self._repeat(call))
+            self._kernel.after(delay_s, self._repeat, call)
 
-    def _repeat(self, call: _Call) -> None:
+    def _refuse(self, call: Call, target: Replica) -> None:
+        call.source.outstanding[target] -= 1
+        self.directory.suspect(call.source, target)
+        call.refused_by += (target.name,)
+        # Refused means not executed: trying another replica is always safe.
+        call.source.process.later(call.path.back_s(), self._send, call)
+
+    def _repeat(self, call: Call) -> None:
         """A copy of a request that had arrived comes again, perhaps to another replica; nobody waits for its answer."""
-        target = self.directory.choose(call.source.name, call.service)
+        target = self.directory.choose(call.source, call.path.service)
         if target is None or not target.process.running or target.app is None:
             return
-        copy = _Call(call.source, call.service, call.route, call.body, tries=0)
+        copy = Call(self, call.source, call.path, call.body, tries=0)
         copy.target = target
-        self.directory.count(call.source.name, target, 1)
-        self._admit(copy, target)
+        copy.source.outstanding[target] = copy.source.outstanding.get(target, 0) + 1
+        self._admit(copy)
+        target.process.deliver(self._accept, copy)
 
-    def _admit(self, call: _Call, target: Replica) -> None:
-        self._calls += 1
-        self.visits[call.source.service, target.service, call.route] += 1
-        number = self._calls
-        self._open[target.process.name][number] = call
-        target.process.deliver(lambda: self._accept(call, target, number))
+    def _admit(self, call: Call) -> None:
+        call.path.visits += 1
+        call.target.process.requests[call] = None
 
-    def _accept(self, call: _Call, target: Replica, number: int) -> None:
-        target.process.spawn(self._serve(call, target, number))
-
-    def _serve(self, call: _Call, target: Replica, number: int) -> Steps[None]:
-        service, route, app = target.service, call.route, target.app
-        if app is None:
-            raise RuntimeError(f"{target.name} was given a request while it does not serve")
-        trouble = self._faults.of_route(service, route)
-        demand = self._calibration.demand(service, route)
-        yield target.process.work(demand.cpu_s * self._luck(target.name, demand.variation))
-        if trouble.delay_s:
-            yield target.process.sleep(trouble.delay_s)
-        if trouble.status:
-            reply = Reply(trouble.status, {"code": "injected"}, target.name)
-            sent = None
+    def _accept(self, call: Call) -> None:
+        target, path = call.target, call.path
+        cost = path.costs.get(target.name) or self._new_cost(path, target)
+        if not self._faults.calm:
+            call.there = self._faults.of_route(target.service, path.route)
+        if path.wait_s or call.there.delay_s:
+            target.process.run(cost(), target.process.later, path.wait_s + call.there.delay_s, self._handle, call)
         else:
-            status, body, sent = yield from app.handle(route, call.body)
-            reply = Reply(status, body, target.name)
-        if self._open[target.process.name].pop(number, None) is None:
-            return
-        self.directory.count(call.source.name, target, -1)
-        if not (trouble.drop_reply or call.trouble.drop_reply):
-            self._answer(call, reply)
-        if sent is not None:
-            sent()
+            target.process.run(cost(), self._handle_entry, call)
 
-    def _answer(self, call: _Call, reply: Reply) -> None:
-        back = self._faults.of_answer(call.source.service, call.service, call.route)
-        flight_s = self._hop_s(call.service, call.source.service) + back.flight_s
-        if not back.lost:
-            self._kernel.after(flight_s, lambda: call.source.process.deliver(lambda: call.future.settle(reply)))
+    def _handle(self, call: Call) -> None:
+        target = call.target
+        if target.app is None:
+            raise RuntimeError(f"{target.name} was given a request while it does not serve")
+        if call.there.status:
+            self.answer(call, call.there.status, {"code": "injected"})
+            return
+        task = Task(target.app.handle(call.path.route, call.body), target.process)
+        task._waiter = call
+        task.start()
+
+    def answer(self, call: Call, status: int, body: Any) -> None:
+        """A request is answered, unless the process that worked on it is not there any more."""
+        target, path = call.target, call.path
+        if target.process.requests.pop(call, 0) == 0:
+            return
+        call.source.outstanding[target] -= 1
+        flight_s = path.back_s()
+        if not self._faults.calm:
+            back = self._faults.of_answer(path.source, path.service, path.route)
+            if call.there.drop_reply or call.trouble.drop_reply or back.lost:
+                return
+            flight_s += back.flight_s
+        agenda = self._kernel
+        entry = (agenda.now + flight_s, next(agenda.numbers), self._answered_entry, (call, status, body))
+        heappush(agenda.heap, entry)
+
+    def _answered(self, call: Call, status: int, body: Any) -> None:
+        process = call.source.process
+        reply = Reply(status, body, call.target.name)
+        if process.paused:
+            process.deliver(call.settle, reply)
+        elif process.running:
+            call.settle(reply)
 
     def _reset(self, process: Process) -> None:
-        broken, self._open[process.name] = self._open[process.name], {}
-        for call in broken.values():
-            if call.target is not None:
-                self.directory.count(call.source.name, call.target, -1)
-            self._kernel.after(self._hop_s(call.service, call.source.service), self._breaker(call))
+        broken, process.requests = process.requests, {}
+        for call in broken:
+            call.source.outstanding[call.target] -= 1
+            error = Unknown("connection reset")
+            self._kernel.after(call.path.back_s(), call.source.process.deliver, call.settle, None, error)
 
-    def _breaker(self, call: _Call) -> "Callable[[], None]":
-        return lambda: call.source.process.deliver(lambda: call.future.settle(error=Unknown("connection reset")))
+    def _new_path(self, source: str, service: str, route: str) -> Path:
+        path = self._paths[source, service, route] = Path(source, service, route)
+        path.there_s, path.back_s = self._hop(source, service), self._hop(service, source)
+        path.listed = self.directory.listed(service)
+        path.wait_s = self._calibration.demand(service, route).wait_s
+        return path
 
-    def _hop_s(self, source: str, target: str) -> float:
-        draws = self._latency.get((source, target))
-        if draws is None:
-            draws = self._streams.unit_mean("hop", f"{source}->{target}", self._calibration.hop_variation)
-            self._latency[source, target] = draws
-        return self._calibration.hop_s * draws.draw()
+    def _hop(self, source: str, target: str) -> Callable[[], float]:
+        """One way over the link: draws of its latency in seconds."""
+        if (source, target) not in self._hops:
+            name, figures = f"{source}->{target}", self._calibration
+            draws = self._streams.positive("hop", name, figures.hop_s, figures.hop_variation)
+            self._hops[source, target] = draws.draw
+        return self._hops[source, target]
 
-    def _luck(self, replica: str, variation: float) -> float:
-        draws = self._service_time.get(replica)
-        if draws is None:
-            draws = self._streams.unit_mean("service", replica, variation)
-            self._service_time[replica] = draws
-        return draws.draw()
+    def _new_cost(self, path: Path, target: Replica) -> Callable[[], float]:
+        """Draws of what a visit to this route of this replica costs, whoever comes."""
+        key = (target.name, path.route)
+        if key not in self._costs:
+            demand = self._calibration.demand(target.service, path.route)
+            draws = self._streams.positive("service", " ".join(key), demand.cpu_s, demand.variation)
+            self._costs[key] = draws.draw
+        path.costs[target.name] = self._costs[key]
+        return self._costs[key]

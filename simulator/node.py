@@ -15,8 +15,7 @@ from enum import StrEnum
 from settlement.protocol.crashpoints import name_of
 from settlement.protocol.messages import Effect, SetTimer
 from simulator.faults import CrashPoints
-from simulator.hosts import Replica
-from simulator.kernel import Timer
+from simulator.hosts import Replica, Timer
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class Node:
 
     def _set_timer(self, gid: str, effect: SetTimer, action: Callable[[], None]) -> None:
         self._cancel_timer(gid, effect.name)
-        self._timers[gid, effect.name] = self.process.after(effect.delay_ms / 1000, action)
+        self._timers[gid, effect.name] = self.process.deadline(effect.delay_ms / 1000, action)
 
     def _cancel_timer(self, gid: str, name: str) -> None:
         timer = self._timers.pop((gid, name), None)

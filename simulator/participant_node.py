@@ -190,15 +190,16 @@ class ParticipantNode(Node):
 
     def decide(self, gid: str, kind: str, payload: Payload, decision: Decision) -> Steps[Replying]:
         """Apply a decision. Raises Unresolved (nothing changed, ask again) and ProtocolError (impossible decision)."""
-        before, event = self._load(gid), DecisionReceived(decision)
-        state, effects = self._handle(before, event)
+        row = self._store.rows.get(gid)
+        known, event = None if row is None else row.record, DecisionReceived(decision)
+        state, effects = self._handle(self._load(gid), event)
         if type(effects[0]) not in _APPLIED_BY:
             return (yield from self._run(state, effects, kind, payload, None))
         action = _APPLIED_BY[type(effects[0])]
         outside = yield from self._act(state, effects[0], action, kind, payload)
-        after = self._load(gid)
-        if after != before:  # a duplicate was faster while the channel was asked
-            state, effects = self._handle(after, event)
+        row = self._store.rows.get(gid)
+        if (None if row is None else row.record) is not known:
+            state, effects = self._handle(self._load(gid), event)  # a duplicate was faster while the channel was asked
         if type(effects[0]) not in _APPLIED_BY:
             return (yield from self._run(state, effects, kind, payload, None))
         change = self._business.change(action, gid, kind, payload, outside)

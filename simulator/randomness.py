@@ -6,30 +6,24 @@ the run's seed and its own name, never from the order of creation.
 
 import zlib
 from collections.abc import Callable
+from itertools import chain, repeat
 
 import numpy as np
 
 BATCH = 256
 """Draws are taken in batches: one call into numpy costs as much as a hundred values."""
 
+Supply = Callable[[int], "np.ndarray[tuple[int], np.dtype[np.float64]]"]
+
 
 class Draws:
-    """An endless supply of floats from one numpy generator."""
+    """An endless supply of floats from one numpy generator; `draw()` is the next value."""
 
-    __slots__ = ("_next", "_supply", "_values")
+    __slots__ = ("draw",)
 
-    def __init__(self, supply: Callable[[int], "np.ndarray[tuple[int], np.dtype[np.float64]]"]) -> None:
-        self._supply = supply
-        self._values: list[float] = []
-        self._next = 0
-
-    def draw(self) -> float:
-        """The next value."""
-        if self._next == len(self._values):
-            self._values = self._supply(BATCH).tolist()
-            self._next = 0
-        self._next += 1
-        return self._values[self._next - 1]
+    def __init__(self, supply: Supply) -> None:
+        # A chain of batches hands out a value without any Python in between.
+        self.draw: Callable[[], float] = chain.from_iterable(supply(BATCH).tolist() for _ in repeat(None)).__next__
 
 
 class Streams:
@@ -48,10 +42,10 @@ class Streams:
         generator = self.generator(cause, entity)
         return Draws(generator.random)
 
-    def unit_mean(self, cause: str, entity: str, variation: float) -> Draws:
-        """Positive factors with mean 1 and coefficient of variation `variation` (gamma; constantly 1 for 0)."""
-        if variation <= 0:
-            return Draws(np.ones)
+    def positive(self, cause: str, entity: str, mean: float, variation: float) -> Draws:
+        """Positive numbers with this mean and coefficient of variation (gamma; always the mean for 0)."""
+        if variation <= 0 or mean <= 0:
+            return Draws(lambda count: np.full(count, mean))
         generator = self.generator(cause, entity)
         shape = 1.0 / variation**2
-        return Draws(lambda count: generator.gamma(shape, 1.0 / shape, count))
+        return Draws(lambda count: generator.gamma(shape, mean / shape, count))

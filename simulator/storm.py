@@ -41,9 +41,9 @@ def weather(plan: SimulationInput, calm_s: float, settle_s_max: float) -> Afterm
     settled_s, error = None, ""
     try:
         simulation.begin()
-        simulation.kernel.run(calm_s)
+        simulation.kernel.run_until(calm_s)
         settled_s = _settle(simulation, calm_s, settle_s_max)
-        simulation.kernel.run(simulation.kernel.now_s + QUIET_S)
+        simulation.kernel.run_until(simulation.kernel.now_s + QUIET_S)
     except Exception as failure:  # noqa: BLE001 - whatever the platform's code raises is a finding about it
         error = f"{type(failure).__name__}: {failure}"
     ended_s, unsettled = simulation.kernel.now_s, tuple(_unsettled(simulation))
@@ -55,7 +55,7 @@ def _settle(simulation: Simulation, calm_s: float, settle_s_max: float) -> float
     while _unsettled(simulation):
         if kernel.now_s >= calm_s + settle_s_max:
             return None
-        kernel.run(kernel.now_s + POLL_S)
+        kernel.run_until(kernel.now_s + POLL_S)
     return kernel.now_s - calm_s
 
 

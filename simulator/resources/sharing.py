@@ -17,10 +17,13 @@ from simulator.resources.statistics import Usage
 class Job:
     """One piece of work in progress."""
 
-    __slots__ = ("arguments", "demand_s", "live", "since_s", "then")
+    __slots__ = ("arguments", "demand_s", "ends_at_s", "live", "since_s", "then")
 
-    def __init__(self, demand_s: float, since_s: float, then: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-        self.demand_s, self.since_s, self.then, self.arguments = demand_s, since_s, then, arguments
+    def __init__(
+        self, demand_s: float, ends_at_s: float, since_s: float, then: Callable[..., None], arguments: tuple[Any, ...]
+    ) -> None:
+        self.demand_s, self.ends_at_s, self.since_s = demand_s, ends_at_s, since_s
+        self.then, self.arguments = then, arguments
         self.live = True
 
 
@@ -39,6 +42,8 @@ class SharedCores:
         self._running = 0
         self._due_s = -1.0
         self._version = 0
+        self._ending = False
+        self._end_entry = self._end
         self._arrived = self._completed = self._gave_up = self._queue_max = 0
         self._busy_area_s = self._queue_area_s = self._wait_s = self._wait_s_max = self._demand_s = 0.0
 
@@ -49,21 +54,33 @@ class SharedCores:
 
     def run(self, demand_s: float, then: Callable[..., None], *arguments: Any) -> Job:
         """Do `demand_s` core-seconds of work, then call `then(*arguments)`."""
-        self._advance()
         agenda = self._agenda
-        job = Job(demand_s, agenda.now, then, arguments)
+        now_s = agenda.now
+        if now_s > self._since_s:
+            self._advance()
+        ends_at_s = self._attained_s + demand_s
+        job = Job(demand_s, ends_at_s, now_s, then, arguments)
         self._arrived += 1
-        heappush(self._jobs, (self._attained_s + demand_s, next(agenda.numbers), job))
-        self._changed(1)
+        heappush(self._jobs, (ends_at_s, next(agenda.numbers), job))
+        running = self._running = self._running + 1
+        if running > self.cores and running - self.cores > self._queue_max:
+            self._queue_max = running - self.cores
+        if not self._ending:
+            self._plan()
         return job
 
-    def cancel(self, job: Job) -> None:
-        """Drop a job: what it has done so far was in vain. Nothing happens if it is done already."""
-        if job.live:
-            self._advance()
-            job.live = False
-            self._gave_up += 1
-            self._changed(-1)
+    def cancel(self, job: Job) -> float:
+        """Drop a job; the core-seconds that it still needed. Nothing happens (0) if it is done already."""
+        if not job.live:
+            return 0.0
+        self._advance()
+        job.live = False
+        self._gave_up += 1
+        left_s = max(0.0, job.ends_at_s - self._attained_s)
+        self._running -= 1
+        if not self._ending:
+            self._plan()
+        return left_s
 
     def usage(self) -> Usage:
         """Everything since the start."""
@@ -88,25 +105,24 @@ class SharedCores:
                     self._queue_area_s += passed_s * (running - cores)
             self._since_s = now_s
 
-    def _changed(self, change: int) -> None:
+    def _plan(self) -> None:
         """Another number of jobs: another speed, and perhaps another job that ends next."""
-        running = self._running = self._running + change
-        speed = 1.0 if running <= self.cores else self.cores / running
-        jobs = self._jobs
+        running, jobs = self._running, self._jobs
+        speed = self._speed = 1.0 if running <= self.cores else self.cores / running
         while jobs and not jobs[0][2].live:
             heappop(jobs)
-        if running > self.cores and running - self.cores > self._queue_max:
-            self._queue_max = running - self.cores
-        self._speed = speed
         if not jobs:
             self._attained_s, self._due_s = 0.0, -1.0
+            self._version += 1  # what was due is not any more: all was cancelled
             return
-        now_s = self._agenda.now
-        due_s = now_s + max(0.0, jobs[0][0] - self._attained_s) / speed
+        agenda = self._agenda
+        now_s = agenda.now
+        left_s = jobs[0][0] - self._attained_s
+        due_s = now_s + left_s / speed if left_s > 0.0 else now_s
         if due_s != self._due_s:
             self._due_s = due_s
-            self._version += 1
-            self._agenda.at(due_s, self._end, self._version)
+            version = self._version = self._version + 1
+            heappush(agenda.heap, (due_s, next(agenda.numbers), self._end_entry, (version,)))
 
     def _end(self, version: int) -> None:
         if version != self._version:
@@ -123,5 +139,11 @@ class SharedCores:
         if wait_s > self._wait_s_max:
             self._wait_s_max = wait_s
         self._due_s = -1.0
-        self._changed(-1)
-        job.then(*job.arguments)
+        self._running -= 1
+        # Who has done one piece of work often has another: its end and the next beginning are one change of speed.
+        self._ending = True
+        try:
+            job.then(*job.arguments)
+        finally:
+            self._ending = False
+            self._plan()

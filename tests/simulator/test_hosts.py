@@ -22,25 +22,27 @@ def test_an_event_loop_does_one_thing_at_a_time():
 
 
 def test_three_processes_share_two_cores():
+    """The cores go round: each gets two thirds of one, until there is a core for everybody."""
     kernel = Kernel()
     host = Host(kernel, cores=2)
-    ends = [_finished(kernel, Process(host, name), [1.0]) for name in "abc"]
+    ends = [_finished(kernel, Process(host, name), [demand_s]) for name, demand_s in zip("abc", (1, 1, 2), strict=True)]
     kernel.run(10)
-    assert [end[0] for end in ends] == [1.0, 1.0, 2.0]
+    assert [end[0] for end in ends] == pytest.approx([1.5, 1.5, 2.5])
 
 
 def test_a_dead_process_does_nothing_more_and_its_core_is_free():
     kernel = Kernel()
     host = Host(kernel, cores=1)
     victim, other = Process(host, "victim"), Process(host, "other")
-    lost = _finished(kernel, victim, [1.0, 1.0])
+    lost = _finished(kernel, victim, [2.0, 1.0])
     victim.after(0.7, lambda: lost.append("timer"))
     kernel.after(0.5, victim.kill)
     kernel.after(0.6, victim.start)
     done = _finished(kernel, other, [1.0])
     kernel.run(10)
     assert lost == []
-    assert done == [2.0], "work under way when the process died still ends its turn on the core"
+    assert done == pytest.approx([1.25]), "half a core for half a second, and then the whole"
+    assert victim.cpu_s == pytest.approx(0.25), "what it had done until then was done in vain, and yet done"
 
 
 def test_a_paused_process_does_everything_late():
@@ -51,7 +53,7 @@ def test_a_paused_process_does_everything_late():
     kernel.after(0.5, process.pause)
     kernel.after(5.0, process.resume)
     kernel.run(10)
-    assert done == [5.0, "timer", 6.0]
+    assert done == ["timer", 5.5, 6.5], "the timer is late; the work goes on where it had stopped"
 
 
 def test_a_queue_of_one_loop_is_the_textbook_queue():

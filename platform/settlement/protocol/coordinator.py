@@ -100,6 +100,20 @@ class CoordinatorState:
             overruled=record.overruled,
         )
 
+    def entering(self, phase: Phase, decision: Decision | None, reason: str) -> CoordinatorState:
+        """The state in another phase. Spelled out: `dataclasses.replace` costs three times as much."""
+        return CoordinatorState(
+            self.gid, phase, self.timing, self.participants, self.yes_votes, decision, reason, self.acked,
+            self.attempts, self.epoch, self.heuristic, self.overruled,
+        )  # fmt: skip
+
+    def counting(self, yes_votes: frozenset[str], acked: frozenset[str]) -> CoordinatorState:
+        """The state with other votes and acknowledgements."""
+        return CoordinatorState(
+            self.gid, self.phase, self.timing, self.participants, yes_votes, self.decision, self.reason, acked,
+            self.attempts, self.epoch, self.heuristic, self.overruled,
+        )  # fmt: skip
+
     @property
     def told(self) -> Decision | None:
         """What participants are told: the decision, unless an operator overruled it."""
@@ -153,7 +167,7 @@ def _count_vote(state: CoordinatorState, event: VoteReceived) -> Step:
     if event.vote is Vote.NO:
         return _decide(state, Decision.ABORT, event.reason or f"{event.participant} voted no")
     before = state.yes_votes
-    voted = replace(state, yes_votes=before | {event.participant})
+    voted = state.counting(before | {event.participant}, state.acked)
     if all(p.name in voted.yes_votes for p in state.participants):
         return _decide(voted, Decision.COMMIT, "")
     return voted, tuple(Send(p.name, Prepare(state.gid)) for p in _newly_due(before, voted))
@@ -169,7 +183,7 @@ def _newly_due(before: frozenset[str], voted: CoordinatorState) -> list[Particip
 
 def _decide(state: CoordinatorState, decision: Decision, reason: str) -> Step:
     """The decision is durable before anyone, the client included, is told."""
-    decided = replace(state, phase=Phase.DECIDED, decision=decision, reason=reason)
+    decided = state.entering(Phase.DECIDED, decision, reason)
     return decided, (
         Persist(decided.record),
         CancelTimer(PREPARE_TIMER),
@@ -195,10 +209,10 @@ def _prepare_timed_out(state: CoordinatorState, event: TimerFired) -> Step:
 
 def _count_ack(state: CoordinatorState, event: AckReceived) -> Step:
     _require_participant(state, event.participant, event)
-    acked = replace(state, acked=state.acked | {event.participant})
+    acked = state.counting(state.yes_votes, state.acked | {event.participant})
     if any(p.name not in acked.acked for p in state.participants):
         return acked, ()
-    closed = replace(acked, phase=Phase.CLOSED)
+    closed = acked.entering(Phase.CLOSED, acked.decision, acked.reason)
     return closed, (Persist(closed.record), CancelTimer(RETRY_TIMER))
 
 

@@ -6,7 +6,7 @@ fencing token: every take-over raises it, and every durable step is a compare-an
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 
 class LeaseHeldError(Exception):
@@ -33,7 +33,7 @@ def grant(owner: str, now_ms: int, duration_ms: int) -> Lease:
 
 def renew(lease: Lease, now_ms: int, duration_ms: int) -> Lease:
     """The same owner and epoch for longer. Safe even if it lapsed: nobody claimed it while the epoch stands."""
-    return replace(lease, until_ms=now_ms + duration_ms)
+    return Lease(lease.owner, lease.epoch, now_ms + duration_ms)
 
 
 def claim(lease: Lease, owner: str, now_ms: int, duration_ms: int) -> Lease:

@@ -10,7 +10,7 @@ transaction with the record.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from settlement.protocol.messages import (
     COORDINATOR,
@@ -54,6 +54,10 @@ class ParticipantState:
     reason: str = ""
     orphan_interval_ms: int = 5_000
 
+    def entering(self, phase: Phase, vote: Vote | None, reason: str) -> ParticipantState:
+        """The state in another phase. Spelled out: `dataclasses.replace` costs three times as much."""
+        return ParticipantState(self.gid, phase, vote, reason, self.orphan_interval_ms)
+
     @property
     def record(self) -> BarrierRecord:
         """What has to be durable of this state."""
@@ -76,17 +80,19 @@ def handle(state: ParticipantState, event: Event) -> Step:
 
 
 def _reserve(state: ParticipantState, _event: PrepareRequested) -> Step:
-    return replace(state, phase=Phase.RESERVING), (Reserve(),)
+    return state.entering(Phase.RESERVING, state.vote, state.reason), (Reserve(),)
 
 
 def _vote(state: ParticipantState, event: Reserved) -> Step:
     if event.vote is Vote.YES:
-        prepared = replace(state, phase=Phase.PREPARED, vote=Vote.YES, reason="")
+        prepared = state.entering(Phase.PREPARED, Vote.YES, "")
         return prepared, (Persist(prepared.record), SetTimer(ORPHAN_TIMER, state.orphan_interval_ms), _reply(prepared))
     if event.uncertain:
         # No record: the abort that this refusal brings finds nothing here and releases what may be held outside.
-        return replace(state, phase=Phase.INITIAL), (Reply(Voted(state.gid, Vote.NO, event.reason)),)
-    refused = replace(state, phase=Phase.ABORTED, vote=Vote.NO, reason=event.reason)
+        return state.entering(Phase.INITIAL, state.vote, state.reason), (
+            Reply(Voted(state.gid, Vote.NO, event.reason)),
+        )
+    refused = state.entering(Phase.ABORTED, Vote.NO, event.reason)
     return refused, (Persist(refused.record), _reply(refused))
 
 
@@ -109,7 +115,7 @@ def _release_late(state: ParticipantState, event: Reserved) -> Step:
 
 def _apply(state: ParticipantState, event: DecisionReceived) -> Step:
     if event.decision is Decision.COMMIT:
-        committed = replace(state, phase=Phase.COMMITTED)
+        committed = state.entering(Phase.COMMITTED, state.vote, state.reason)
         return committed, (Confirm(), Persist(committed.record), CancelTimer(ORPHAN_TIMER), _ack(state))
     return _abort(state, event)
 
@@ -117,7 +123,7 @@ def _apply(state: ParticipantState, event: DecisionReceived) -> Step:
 def _abort(state: ParticipantState, event: DecisionReceived) -> Step:
     if event.decision is Decision.COMMIT:
         raise ProtocolError(ROLE, state.phase, repr(event), "nothing was promised here")
-    aborted = replace(state, phase=Phase.ABORTED)
+    aborted = state.entering(Phase.ABORTED, state.vote, state.reason)
     return aborted, (Release(), Persist(aborted.record), CancelTimer(ORPHAN_TIMER), _ack(state))
 
 
@@ -145,7 +151,7 @@ def _recover(state: ParticipantState, event: Recovered) -> Step:
         return state, ()
     if not isinstance(record, BarrierRecord):
         raise ProtocolError(ROLE, state.phase, repr(event), "not a participant's record")
-    found = replace(state, phase=record.phase, vote=record.vote, reason=record.reason)
+    found = state.entering(record.phase, record.vote, record.reason)
     if record.phase is Phase.PREPARED:
         return found, (SetTimer(ORPHAN_TIMER, state.orphan_interval_ms),)
     return found, ()

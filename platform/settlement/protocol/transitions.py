@@ -67,6 +67,8 @@ def step(role: str, table: Table[State], state: State, event: Event) -> Step[Sta
     if transition is None:
         raise ProtocolError(role, str(state.phase), repr(event))
     after, effects = transition.rule(state, event)
-    if all(after.phase is not outcome.phase for outcome in transition.outcomes):
-        raise ProtocolError(role, str(state.phase), repr(event), f"undeclared next phase {after.phase!r}")
-    return after, effects
+    phase = after.phase
+    for outcome in transition.outcomes:  # a generator in `any` would cost more than the comparisons
+        if outcome.phase is phase:
+            return after, effects
+    raise ProtocolError(role, str(state.phase), repr(event), f"undeclared next phase {phase!r}")
