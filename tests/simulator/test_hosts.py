@@ -72,3 +72,35 @@ def test_a_queue_of_one_loop_is_the_textbook_queue():
     kernel.run(float(arrivals[-1]) + 100)
     assert np.mean(times) == pytest.approx(2.0, rel=0.05)
     assert process.cpu_s == pytest.approx(demands.sum())
+
+
+def test_a_quota_is_an_allowance_for_each_period():
+    """A fifth of a core: 20 ms of work in every 100 ms, at full speed."""
+    kernel = Kernel()
+    done = _finished(kernel, Process(Host(kernel, cores=1), "a", quota=0.2), [0.01, 0.03, 0.02])
+    kernel.run(10)
+    assert done == pytest.approx([0.01, 0.12, 0.22])
+
+
+def test_a_throttled_process_that_is_paused_or_killed_loses_nothing_else():
+    kernel = Kernel()
+    host = Host(kernel, cores=1)
+    paused, killed = Process(host, "a", quota=0.1), Process(host, "b", quota=0.1)
+    done, lost = _finished(kernel, paused, [0.025]), _finished(kernel, killed, [0.025])
+    kernel.after(0.05, paused.pause)
+    kernel.after(0.25, paused.resume)
+    kernel.after(0.05, killed.kill)
+    kernel.run(10)
+    assert done == pytest.approx([0.305])
+    assert lost == []
+    assert killed.cpu_s == pytest.approx(0.01)
+
+
+def test_a_commit_waits_for_the_disk_without_occupying_the_loop():
+    kernel = Kernel()
+    process = Process(Host(kernel, cores=1), "a", commit_wait_s=1.0)
+    done = []
+    process.commit(0.5).then(lambda: done.append(("commit", kernel.now_s)))
+    process.work(0.5).then(lambda: done.append(("work", kernel.now_s)))
+    kernel.run(10)
+    assert done == [("work", 1.0), ("commit", 1.5)]
