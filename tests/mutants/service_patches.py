@@ -21,7 +21,7 @@ from .patching import Mutant, Undo, attribute, mutant, together
 MUTANTS: dict[str, Mutant] = {}
 _service = partial(mutant, killed_by=("services",), into=MUTANTS)
 
-FLUSH_S, HAND_OVER_S = 0.05, 0.005
+FLUSH_S, HAND_OVER_S = 0.05, 0.02  # longer than a commit takes on a busy machine, shorter than rounds are watched
 
 
 @_service("chassis.drive.Drive._store")
