@@ -49,9 +49,10 @@ def calibrate(
 
     with reported_errors():
         from scenarios.calibrate import calibrating, experiments, machine
+        from scenarios.calibration_file import FOLDER
 
         pace = experiments.QUICK if quick else experiments.Pace()
-        path = out or Path("calibration") / f"{machine.machine_id()}.json"
+        path = out or FOLDER / f"{machine.machine_id()}.json"
         calibrated = _calibrated(world, pace, seed, runs)
         calibrating.keep(calibrated, path)
         if as_json:

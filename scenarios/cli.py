@@ -11,7 +11,17 @@ from typing import Annotated, Any
 
 import typer
 
-from scenarios import calibrate_cli, capacity_cli, config_cli, doubt_cli, fuzz_cli, matrix_cli, mutants_cli, sweep_cli
+from scenarios import (
+    calibrate_cli,
+    capacity_cli,
+    config_cli,
+    doubt_cli,
+    fuzz_cli,
+    matrix_cli,
+    mutants_cli,
+    sweep_cli,
+    twin_cli,
+)
 from scenarios.interrupts import raise_on_signals
 from settlement.topology import DEFAULT_TOPOLOGY
 
@@ -26,6 +36,7 @@ app.add_typer(doubt_cli.app, name="doubt")
 app.command()(calibrate_cli.calibrate)
 app.command()(matrix_cli.matrix)
 app.command()(mutants_cli.mutants)
+app.command()(twin_cli.twin)
 
 ScenarioArgument = Annotated[str, typer.Argument(metavar="SCENARIO", help="A name from `paylab list`, or a YAML file.")]
 SetOption = Annotated[
@@ -364,6 +375,7 @@ def recover(
 
 
 def _worlds(names: Sequence[str], attach: str | None = None, calibration: Path | None = None) -> list[Any]:
+    from scenarios.calibration_file import calibration_of
     from scenarios.worlds import UnknownWorld, world_named
 
     repeated = sorted({name for name in names if names.count(name) > 1})
@@ -374,25 +386,11 @@ def _worlds(names: Sequence[str], attach: str | None = None, calibration: Path |
     if calibration is not None and "simulated" not in names:
         raise UnknownWorld("--calibration is for the world simulated; add --world simulated")
     worlds = [world_named(name) for name in names]
-    changes = {
+    changes: dict[str, dict[str, Any]] = {
         "compose": {} if attach is None else {"attach_to": attach},
-        "simulated": {} if calibration is None else {"calibration": _calibration(calibration)},
+        "simulated": {} if calibration is None else {"calibration": calibration_of(calibration)},
     }
-    return [replace(world, **changes[world.name]) if changes.get(world.name) else world for world in worlds]  # type: ignore[type-var]
-
-
-def _calibration(path: Path) -> Any:
-    from scenarios.worlds import UnknownWorld
-    from simulator import calibration
-
-    try:
-        return calibration.load(path)
-    except OSError as error:
-        raise UnknownWorld(f"--calibration {path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UnknownWorld(
-            f"--calibration {path}: is no calibration: {error!r}; make one by paylab calibrate"
-        ) from error
+    return [replace(world, **changes.get(world.name, {})) if changes.get(world.name) else world for world in worlds]  # type: ignore[type-var]
 
 
 def _show_results(results: Sequence[Any], as_json: bool) -> None:

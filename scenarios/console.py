@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from scenarios.errors import LabError
+from scenarios.errors import BadInput, LabError
 from scenarios.spec import InvalidScenario, Scenario
 from scenarios.units import format_duration
 from scenarios.worlds import UnknownWorld
@@ -43,7 +43,7 @@ def reported_errors() -> Iterator[None]:
         yield
     except InvalidScenario as error:
         stop(BAD_INPUT, *error.problems)
-    except (UnsupportedPlan, UnknownWorld) as error:
+    except (UnsupportedPlan, UnknownWorld, BadInput) as error:
         stop(BAD_INPUT, f"paylab: {error}")
     except LabError as error:
         stop(NO_VERDICT, f"paylab: {error}")

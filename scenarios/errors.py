@@ -3,3 +3,7 @@
 
 class LabError(Exception):
     """Something that kept the lab from giving a verdict; the text says what, and what to do or read."""
+
+
+class BadInput(LabError):
+    """What the user asked for cannot be; the message says why."""

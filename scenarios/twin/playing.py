@@ -1,0 +1,114 @@
+"""Plays held-out scenarios in both worlds, plan by plan, and keeps what came of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scenarios import history as histories
+from scenarios import plan as plans
+from scenarios.calibrate.machine import cores
+from scenarios.errors import BadInput
+from scenarios.plan import Plan
+from scenarios.runfolder import RunFolder, RunState, create
+from scenarios.spec import Scenario, load_scenario
+from scenarios.twin.scorecard import Measured, Row, measured, passed, scorecard
+from scenarios.worlds.base import Progress, SilentProgress, World, refuse_unsupported
+from scenarios.worlds.simulated import SimulatedWorld
+
+HELD_OUT = Path(__file__).with_name("held_out")
+
+ProgressOf = Callable[[Plan, World], AbstractContextManager[Progress]]
+
+
+class NoSuchHeldOut(BadInput):
+    """There is no held-out scenario of that name; the message lists those there are."""
+
+
+@dataclass(frozen=True)
+class Twin:
+    """A scorecard, and what it is about."""
+
+    world: str
+    calibration: str
+    seeds: Sequence[int]
+    rows: list[Row]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every target that holds was met."""
+        return passed(self.rows)
+
+    def to_json(self) -> dict[str, Any]:
+        """What twin.json holds."""
+        return {
+            "world": self.world,
+            "calibration": self.calibration,
+            "seeds": list(self.seeds),
+            "verdict": "pass" if self.passed else "fail",
+            "rows": [row.to_json() for row in self.rows],
+        }
+
+
+def held_out(names: Sequence[str] = (), overrides: Sequence[str] = ()) -> list[Scenario]:
+    """The scenarios of these names, or all. Raises NoSuchHeldOut, InvalidScenario."""
+    known = sorted(path.stem for path in HELD_OUT.glob("*.yaml"))
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise NoSuchHeldOut(f"no held-out scenario {', '.join(unknown)}; there are {', '.join(known)}")
+    return [load_scenario(HELD_OUT / f"{name}.yaml", overrides) for name in names or known]
+
+
+def play(
+    real: World,
+    model: SimulatedWorld,
+    scenarios: Sequence[Scenario],
+    seeds: Sequence[int],
+    parent: Path,
+    progress_of: ProgressOf,
+    tell: Callable[[list[Row]], None],
+    calibration: str = "shipped",
+) -> Twin:
+    """Every scenario with every seed in both worlds; `tell` hears of each scenario as it ends. Raises WorldError."""
+    for scenario in scenarios:
+        for world in (real, model):
+            refuse_unsupported(world, plans.plan(scenario, seeds[0]))
+    rows: list[Row] = []
+    for scenario in scenarios:
+        pairs = [_pair(real, model, plans.plan(scenario, seed), parent, progress_of) for seed in seeds]
+        found = scorecard(scenario.name, [pair[0] for pair in pairs], [pair[1] for pair in pairs])
+        tell(found)
+        rows += found
+    return Twin(real.name, calibration, seeds, rows)
+
+
+def keep(twin: Twin, folder: Path) -> Path:
+    """Write twin.json; returns it."""
+    path = folder / "twin.json"
+    path.write_text(json.dumps(twin.to_json(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    return path
+
+
+def _pair(
+    real: World, model: SimulatedWorld, plan: Plan, parent: Path, progress_of: ProgressOf
+) -> tuple[Measured, Measured]:
+    predicted = measured(model.play(plan, RunFolder(parent), SilentProgress()), cores())
+    folder = create(parent, f"{plan.scenario}-{plan.seed}")
+    folder.plan.write_text(plan.to_json(), encoding="utf-8")
+    with progress_of(plan, real) as progress:
+        history = real.play(plan, folder, progress)
+    histories.write(history, folder.path)
+    folder.set_state(RunState.FINISHED)
+    return measured(history, cores()), predicted
+
+
+def by_scenario(rows: Sequence[Row]) -> Mapping[str, list[Row]]:
+    """The rows of each scenario together, in order."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row.scenario, []).append(row)
+    return found

@@ -1,0 +1,67 @@
+"""The commands as a user types them: a model compared with itself makes no error."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from scenarios.cli import app
+from simulator import calibration
+
+SHORT = ("--scenario", "channel-dominates", "--set", "load.stages=[{rate: 5, for: 4s}]")
+HOME = ("--world", "simulated", *SHORT)
+
+
+def slower(folder: Path) -> Path:
+    """The shipped calibration with a channel that takes long to answer."""
+    path = Path(calibration.__file__).parent / "calibration" / "default.json"
+    document = json.loads(path.read_text(encoding="utf-8"))
+    document["endpoints"]["channel"] = {"default": {"cpu_ms": 1.1, "variation": 0.3, "wait_ms": 300}}
+    changed = folder / "slower.json"
+    changed.write_text(json.dumps(document), encoding="utf-8")
+    return changed
+
+
+def test_a_world_predicts_itself(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["twin", *HOME, "--seeds", "2", "--out", str(tmp_path), "--json"])
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert found["verdict"] == "pass"
+    assert {row["error"]["value"] for row in found["rows"]} == {0.0}
+    (folder,) = tmp_path.iterdir()
+    assert json.loads((folder / "twin.json").read_text()) == found
+    assert "<svg" in (folder / "report.html").read_text()
+
+
+def test_a_wrong_calibration_misses_and_says_by_how_much(tmp_path: Path) -> None:
+    wrong = ["--calibration", str(slower(tmp_path)), "--seeds", "1", "--out", str(tmp_path / "runs")]
+    result = CliRunner().invoke(app, ["twin", *HOME, *wrong])
+    assert result.exit_code == 1
+    assert "missed" in result.stdout
+    assert "latency.pay.mean" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["twin", "--scenario", "nothing"], "no held-out scenario nothing; there are channel-dominates"),
+        (["twin", "--world", "mars"], "unknown world 'mars'"),
+        (["calibrate", "--world", "mars"], "unknown world 'mars'"),
+        (["twin", "--calibration", "nowhere.json"], "nowhere.json: No such file"),
+        (["run", "baseline", "--world", "simulated", "--calibration", "pyproject.toml"], "is no calibration"),
+        (["run", "baseline", "--calibration", "mine.json"], "--calibration is for the world simulated"),
+    ],
+)
+def test_bad_input_is_refused_with_the_reason(arguments: list[str], said: str) -> None:
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
+    assert said in result.stderr.replace("\n", " ")
+
+
+def test_a_run_uses_the_calibration_that_it_is_given(tmp_path: Path) -> None:
+    scenario = Path("scenarios/twin/held_out/channel-dominates.yaml")
+    base = ["run", str(scenario), "--world", "simulated", "--json", "--out", str(tmp_path), *SHORT[2:]]
+    shipped = json.loads(CliRunner().invoke(app, base).stdout)
+    slow = json.loads(CliRunner().invoke(app, [*base, "--calibration", str(slower(tmp_path))]).stdout)
+    assert slow["metrics"]["latency.pay.p50"] > shipped["metrics"]["latency.pay.p50"] + 0.2
