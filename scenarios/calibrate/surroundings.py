@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import nan
 
 import numpy
 
@@ -112,15 +111,6 @@ def rss_bytes(history: History) -> int:
     table = samples(history)
     resident = table[(table["process"] != LAB) & (table["rss_bytes"] > 0)]["rss_bytes"]
     return int(resident.median()) if len(resident) else 0
-
-
-def others_cores(busy_cpu_s: float, elapsed_s: float, history: History) -> float:
-    """Cores that programs which are no part of the run used meanwhile: a quiet machine has next to none."""
-    table = samples(history)
-    length_s = float(table["at_s"].max() - table["from_s"].min()) if len(table) else nan
-    if not length_s > 0 or elapsed_s <= 0:
-        return 0.0
-    return max(0.0, busy_cpu_s / elapsed_s - float(table["cpu_s"].sum()) / length_s)
 
 
 def _median(values_s: Sequence[float]) -> Estimate:

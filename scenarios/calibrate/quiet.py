@@ -1,0 +1,80 @@
+"""When the machine was the run's alone: what other programs used, segment by segment.
+
+CPU accounts hardly mind strangers; times do. So the busy time of the whole machine is noted about once a second, and
+what platform, load generator and lab do not account for was somebody else's. Times are taken from quiet segments only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+
+import numpy
+
+from scenarios.calibrate.experiments import Segment
+from scenarios.calibrate.machine import busy_cpu_s
+from scenarios.calibrate.windows import samples
+from scenarios.history import History
+from scenarios.plan import Plan
+from scenarios.worlds.base import Progress, World
+
+# Beyond this, strangers make requests late.
+OTHERS_CORES_MAX = 0.15
+
+ProgressOf = Callable[[Plan, World], AbstractContextManager[Progress]]
+
+
+@dataclass
+class MachineWatch:
+    """A Progress that passes everything on and notes, with every clock, how busy the machine has been until then."""
+
+    inner: Progress
+    at_s: list[float] = field(default_factory=list)
+    busy_s: list[float] = field(default_factory=list)
+
+    def stage(self, text: str) -> None:
+        """Passed on."""
+        self.inner.stage(text)
+
+    def clock(self, now_s: float) -> None:
+        """Noted, and passed on."""
+        self.at_s.append(now_s)
+        self.busy_s.append(busy_cpu_s())
+        self.inner.clock(now_s)
+
+    def arrivals(self, started: int) -> None:
+        """Passed on."""
+        self.inner.arrivals(started)
+
+    def fault(self, id: str, event: str, at_s: float) -> None:  # noqa: A002 - the name it has everywhere else
+        """Passed on."""
+        self.inner.fault(id, event, at_s)
+
+    def warning(self, text: str) -> None:
+        """Passed on."""
+        self.inner.warning(text)
+
+    def others_cores(self, history: History, segments: Sequence[Segment]) -> list[float]:
+        """Cores that strangers used in each segment, pause included."""
+        table = samples(history)
+        return [self._others(table["at_s"].to_numpy(), table["cpu_s"].to_numpy(), segment) for segment in segments]
+
+    def _others(self, at_s: numpy.ndarray, cpu_s: numpy.ndarray, segment: Segment) -> float:
+        ends = (segment.start_s, segment.until_s)
+        busy_s = float(numpy.diff(numpy.interp(ends, self.at_s, self.busy_s))[0])
+        ours_s = float(cpu_s[(at_s >= ends[0]) & (at_s < ends[1])].sum())
+        return max(0.0, busy_s - ours_s) / (ends[1] - ends[0])
+
+
+@contextmanager
+def watching(progress_of: ProgressOf, plan: Plan, world: World) -> Iterator[MachineWatch]:
+    """The progress of a run, watched."""
+    with progress_of(plan, world) as progress:
+        yield MachineWatch(progress)
+
+
+def quiet(segments: Sequence[Segment], others_cores: Sequence[float]) -> tuple[Segment, ...]:
+    """The segments in which strangers used next to nothing."""
+    pairs = zip(segments, others_cores, strict=True)
+    return tuple(segment for segment, cores in pairs if cores <= OTHERS_CORES_MAX)
