@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from scenarios.twin.playing import Twin
     from scenarios.twin.scorecard import Row
+    from scenarios.worlds.base import World
 
 SEED_MAX = 2**31 - 1
 WORLDS = ("processes", "compose", "simulated")
@@ -36,6 +37,10 @@ def twin(
     overrides: Annotated[
         list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change the scenarios; repeat for several changes.")
     ] = [],  # noqa: B006 - as above
+    again: Annotated[
+        Path | None,
+        typer.Option("--again", metavar="DIR", help="Take the real runs from an earlier twin's folder, predict anew."),
+    ] = None,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the folder is made.")] = Path("runs"),
     as_json: Annotated[bool, typer.Option("--json", help="Print twin.json on stdout; progress on stderr.")] = False,
 ) -> None:
@@ -52,11 +57,13 @@ def twin(
       paylab calibrate && paylab twin
       paylab twin --scenario other-rate --scenario gateway-crash --seeds 5
       paylab twin --calibration mine.json --json > twin.json
+      paylab twin --again runs/20260131-120000-twin-processes-1 --calibration mine.json
     """
     from scenarios.console import FAILED, messages, output, reported_errors, say
 
     with reported_errors():
-        found, folder = _played(world, names, range(seed, seed + seeds), calibration, overrides, out)
+        real = _real(world, again)
+        found, folder = _played(real, names, range(seed, seed + seeds), calibration, overrides, out)
         if as_json:
             typer.echo(json.dumps(found.to_json(), indent=2, allow_nan=False))
         else:
@@ -66,35 +73,41 @@ def twin(
         raise typer.Exit(0 if found.passed else FAILED)
 
 
+def _real(name: str, again: Path | None) -> "World":
+    from scenarios.twin.stored import StoredWorld
+    from scenarios.worlds import UnknownWorld, world_named
+
+    if name not in WORLDS:
+        raise UnknownWorld(f"unknown world {name!r}; expected one of {', '.join(WORLDS)}")
+    return StoredWorld(again, name) if again else world_named(name)
+
+
 def _played(
-    world: str, names: list[str], seeds: range, file: Path | None, overrides: list[str], out: Path
+    world: "World", names: list[str], seeds: range, file: Path | None, overrides: list[str], out: Path
 ) -> "tuple[Twin, Path]":
     from scenarios.calibration_file import calibration_of, machine_file
     from scenarios.console import messages, say
     from scenarios.progress import progress_for
     from scenarios.report import twin as report
-    from scenarios.runfolder import run_name
+    from scenarios.runfolder import fresh, run_name
     from scenarios.twin import playing
-    from scenarios.worlds import UnknownWorld, world_named
     from scenarios.worlds.simulated import SimulatedWorld
 
-    if world not in WORLDS:
-        raise UnknownWorld(f"unknown world {world!r}; expected one of {', '.join(WORLDS)}")
     chosen = file or machine_file()
     model = SimulatedWorld(calibration_of(chosen) if chosen else None)
     wanted = playing.held_out(names, overrides)
     length = format_duration(sum(each.duration_s for each in wanted) * len(seeds))
     say(f"{len(wanted)} scenarios, {len(seeds)} times each: {length}, and the starts of the platform")
     say(f"calibration: {chosen or 'as shipped'}")
-    folder = out / run_name(datetime.now(UTC), "twin", world, seeds.start)
-    folder.mkdir(parents=True)
+    out.mkdir(parents=True, exist_ok=True)
+    folder = fresh(out, run_name(datetime.now(UTC), "twin", world.name, seeds.start))
 
     def tell(rows: "list[Row]") -> None:
         missed = [row.metric.name for row in rows if row.verdict == "missed"]
         say(f"{rows[0].scenario}: {'missed ' + ', '.join(missed) if missed else 'every target met'}")
 
     found = playing.play(
-        world_named(world), model, wanted, seeds, folder, lambda plan, each: progress_for(plan, each, messages), tell,
+        world, model, wanted, seeds, folder, lambda plan, each: progress_for(plan, each, messages), tell,
         str(chosen or "as shipped"),
     )  # fmt: skip
     playing.keep(found, folder)

@@ -17,6 +17,7 @@ from scenarios.plan import Plan
 from scenarios.runfolder import RunFolder, RunState, create
 from scenarios.spec import Scenario, load_scenario
 from scenarios.twin.scorecard import Measured, Row, measured, passed, scorecard
+from scenarios.twin.stored import StoredWorld, run_name
 from scenarios.worlds.base import Progress, SilentProgress, World, refuse_unsupported
 from scenarios.worlds.simulated import SimulatedWorld
 
@@ -75,7 +76,7 @@ def play(
 ) -> Twin:
     """Every scenario with every seed in both worlds; `tell` hears of each scenario as it ends. Raises WorldError."""
     for scenario in scenarios:
-        for world in (real, model):
+        for world in (model,) if isinstance(real, StoredWorld) else (real, model):
             refuse_unsupported(world, plans.plan(scenario, seeds[0]))
     rows: list[Row] = []
     for scenario in scenarios:
@@ -97,7 +98,9 @@ def _pair(
     real: World, model: SimulatedWorld, plan: Plan, parent: Path, progress_of: ProgressOf
 ) -> tuple[Measured, Measured]:
     predicted = measured(model.play(plan, RunFolder(parent), SilentProgress()), cores())
-    folder = create(parent, f"{plan.scenario}-{plan.seed}")
+    if isinstance(real, StoredWorld):
+        return measured(real.play(plan, RunFolder(parent), SilentProgress()), cores()), predicted
+    folder = create(parent, run_name(plan))
     folder.plan.write_text(plan.to_json(), encoding="utf-8")
     with progress_of(plan, real) as progress:
         history = real.play(plan, folder, progress)

@@ -42,6 +42,22 @@ def test_a_wrong_calibration_misses_and_says_by_how_much(tmp_path: Path) -> None
     assert "latency.pay.mean" in result.stdout
 
 
+def test_runs_of_an_earlier_twin_are_predicted_again_without_being_played(tmp_path: Path) -> None:
+    first = tmp_path / "first"
+    assert CliRunner().invoke(app, ["twin", *HOME, "--seeds", "1", "--out", str(first)]).exit_code == 0
+    (folder,) = first.iterdir()
+    arguments = ["twin", *HOME, "--seeds", "1", "--again", str(folder), "--out", str(tmp_path / "second")]
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    wrong = CliRunner().invoke(app, [*arguments, "--calibration", str(slower(tmp_path))])
+    assert wrong.exit_code == 1
+    other = CliRunner().invoke(app, [*arguments, "--set", "load.timeout=3s"])
+    assert other.exit_code == 2
+    assert "played another plan" in other.stderr.replace("\n", " ")
+    missing = CliRunner().invoke(app, [*arguments, "--seed", "9"])
+    assert missing.exit_code == 2
+    assert "no run channel-dominates-9" in missing.stderr.replace("\n", " ")
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
