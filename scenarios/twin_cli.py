@@ -89,7 +89,7 @@ def _played(
     from scenarios.console import messages, say
     from scenarios.progress import progress_for
     from scenarios.report import twin as report
-    from scenarios.runfolder import fresh, run_name
+    from scenarios.runfolder import new_folder, run_name
     from scenarios.twin import playing
     from scenarios.worlds.simulated import SimulatedWorld
 
@@ -100,7 +100,7 @@ def _played(
     say(f"{len(wanted)} scenarios, {len(seeds)} times each: {length}, and the starts of the platform")
     say(f"calibration: {chosen or 'as shipped'}")
     out.mkdir(parents=True, exist_ok=True)
-    folder = fresh(out, run_name(datetime.now(UTC), "twin", world.name, seeds.start))
+    folder = new_folder(out, run_name(datetime.now(UTC), "twin", world.name, seeds.start))
 
     def tell(rows: "list[Row]") -> None:
         missed = [row.metric.name for row in rows if row.verdict == "missed"]
