@@ -38,7 +38,7 @@ def demands(axes: Axes, document: Document, palette: Palette) -> None:
     for name, total, row in zip(names, left, rows, strict=True):
         axes.text(total, name, f"  {total:.2f} ms, {row['visits']:.1f} visits", va="center", color=palette["ink"])
     axes.set_xlim(0, left.max() * 1.35)
-    _say(axes, palette, "Demand of one payment", "CPU milliseconds a payment", "")
+    say_what(axes, palette, "Demand of one payment", "CPU milliseconds a payment", "")
     _legend(axes, palette, loc="lower right")
 
 
@@ -46,14 +46,17 @@ def saturation(axes: Axes, document: Document, palette: Palette) -> None:
     """Payments a second that so many replicas bear at most; a dot where the answer is."""
     replicas, rate = document["answer"]["replicas"], document["objective"]["rate_per_s"]
     for row, colour in zip(document["demand_table"], PROCESSES, strict=False):
-        counts = range(1, len(row["saturation_per_s"]) + 1)
         chosen = replicas[row["process"]]
-        axes.plot(counts, row["saturation_per_s"], color=palette[colour], linewidth=1.4, label=row["process"])
+        counts = range(1, min(len(row["saturation_per_s"]), max(replicas.values()) + 2) + 1)
+        axes.plot(
+            counts, row["saturation_per_s"][: len(counts)], color=palette[colour], linewidth=1.4, label=row["process"]
+        )
         axes.plot([chosen], [row["saturation_per_s"][chosen - 1]], "o", color=palette[colour], markersize=7)
     axes.axhline(rate, color=palette["fault"], linestyle="--", linewidth=1)
     axes.annotate(f"asked: {rate:g}/s", (1, rate), xytext=(2, 3), textcoords="offset points", color=palette["fault"])
     axes.set_ylim(0, None)
-    _say(axes, palette, "What replicas bear; dots: the answer", "replicas", "payments/s")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    say_what(axes, palette, "What replicas bear; dots: the answer", "replicas", "payments/s")
     _legend(axes, palette, loc="upper left")
 
 
@@ -73,7 +76,9 @@ def bounds(axes: Axes, document: Document, palette: Palette) -> None:
               label="the answer, simulated")  # fmt: skip
     axes.set_xlim(0, end)
     axes.set_ylim(0, law.capacity_per_s * 1.2)
-    _say(axes, palette, f"Asymptotic bounds; bottleneck: {law.bottleneck}", "payments under way, N", "payments/s, X")
+    say_what(
+        axes, palette, f"Asymptotic bounds; bottleneck: {law.bottleneck}", "payments under way, N", "payments/s, X"
+    )
     _legend(axes, palette, loc="lower right")
 
 
@@ -86,7 +91,7 @@ def states(axes: Axes, document: Document, palette: Palette) -> None:
     found = found[::-1]
     _points(axes, palette, [(name, judged["p99_s"], colour) for name, judged, colour in found])
     _objective(axes, document, palette)
-    _say(axes, palette, "p99 in every state that must hold, 95 % intervals", "p99, milliseconds", "")
+    say_what(axes, palette, "p99 in every state that must hold, 95 % intervals", "p99, milliseconds", "")
 
 
 def sensitivity(axes: Axes, document: Document, palette: Palette) -> None:
@@ -98,7 +103,7 @@ def sensitivity(axes: Axes, document: Document, palette: Palette) -> None:
     ]
     _points(axes, palette, found)
     axes.axvline(0, color=palette["phase"], linewidth=1)
-    _say(axes, palette, "Change of the p99 if a demand changes, 95 % intervals", "milliseconds", "")
+    say_what(axes, palette, "Change of the p99 if a demand changes, 95 % intervals", "milliseconds", "")
 
 
 def landscape(axes: Axes, document: Document, palette: Palette) -> None:
@@ -117,7 +122,8 @@ def landscape(axes: Axes, document: Document, palette: Palette) -> None:
               markersize=14, label="the answer, whole")  # fmt: skip
     _objective(axes, document, palette, across=True)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    _say(axes, palette, "Vectors by size and p99", "replicas", "p99, milliseconds")
+    axes.set_ylim(0, axes.get_ylim()[1] * 1.3)  # room for the legend
+    say_what(axes, palette, "Vectors by size and p99", "replicas", "p99, milliseconds")
     _legend(axes, palette, loc="upper right")
 
 
@@ -150,7 +156,8 @@ def _objective(axes: Axes, document: Document, palette: Palette, across: bool = 
               ha="left" if across else "right", va="bottom" if across else "top")  # fmt: skip
 
 
-def _say(axes: Axes, palette: Palette, title: str, across: str, up: str) -> None:
+def say_what(axes: Axes, palette: Palette, title: str, across: str, up: str) -> None:
+    """Title, units on the axes, and the frame that all plots share."""
     axes.set_title(title, loc="left", color=palette["ink"], fontsize=10)
     axes.set_xlabel(across, color=palette["ink"])
     axes.set_ylabel(up, color=palette["ink"])
