@@ -39,7 +39,7 @@ lint: .venv/.dev ## ruff, mypy --strict, import contracts
 
 check: lint test ## everything that has to hold before a commit
 
-bench: .venv/.dev ## the benchmarks: libraries, and the platform against its floor
+bench: .venv/.dev ## the benchmarks: the simulator and its peers, libraries, and the platform against its floor
 	@$(BIN)/python -m benchmarks
 
 up: .venv/.lab ## the whole platform in containers: build, start, wait, print the addresses (processes instead: `paylab up`)

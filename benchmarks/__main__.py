@@ -1,6 +1,7 @@
-"""`python -m benchmarks`: libraries, start-up, the platform against its floor and without its promises, and composed.
+"""`python -m benchmarks`: the simulator beside its peers, libraries, start-up, the platform against its floor and
+without its promises, and composed.
 
-Prints figures and ratios against their budgets and writes them to runs/bench-<time>/result.json. About fifteen minutes;
+Prints figures and ratios against their budgets and writes them to runs/bench-<time>/result.json. About twenty minutes;
 parts of it by `--only`. Exits with 1 when a budget is missed.
 """
 
@@ -16,7 +17,7 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks import components, generator, ladder, profiles
+from benchmarks import components, generator, ladder, profiles, simulator_speed
 from benchmarks.composed import climb_compose
 from benchmarks.saturation import Climb, steps_plan
 from benchmarks.systems import FLOOR, PLATFORM, SYSTEMS, start_up
@@ -28,6 +29,7 @@ from benchmarks.verdicts import (
     ladder_table,
     profile_table,
     recorder_budget,
+    simulator_budgets,
     start_budgets,
     summary_table,
 )
@@ -38,7 +40,7 @@ SEED = 1
 # Sixteen containers, MariaDB's and Redis' among them, share the cores that eight processes have otherwise.
 COMPOSE_STEP_S = 5  # an engine is asked for CPU time about once a second
 COMPOSE_RATES = (10, 15, 20, 25, 30, 35, 40, 45, 50, 55, 60, 70, 80, 90, 100, 120)
-PARTS = ("components", "platform", "ladder", "compose")
+PARTS = ("simulator", "components", "platform", "ladder", "compose")
 # Parts that climb take turns in the same rounds, and share what both of them climb.
 CLIMBED = {"platform": (FLOOR, PLATFORM), "ladder": tuple(ladder.RUNGS)}
 
@@ -52,6 +54,10 @@ def main() -> int:
     result: dict[str, Any] = {"load_average": os.getloadavg()}
     console.print(f"load average before: {', '.join(f'{load:.1f}' for load in os.getloadavg())}")
     judged: list[Budget] = []
+    if "simulator" in parts:
+        found = simulator_speed.measure(console)
+        result["simulator"] = found.to_json()
+        judged += simulator_budgets(found)
     if "components" in parts:
         judged += _components(console, result)
     if "platform" in parts:

@@ -10,6 +10,7 @@ from benchmarks.ladder import RUNGS, Rung, median_at_knee
 from benchmarks.measure import Figure
 from benchmarks.profiles import Profile
 from benchmarks.saturation import OTHERS, Climb
+from benchmarks.simulator_speed import CIW, OURS, RECURSION, SIMPY, Found
 from benchmarks.systems import FLOOR, PLATFORM, TWO_PHASE
 
 READY_S_MAX = 6.0
@@ -18,6 +19,10 @@ SETTLED_PER_S_MIN = 60.0
 OF_FLOOR_MIN = 0.4
 OF_NO_COORDINATOR_MIN = 0.6
 RECORDER_MIN = 0.8
+OF_SIMPY_MIN, OF_CIW_MIN = 2.0, 4.0
+SCREENED_PER_CPU_S_MIN = 15e6
+AGREE_S_MAX = 1e-6
+PAYMENTS_PER_CPU_S_MIN = 3000.0
 # Above this many cores used by other programs, rates say more about them than about us.
 OTHERS_CORES_MAX = 0.2
 
@@ -69,13 +74,34 @@ def recorder_budget(bare: Figure, recorded: Figure) -> Budget:
     return Budget("Locust user with recorder, share of a bare one", share, RECORDER_MIN, at_least=True)
 
 
+def simulator_budgets(found: Found) -> list[Budget]:
+    """The simulator beside its peers, at the queue where it does worst, and as a whole."""
+    differ_s = max(found.differences_s.values())
+    return [
+        Budget("visits per CPU s, times idiomatic SimPy's", found.ratio(OURS, SIMPY), OF_SIMPY_MIN, at_least=True),
+        Budget("visits per CPU s, times Ciw's", found.ratio(OURS, CIW), OF_CIW_MIN, at_least=True),
+        Budget("answers that miss the formula", found.wrong, 0, at_least=False),
+        Budget("screened customers per CPU s", found.slowest(RECURSION), SCREENED_PER_CPU_S_MIN, at_least=True),
+        Budget("s between agenda and recursion, any customer", differ_s, AGREE_S_MAX, at_least=False),
+        Budget("simulated payments per CPU s", found.payments.per_cpu_s, PAYMENTS_PER_CPU_S_MIN, at_least=True),
+        Budget("simulated payments that failed", found.payments.failed, 0, at_least=False),
+    ]
+
+
 def summary_table(judged: Sequence[Budget]) -> Table:
     """Every budget and whether it is kept."""
     table = _table("budgets", "budget", ("measured", "limit", "kept"))
     for budget in judged:
-        limit = f"{'>=' if budget.at_least else '<='} {budget.limit:g}"
-        table.add_row(budget.name, f"{budget.value:.2f}", limit, "yes" if budget.kept else "NO")
+        limit = f"{'>=' if budget.at_least else '<='} {_shown(budget.limit)}"
+        table.add_row(budget.name, _shown(budget.value), limit, "yes" if budget.kept else "NO")
     return table
+
+
+def _shown(value: float) -> str:
+    """Two decimals, but for what is far from one."""
+    if value and not 1e-2 <= abs(value) < 1e4:
+        return f"{value:,.0f}" if abs(value) >= 1 else f"{value:.0e}"
+    return f"{value:.2f}".removesuffix(".00")
 
 
 def climb_table(climb: Climb) -> Table:

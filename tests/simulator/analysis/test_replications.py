@@ -8,8 +8,8 @@ from sim_tools.output_analysis import ReplicationsAlgorithm
 
 from simulator.analysis import Precision, compare, mser, replicate, warm_up
 from simulator.analysis.estimates import mean_of
+from simulator.formulas import mg1_wait
 from simulator.screening import screened
-from tests.simulator.resources.formulas import mg1_wait
 
 
 def _noisy(seed):
@@ -64,6 +64,15 @@ def test_common_random_numbers_show_a_difference_that_independent_runs_hide():
     assert gain.half_width < 0.5 * independent.half_width
     with pytest.raises(ValueError, match="no variant is called 'later'"):
         compare({"now": _queue}, base="later")
+
+
+def test_intervals_of_several_differences_hold_together():
+    variants = {"now": _queue, "faster": _faster}
+    alone = compare(variants, seeds=range(1, 9)).difference("faster", "wait_mean_s")
+    among = compare({**variants, "a": _queue, "b": _queue}, seeds=range(1, 9)).difference("faster", "wait_mean_s")
+    assert among.value == alone.value
+    assert among.level == pytest.approx(1 - 0.05 / 3)
+    assert among.half_width > alone.half_width
 
 
 def test_the_warm_up_is_cut_where_the_series_settles():

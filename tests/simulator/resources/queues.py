@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from simulator.analysis import Estimate, mean_of
-from simulator.resources import Agenda, SharedCores, Station, Usage
+from simulator.resources import Agenda, Pool, SharedCores, Station, Usage
 
 SEEDS = range(1, 11)
 LEVEL = 0.99
@@ -52,14 +52,30 @@ def station(seed: int, load: float, drawn: Drawn, servers: int = 1, room: float 
     agenda = Agenda()
     queue = Station(agenda, "queue", servers, room)
     open_queue(load, queue.visit, agenda, drawn(np.random.default_rng([seed, 2]), count).tolist(), seed)
-    return assert_laws(queue.usage())
+    return assert_laws(queue.usage(), queue.busy + queue.waiting)
 
 
 def shared(seed: int, load: float, drawn: Drawn, cores: int = 1, count: int = 12_000) -> Usage:
     agenda = Agenda()
     host = SharedCores(agenda, "host", cores)
     open_queue(load, host.run, agenda, drawn(np.random.default_rng([seed, 2]), count).tolist(), seed)
-    return assert_laws(host.usage())
+    return assert_laws(host.usage(), host.running)
+
+
+def pool(seed: int, load: float, servers: int, patience: float = float("inf"), count: int = 20_000) -> Usage:
+    """Connections that are held for exponential times, and customers who wait for one at most `patience`."""
+    agenda = Agenda()
+    connections = Pool(agenda, "connections", servers, patience)
+
+    def visit(held_s: float, left: Callable[[int], None], number: int) -> None:
+        def give_back() -> None:
+            connections.give_back()
+            left(number)
+
+        connections.take(lambda granted: agenda.after(held_s, give_back) if granted else None)
+
+    open_queue(load, visit, agenda, exponential(np.random.default_rng([seed, 2]), count).tolist(), seed)
+    return assert_laws(connections.usage(), connections.held + connections.waiting, patience)
 
 
 def replicated(metric: Callable[[Usage], float], run: Callable[..., Usage], *arguments: Any, **more: Any) -> Estimate:
@@ -68,17 +84,20 @@ def replicated(metric: Callable[[Usage], float], run: Callable[..., Usage], *arg
     return mean_of([metric(play(seed)) for seed in SEEDS], LEVEL)
 
 
-def assert_laws(usage: Usage) -> Usage:
-    """Conservation, Little's law for the queue and the utilisation law, exactly, up to what is still inside."""
-    inside = usage.arrived - usage.completed - usage.refused - usage.gave_up
-    assert inside >= 0
+def assert_laws(usage: Usage, inside: int, patience: float = 0.0) -> Usage:
+    """Conservation, Little's law for the queue and the utilisation law, exactly, up to what is still inside.
+
+    `inside`: how many the resource itself says are there now; `patience`: how long each who gave up had waited.
+    """
+    assert usage.arrived == usage.completed + usage.refused + usage.gave_up + inside
     assert usage.busy_area_s <= usage.servers * usage.duration_s * (1 + 1e-9)
     # X D T differs from U T by the work of those who are in service now, which is at most what they asked for.
     assert usage.demand_s_sum <= usage.busy_area_s + 1e-6
     assert usage.busy_area_s - usage.demand_s_sum <= usage.servers * 50 + 1e-6
     # The integral of the queue is the sum of the waits, but for those that wait still.
-    assert usage.wait_s_sum <= usage.queue_area_s + 1e-6
-    assert usage.queue_area_s - usage.wait_s_sum <= inside * (usage.wait_s_max + 50) + 1e-6
+    waited_s = usage.wait_s_sum + (usage.gave_up * patience if usage.gave_up else 0.0)
+    assert waited_s <= usage.queue_area_s + 1e-6
+    assert usage.queue_area_s - waited_s <= inside * (usage.wait_s_max + 50) + 1e-6
     return usage
 
 

@@ -6,9 +6,9 @@ Seeds are fixed, so an interval that covers today covers for ever; the laws are 
 import numpy as np
 import pytest
 
+from simulator import formulas
 from simulator.analysis import mean_of
 from simulator.resources import Agenda, Station
-from tests.simulator.resources import formulas
 from tests.simulator.resources.queues import (
     LEVEL,
     SEEDS,
@@ -16,6 +16,8 @@ from tests.simulator.resources.queues import (
     assert_laws,
     constant,
     exponential,
+    open_queue,
+    pool,
     replicated,
     shared,
     spread,
@@ -37,6 +39,20 @@ def test_mm1():
 def test_mmc(load, servers, within):
     truth = formulas.mmc_wait(load, servers)
     assert_answer(replicated(_wait, station, load=load, drawn=exponential, servers=servers), truth, within)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.99])
+def test_the_distribution_of_mm1(share):
+    """In the order of their coming, customers stay exponential times; any other order has the same mean, not this."""
+
+    def quantile(seed):
+        agenda, count = Agenda(), 40_000
+        queue = Station(agenda, "queue")
+        services = exponential(np.random.default_rng([seed, 2]), count).tolist()
+        return np.nanquantile(open_queue(0.6, queue.visit, agenda, services, seed)[1_000:], share)
+
+    found = mean_of([quantile(seed) for seed in SEEDS], LEVEL)
+    assert_answer(found, formulas.mm1_stay_quantile(0.6, share), within=0.08)
 
 
 @pytest.mark.parametrize(("drawn", "variation", "within"), [(spread, 2.0, 0.12), (constant, 0.0, 0.05)])
@@ -64,6 +80,17 @@ def test_shared_cores_are_a_multi_server_when_demands_are_exponential():
     """M/M/2 with processor sharing has as many present on average as with a queue: the departures race equally."""
     present = replicated(lambda u: u.busy_mean + u.queue_mean, shared, load=1.4, drawn=exponential, cores=2)
     assert_answer(present, 1.4 + 1.4 * formulas.mmc_wait(1.4, 2), within=0.08)
+
+
+def test_a_pool_without_impatience_is_a_multi_server():
+    assert_answer(replicated(_wait, pool, load=2.8, servers=4), formulas.mmc_wait(2.8, 4), within=0.12)
+
+
+@pytest.mark.parametrize(("load", "servers", "patience"), [(0.9, 1, 2.0), (4.5, 4, 0.5)])
+def test_who_waits_too_long_for_a_pool_gives_up_as_often_as_barrer_says(load, servers, patience):
+    """M/M/c with constant patience, above its capacity too."""
+    share = replicated(lambda u: u.gave_up / u.arrived, pool, load=load, servers=servers, patience=patience)
+    assert_answer(share, formulas.given_up(load, servers, patience), within=0.06)
 
 
 def test_jackson_network():
@@ -95,7 +122,7 @@ def test_jackson_network():
 
         agenda.after(0.0, arrive)
         agenda.run_until(10_000)
-        return {name: assert_laws(each.usage()) for name, each in stations.items()}
+        return {name: assert_laws(each.usage(), each.busy + each.waiting) for name, each in stations.items()}
 
     runs = [run(seed) for seed in SEEDS]
     for name, rate in rates.items():
@@ -121,7 +148,7 @@ def test_machine_repair():
         for _ in range(10):
             back()
         agenda.run_until(5_000)
-        usage = assert_laws(repair.usage())
+        usage = assert_laws(repair.usage(), repair.busy + repair.waiting)
         return 10 - usage.busy_mean - usage.queue_mean
 
     assert_answer(mean_of([run(seed) for seed in SEEDS], LEVEL), formulas.machines_up(10, 2, 0.2), within=0.02)

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from simulator import formulas
 from simulator.resources import Agenda, Station
 from simulator.screening import mean_wait_s, screen, waits
-from tests.simulator.resources import formulas
 from tests.simulator.resources.queues import open_queue
 
 

@@ -1,6 +1,6 @@
 """Textbook answers: L. Kleinrock, "Queueing Systems" (1975, 1976); service times have mean 1, loads are in servers."""
 
-from math import factorial
+from math import exp, factorial, log
 
 
 def erlang_b(load: float, servers: int) -> float:
@@ -34,4 +34,24 @@ def machines_up(machines: int, repairmen: int, failure_rate: float) -> float:
         ways = factorial(machines) / factorial(machines - broken) * failure_rate**broken
         repairing = factorial(min(broken, repairmen)) * repairmen ** max(0, broken - repairmen)
         weights.append(ways / repairing)
-    return sum((machines - broken) * weight for broken, weight in enumerate(weights)) / sum(weights)
+    return float(sum((machines - broken) * weight for broken, weight in enumerate(weights)) / sum(weights))
+
+
+def given_up(load: float, servers: int, patience: float) -> float:
+    """The share that leaves M/M/c when nobody waits longer than `patience` (D. Barrer, "Queuing with impatient
+    customers and ordered service", Operations Research 5, 1957).
+
+    The work ahead of a customer has density load * p(c-1) * exp(-(c - load) v) up to the patience, and falls like
+    exp(-c v) beyond it, where nobody joins; whoever meets more than his patience leaves.
+    """
+    weights = [load**count / factorial(count) for count in range(servers)]
+    drift = servers - load
+    within = (1 - exp(-drift * patience)) / drift if drift else patience
+    beyond = exp(-drift * patience) / servers
+    arrived_to = load * weights[-1]
+    return arrived_to * beyond / (sum(weights) + arrived_to * (within + beyond))
+
+
+def mm1_stay_quantile(load: float, share: float) -> float:
+    """A quantile of the time in M/M/1 when customers are served in the order of their coming: it is exponential."""
+    return -log(1 - share) / (1 - load)
