@@ -4,11 +4,16 @@ import math
 
 import pytest
 
+from benchmarks import queues
 from benchmarks.ladder import rungs
 from benchmarks.measure import Figure, Sample, interleaved
+from benchmarks.payments import Payments
+from benchmarks.queues import Queue
 from benchmarks.saturation import GENERATOR, OTHERS, Climb, Step, steps_plan
+from benchmarks.simulator_speed import CIW, OURS, RECURSION, SIMPY, Found, Speed, stay
 from benchmarks.systems import FLOOR, NO_COORDINATOR, PLATFORM, RELAXED, TWO_PHASE
-from benchmarks.verdicts import knee_budgets, ladder_budgets, start_budgets
+from benchmarks.verdicts import knee_budgets, ladder_budgets, simulator_budgets, start_budgets
+from simulator.analysis import mean_of
 
 
 def _step(offered_per_s: float, settled_per_s: float, p99_s: float = 0.1) -> Step:
@@ -80,3 +85,35 @@ def test_candidates_take_turns_and_the_median_forgives_one_bad_run() -> None:
     assert order == ["a", "b", "b", "a", "a", "b"]
     assert [(figure.name, figure.per_s) for figure in figures] == [("a", 10.0), ("b", 5.0)]
     assert Figure.of("c", [Sample(1.0), Sample(3.0)]).spread == 1.0
+
+
+CANDIDATES = (
+    queues.agenda, queues.simpy_resource, queues.ciw_network, queues.salabim_components, queues.recursion,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("candidate", CANDIDATES)
+def test_every_simulator_plays_the_same_queue_and_answers_what_the_formula_says(candidate: queues.Candidate) -> None:
+    queue = Queue(servers=4, utilisation=0.5)
+    rounds = [candidate(queue, 1_500, seed) for seed in (1, 2, 3)]
+    assert [len(each.stayed_s) for each in rounds] == [1_500] * 3
+    assert all(each.cpu_s > 0 for each in rounds)
+    assert stay(rounds).covers(queue.stay_s)
+    assert stay(rounds).relative < 0.15
+
+
+def test_agenda_and_recursion_agree_about_every_customer() -> None:
+    assert queues.largest_difference_s(Queue(2, 0.9), 2_000, seed=4) < 1e-9
+
+
+def test_the_simulator_is_judged_where_it_does_worst() -> None:
+    right, wrong = mean_of([1.0, 1.1, 0.9]), mean_of([2.0, 2.1, 1.9])
+    speeds = [
+        Speed(queue, name, per_cpu_s, right if name == OURS else wrong, truth_s=1.0)
+        for queue, rates in (("one", (100, 20, 10, 5e6)), ("four", (90, 30, 10, 2e7)))
+        for name, per_cpu_s in zip((OURS, SIMPY, CIW, RECURSION), rates, strict=True)
+    ]
+    payments = Payments(rounds=1, rate_per_s=1, settled=10, failed=0, cpu_s=1, per_cpu_s=4_000, p99_s=0.1)
+    judged = simulator_budgets(Found(tuple(speeds), {"one": 1e-12, "four": 1e-3}, payments))
+    assert [budget.value for budget in judged] == [3.0, 9.0, 6, 5e6, 1e-3, 4_000, 0]
+    assert [budget.kept for budget in judged] == [True, True, False, False, False, True, True]
