@@ -29,6 +29,9 @@ def sweep(
     resume: Annotated[
         Path | None, typer.Option("--resume", metavar="DIR", help="Go on with a sweep, or show a finished one.")
     ] = None,
+    calibration: Annotated[
+        Path | None, typer.Option("--calibration", metavar="FILE", help="What things cost; see paylab calibrate.")
+    ] = None,
     workers: Annotated[int, typer.Option(min=0, max=1024, help="Processes; 0: one a core.")] = 0,
     backend: Annotated[str, typer.Option(help="loky (processes here) or dask (see docs/sweeps.md).")] = "loky",
     scheduler: Annotated[
@@ -58,12 +61,13 @@ def sweep(
     \b
     Examples:
       paylab sweep baseline --vary load.stages.1.rate=20:80:20 --seeds 1:5
-      paylab sweep baseline --vary platform.replicas.gateway=1,2 --vary load.stages.1.rate=20,60 \\
-          --seeds 1:10 --plot load.stages.1.rate,latency.pay.p99
+      paylab sweep baseline --vary load.stages.1.rate=20,60 \\
+          --plot load.stages.1.rate,latency.pay.p99
       paylab sweep slow-channel --vary faults.0.delay=100ms..900ms --samples 200
       paylab sweep --file my-sweep.yaml --workers 8
       paylab sweep --resume runs/sweep-20260131-120000-baseline
-      paylab sweep baseline --vary load.stages.1.rate=20:80:1 --backend dask --scheduler tcp://10.0.0.5:8786
+      paylab sweep --file my-sweep.yaml \\
+          --backend dask --scheduler tcp://10.0.0.5:8786
 
     \b
     Exit codes:
@@ -77,6 +81,7 @@ def sweep(
 
     given = [name for name, value in (("SCENARIO", scenario), ("--file", file), ("--resume", resume)) if value]
     options = [name for name, value in (("--vary", vary), ("--set", overrides), ("--samples", samples)) if value]
+    options += ["--calibration"] if resume is not None and calibration is not None else []
     if len(given) != 1:
         stop(BAD_INPUT, f"paylab: {' and '.join(given) or 'nothing'} given; expected SCENARIO, --file or --resume")
     if options and scenario is None:
@@ -89,8 +94,10 @@ def sweep(
         shown = commands.Shown(metric, plot)
         if scenario is not None:
             drawn = Sampling(samples, sampling, sample_seed) if samples else None
-            prepared = commands.begin(scenario, overrides, vary, seeds, drawn, out, shown)
+            prepared = commands.begin(scenario, overrides, vary, seeds, drawn, out, shown, calibration)
+        elif file is not None:
+            prepared = commands.begin_file(file, out, shown, calibration)
         else:
-            prepared = commands.begin_file(file, out, shown) if file else commands.go_on(resume or Path(), shown)
+            prepared = commands.go_on(resume or Path(), shown)
         crew = Workers(workers or os.cpu_count() or 1, backend, scheduler)
         raise typer.Exit(commands.play(prepared, crew, shown, as_json))

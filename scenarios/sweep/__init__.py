@@ -28,16 +28,18 @@ def sweep(
     seeds: Iterable[int] = (1,),
     changes: Mapping[str, Any] | None = None,
     sampling: Sampling | None = None,
+    calibration: Path | None = None,
     workers: Workers = Workers(),  # noqa: B008 - frozen
     parent: Path = Path("runs"),
     watch: Watch | None = None,
 ) -> Results:
     """Play every combination of `vary` (or a sample) with every seed; kept in a folder under `parent`.
 
-    `vary`: values as lists, or as text like `20:200:20`; `changes`: what is the same for all, as `--set` has it.
+    `vary`: values as lists, or as text like `20:200:20`; `changes`: what is the same for all, as `--set` has it;
+    `calibration`: what things cost, as `paylab calibrate` writes it.
     Raises InvalidScenario and UnusableAxis with every problem before anything is played.
     """
     common = tuple(Change(key, value, "changes") for key, value in (changes or {}).items())
     axes = tuple(axis(key, values, "vary") for key, values in vary.items())
     design = Design(common, axes, seeds=checked_seeds(seeds), sampling=sampling)
-    return prepare(open_scenario(scenario), design, parent).run(workers, watch)
+    return prepare(open_scenario(scenario), design, parent, calibration).run(workers, watch)

@@ -51,7 +51,7 @@ def _pair(text: str) -> tuple[str, str]:
 
 def begin(
     scenario: str, overrides: Sequence[str], vary: Sequence[str], seeds: str, sampling: Sampling | None,
-    out: Path, shown: Shown,
+    out: Path, shown: Shown, calibration: Path | None = None,
 ) -> Sweep:  # fmt: skip
     """A new sweep from options; every unusable one is named before the end with exit code 2."""
     problems = [*_problems(parse_override, "--set", overrides), *_problems(read_axis, "--vary", vary)]
@@ -59,7 +59,8 @@ def begin(
     if problems:
         stop(BAD_INPUT, *problems)
     changes, axes = tuple(map(parse_override, overrides)), tuple(map(read_axis, vary))
-    return _prepared(open_scenario(scenario), Design(changes, axes, (), read_seeds(seeds), sampling), out, shown)
+    design = Design(changes, axes, (), read_seeds(seeds), sampling)
+    return _prepared(open_scenario(scenario), design, out, shown, calibration)
 
 
 def _problems(read: Callable[[str], object], option: str, texts: Sequence[str]) -> Iterator[str]:
@@ -70,15 +71,15 @@ def _problems(read: Callable[[str], object], option: str, texts: Sequence[str]) 
             yield f"{option}: {error}"
 
 
-def begin_file(path: Path, out: Path, shown: Shown) -> Sweep:
+def begin_file(path: Path, out: Path, shown: Shown, calibration: Path | None = None) -> Sweep:
     """A new sweep from a file."""
-    return _prepared(*read_sweep(path), out, shown)
+    return _prepared(*read_sweep(path), out, shown, calibration)
 
 
-def _prepared(source: Source, design: Design, out: Path, shown: Shown) -> Sweep:
+def _prepared(source: Source, design: Design, out: Path, shown: Shown, calibration: Path | None) -> Sweep:
     shown.check(design.keys)
     try:
-        return prepare(source, design, out)
+        return prepare(source, design, out, calibration)
     except UnusableAxis as error:
         stop(BAD_INPUT, *(f"paylab: {line}" for line in str(error).splitlines()))
 

@@ -12,19 +12,21 @@ from scenarios.sweep.variants import Variant
 from scenarios.thresholds import metric_names
 from scenarios.worlds.base import SilentProgress
 from scenarios.worlds.simulated import SimulatedWorld
+from simulator.calibration import Calibration
 
 Row = dict[str, Any]
 INFINITE = float("inf")
 NOWHERE = RunFolder(Path("the-simulated-world-writes-nothing"))
 
 
-def play(variant: Variant) -> Row:
+def play(variant: Variant, calibration: Calibration | None = None) -> Row:
     """number, seed, verdict, the checks that failed, the digest of the history, and every metric.
 
-    A metric that had nothing to measure is None; one that never came to an end (a recovery) is infinite.
+    A metric that had nothing to measure is None; one that never came to an end (a recovery) is infinite. `calibration`:
+    what things cost; None: as shipped.
     """
     planned = plan(variant.scenario, variant.seed)
-    history = SimulatedWorld().play(planned, NOWHERE, SilentProgress())
+    history = SimulatedWorld(calibration).play(planned, NOWHERE, SilentProgress())
     checks, metrics = judge_all(history, variant.scenario.expect), all_metrics(history)
     failed = [each.name for each in checks if each.verdict is not Outcome.PASS]
     return {

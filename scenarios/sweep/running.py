@@ -4,14 +4,17 @@ Neither the number of workers nor the backend nor an interruption can change a r
 alone, and rows are put in order by number in the end.
 """
 
+import json
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from scenarios.calibration_file import calibration_of
 from scenarios.spec import Source
 from scenarios.spec.document import Document
 from scenarios.spec.overrides import Change
@@ -22,6 +25,7 @@ from scenarios.sweep.folder import SweepFolder, SweepFolderError
 from scenarios.sweep.playing import Row, play
 from scenarios.sweep.results import Results, table_of
 from scenarios.sweep.variants import Variant, variants_of
+from simulator.calibration import Calibration, from_document
 
 KEEP_EVERY_S = 1.0
 """Rows are written this often: no more than that is played twice after a SIGKILL."""
@@ -64,6 +68,7 @@ class Sweep:
     points: tuple[dict[str, Any], ...]
     seeds: tuple[int, ...]
     variants: tuple[Variant, ...]
+    calibration: Calibration | None = None
 
     def run(self, workers: Workers, watch: Watch | None = None) -> Results:
         """Play what is not finished, and give all of it.
@@ -89,7 +94,8 @@ class Sweep:
         bad = sum(row["verdict"] != "pass" for row in kept)
         began_s = time.perf_counter()
         with cluster(workers.backend, workers.count, workers.scheduler) as where:
-            played = spread(play, missing, min(workers.count, len(missing)), **where)
+            each = play if self.calibration is None else partial(play, calibration=self.calibration)
+            played = spread(each, missing, min(workers.count, len(missing)), **where)
             with closing(played):
                 for row in _keeping(played, self.folder):
                     rows.append(row)
@@ -115,11 +121,12 @@ def _keeping(played: Iterable[Row], folder: SweepFolder) -> Iterator[Row]:
         folder.add(waiting)
 
 
-def prepare(source: Source, design: Design, parent: Path) -> Sweep:
+def prepare(source: Source, design: Design, parent: Path, calibration: Path | None = None) -> Sweep:
     """Validate everything, and only then make the folder.
 
-    Raises InvalidScenario and UnusableAxis with every problem, RunFolderError.
+    Raises InvalidScenario and UnusableAxis with every problem, NoCalibration, RunFolderError.
     """
+    costs = None if calibration is None else calibration_of(calibration)
     points = design.points()
     variants = variants_of(source, design.changes, points, design.seeds)
     name = variants[0].scenario.name
@@ -130,10 +137,11 @@ def prepare(source: Source, design: Design, parent: Path) -> Sweep:
         "changes": [[change.key, change.value] for change in design.changes],
         "points": [values_of(point) for point in points],
         "seeds": list(design.seeds),
+        "calibration": None if calibration is None else json.loads(calibration.read_text(encoding="utf-8")),
         "code": code_fingerprint(),
     }
     folder = SweepFolder.create(parent, f"sweep-{datetime.now(UTC):%Y%m%d-%H%M%S}-{name}", definition)
-    return _sweep(folder, points, design.seeds, variants)
+    return _sweep(folder, points, design.seeds, variants, costs)
 
 
 def resume(path: Path) -> Sweep:
@@ -150,11 +158,16 @@ def resume(path: Path) -> Sweep:
     points = [tuple(Change(key, value) for key, value in point.items()) for point in known["points"]]
     seeds = tuple(known["seeds"])
     variants = variants_of(source, changes, points, seeds) if folder.finished() is None else []
-    return _sweep(folder, points, seeds, variants)
+    costs = None if known["calibration"] is None else from_document(known["calibration"])
+    return _sweep(folder, points, seeds, variants, costs)
 
 
 def _sweep(
-    folder: SweepFolder, points: list[tuple[Change, ...]], seeds: tuple[int, ...], variants: list[Variant]
+    folder: SweepFolder,
+    points: list[tuple[Change, ...]],
+    seeds: tuple[int, ...],
+    variants: list[Variant],
+    costs: Calibration | None,
 ) -> Sweep:
     values = tuple(dict(values_of(point)) for point in points)
-    return Sweep(folder, tuple(values[0]), values, seeds, tuple(variants))
+    return Sweep(folder, tuple(values[0]), values, seeds, tuple(variants), costs)

@@ -1,10 +1,12 @@
 """A sweep's results depend on its variants alone: not on who played them, where, and in how many goes."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from importlib import resources
 from pathlib import Path
 
 import pandas
@@ -62,6 +64,17 @@ def test_variants_with_one_seed_meet_the_same_customers(small, tmp_path):
     assert done.table["latency.pay.mean"].nunique() == 2
     with pytest.raises(ValueError, match="name every key"):
         done.difference("latency.pay.mean", {}, {"load.timeout": "5s"})
+
+
+def test_a_calibration_says_what_things_cost_and_is_remembered(alone, small, tmp_path):
+    document = json.loads((resources.files("simulator") / "calibration" / "default.json").read_text())
+    slow = tmp_path / "slow.json"
+    slow.write_text(json.dumps({**document, "hop_ms": document["hop_ms"] + 20}))
+    axes = (axis("load.stages.0.rate", [3]),)
+    prepared = prepare(open_scenario(small), Design(axes=axes, seeds=(1,)), tmp_path, slow)
+    slow.unlink()
+    done = resume(prepared.folder.path).run(Workers())
+    assert done.table["latency.pay.mean"][0] > alone.table["latency.pay.mean"][0] + 0.1
 
 
 @pytest.mark.parametrize("backend", ["loky", "dask", "threading"])
