@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 SEED_MAX = 2**31 - 1
 WORLDS = ("processes", "compose", "simulated")
-STYLES = {"met": "green", "missed": "bold red", "unknown": "yellow", "shown": "dim"}
+STYLES = {"met": "green", "missed": "bold red", "unknown": "yellow", "disturbed": "yellow", "shown": "dim"}
 
 
 def twin(
@@ -50,7 +50,8 @@ def twin(
     both worlds with the same arrivals. Prints measured, predicted and the error
     with 95 % intervals over the seeds. Targets, below 80 % utilisation:
     throughput 3 %, mean 5 %, p99 10 %, availability 1 point. A missed target is
-    said, and exit code 1. Nothing is tuned for a scenario.
+    said, and exit code 1. Nothing is tuned for a scenario. Have nothing else
+    running: what other programs disturbed gets no verdict (exit code 3).
 
     \b
     Examples:
@@ -59,7 +60,7 @@ def twin(
       paylab twin --calibration mine.json --json > twin.json
       paylab twin --again runs/20260131-120000-twin-processes-1 --calibration mine.json
     """
-    from scenarios.console import FAILED, messages, output, reported_errors, say
+    from scenarios.console import FAILED, NO_VERDICT, messages, output, reported_errors, say
 
     with reported_errors():
         real = _real(world, again)
@@ -68,9 +69,9 @@ def twin(
             typer.echo(json.dumps(found.to_json(), indent=2, allow_nan=False))
         else:
             output.print(table(found.rows))
-        messages.print(f"verdict: [bold]{'pass' if found.passed else 'fail'}[/]")
+        messages.print(f"verdict: [bold]{found.verdict}[/]")
         say(f"report: {folder / 'report.html'}")
-        raise typer.Exit(0 if found.passed else FAILED)
+        raise typer.Exit({"pass": 0, "fail": FAILED}.get(found.verdict, NO_VERDICT))
 
 
 def _real(name: str, again: Path | None) -> "World":
@@ -103,8 +104,9 @@ def _played(
     folder = new_folder(out, run_name(datetime.now(UTC), "twin", world.name, seeds.start))
 
     def tell(rows: "list[Row]") -> None:
-        missed = [row.metric.name for row in rows if row.verdict == "missed"]
-        say(f"{rows[0].scenario}: {'missed ' + ', '.join(missed) if missed else 'every target met'}")
+        not_met = [row for row in rows if row.verdict not in ("met", "shown")]
+        words = ", ".join(f"{row.metric.name} {row.verdict}" for row in not_met)
+        say(f"{rows[0].scenario}: {words or 'every target met'}")
 
     found = playing.play(
         world, model, wanted, seeds, folder, lambda plan, each: progress_for(plan, each, messages), tell,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy
 
-from scenarios.calibrate.experiments import Segment
+from scenarios.calibrate.experiments import SETTLE_S, Segment
 from scenarios.calibrate.machine import busy_cpu_s
 from scenarios.calibrate.windows import samples
 from scenarios.history import History
@@ -54,6 +54,11 @@ class MachineWatch:
     def warning(self, text: str) -> None:
         """Passed on."""
         self.inner.warning(text)
+
+    def mean_others_cores(self, history: History) -> float:
+        """The same over the whole load."""
+        load_s = history.plan.load_s
+        return self.others_cores(history, [Segment("load", (), (), 0.0, 0.0, load_s - SETTLE_S)])[0]
 
     def others_cores(self, history: History, segments: Sequence[Segment]) -> list[float]:
         """Cores that strangers used in each segment, pause included."""

@@ -29,7 +29,13 @@ WORST = {
 }
 SIDE_INCHES = 4.6
 SHORTEST_S = 0.001
-TONES = {Verdict.MET: "pass", Verdict.MISSED: "fail", Verdict.SHOWN: "plain", Verdict.UNKNOWN: "unknown"}
+TONES = {
+    Verdict.MET: "pass",
+    Verdict.MISSED: "fail",
+    Verdict.SHOWN: "plain",
+    Verdict.UNKNOWN: "unknown",
+    Verdict.DISTURBED: "invalid",
+}
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,7 @@ def page(twin: Twin) -> str:
     verdicts = [row.verdict for row in twin.rows]
     return environment.get_template("twin.html.j2").render(
         twin=twin,
-        verdict="pass" if twin.passed else "fail",
+        verdict=twin.verdict,
         figures=[(name, worst(twin.rows, metric)) for metric, name in WORST.items()],
         counts=[(verdict.value, verdicts.count(verdict)) for verdict in Verdict if verdict in verdicts],
         plot=draw(twin.rows) if any(row.metric.name in DRAWN for row in twin.rows) else "",

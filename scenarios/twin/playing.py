@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,18 +11,17 @@ from typing import Any
 from scenarios import history as histories
 from scenarios import plan as plans
 from scenarios.calibrate.machine import cores
+from scenarios.calibrate.quiet import ProgressOf, watching
 from scenarios.errors import BadInput
 from scenarios.plan import Plan
 from scenarios.runfolder import RunFolder, RunState, create
 from scenarios.spec import Scenario, load_scenario
-from scenarios.twin.scorecard import Measured, Row, measured, passed, scorecard
+from scenarios.twin.scorecard import Measured, Row, measured, scorecard, verdict_of
 from scenarios.twin.stored import StoredWorld, run_name
-from scenarios.worlds.base import Progress, SilentProgress, World, refuse_unsupported
+from scenarios.worlds.base import SilentProgress, World, refuse_unsupported
 from scenarios.worlds.simulated import SimulatedWorld
 
 HELD_OUT = Path(__file__).with_name("held_out")
-
-ProgressOf = Callable[[Plan, World], AbstractContextManager[Progress]]
 
 
 class NoSuchHeldOut(BadInput):
@@ -40,9 +38,9 @@ class Twin:
     rows: list[Row]
 
     @property
-    def passed(self) -> bool:
-        """Whether every target that holds was met."""
-        return passed(self.rows)
+    def verdict(self) -> str:
+        """pass, fail, or invalid where reality was disturbed."""
+        return verdict_of(self.rows)
 
     def to_json(self) -> dict[str, Any]:
         """What twin.json holds."""
@@ -50,7 +48,7 @@ class Twin:
             "world": self.world,
             "calibration": self.calibration,
             "seeds": list(self.seeds),
-            "verdict": "pass" if self.passed else "fail",
+            "verdict": self.verdict,
             "rows": [row.to_json() for row in self.rows],
         }
 
@@ -99,14 +97,16 @@ def _pair(
 ) -> tuple[Measured, Measured]:
     predicted = measured(model.play(plan, RunFolder(parent), SilentProgress()), cores())
     if isinstance(real, StoredWorld):
-        return measured(real.play(plan, RunFolder(parent), SilentProgress()), cores()), predicted
+        history = real.play(plan, RunFolder(parent), SilentProgress())
+        return measured(history, cores(), real.others_cores(plan)), predicted
     folder = create(parent, run_name(plan))
     folder.plan.write_text(plan.to_json(), encoding="utf-8")
-    with progress_of(plan, real) as progress:
-        history = real.play(plan, folder, progress)
+    with watching(progress_of, plan, real) as watch:
+        history = real.play(plan, folder, watch)
     histories.write(history, folder.path)
-    folder.set_state(RunState.FINISHED)
-    return measured(history, cores()), predicted
+    others = 0.0 if isinstance(real, SimulatedWorld) else watch.mean_others_cores(history)
+    folder.set_state(RunState.FINISHED, others_cores=round(others, 3))
+    return measured(history, cores(), others), predicted
 
 
 def by_scenario(rows: Sequence[Row]) -> Mapping[str, list[Row]]:

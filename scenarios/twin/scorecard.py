@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from scenarios.calibrate.quiet import OTHERS_CORES_MAX
 from scenarios.calibrate.windows import LAB, samples
 from scenarios.checks import metrics
 from scenarios.history import History
@@ -54,12 +55,17 @@ METRICS = (
 
 
 class Verdict(StrEnum):
-    """Of one metric of one scenario. `shown`: there is no target, or it does not hold here."""
+    """Of one metric of one scenario.
+
+    `shown`: there is no target, or it does not hold here. `disturbed`: other programs used the machine meanwhile, so
+    what was measured is not what the platform does.
+    """
 
     MET = "met"
     MISSED = "missed"
     SHOWN = "shown"
     UNKNOWN = "unknown"
+    DISTURBED = "disturbed"
 
 
 @dataclass(frozen=True)
@@ -84,12 +90,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Measured:
-    """The metrics of one run by name; NaN: nothing to measure."""
+    """The metrics of one run by name; NaN: nothing to measure. `others_cores`: used by strangers meanwhile."""
 
     values: Mapping[str, float]
+    others_cores: float = 0.0
 
 
-def measured(history: History, cores: int) -> Measured:
+def measured(history: History, cores: int, others_cores: float = 0.0) -> Measured:
     """All metrics of one run, whichever world it was."""
     values = {}
     for metric in METRICS:
@@ -97,7 +104,7 @@ def measured(history: History, cores: int) -> Measured:
             values[metric.name] = utilisation(history, cores)
         else:
             values[metric.name] = metrics.measure(history, metric.name, *metrics.stretch(history, metric.name, None))
-    return Measured(values)
+    return Measured(values, others_cores)
 
 
 def utilisation(history: History, cores: int) -> float:
@@ -117,9 +124,12 @@ def scorecard(scenario: str, real: Sequence[Measured], model: Sequence[Measured]
     return [_row(scenario, metric, real, model, below) for metric in METRICS if _applies(metric, real, model)]
 
 
-def passed(rows: Sequence[Row]) -> bool:
-    """Whether every target that holds was met."""
-    return not any(row.verdict in (Verdict.MISSED, Verdict.UNKNOWN) for row in rows)
+def verdict_of(rows: Sequence[Row]) -> str:
+    """`fail` if a target was missed, else `invalid` if something was disturbed or not measured, else `pass`."""
+    found = {row.verdict for row in rows}
+    if Verdict.MISSED in found:
+        return "fail"
+    return "invalid" if found & {Verdict.UNKNOWN, Verdict.DISTURBED} else "pass"
 
 
 def _applies(metric: Metric, real: Sequence[Measured], model: Sequence[Measured]) -> bool:
@@ -133,7 +143,9 @@ def _row(scenario: str, metric: Metric, real: Sequence[Measured], model: Sequenc
         return Row(scenario, metric, None, None, None, Verdict.UNKNOWN if metric.target else Verdict.SHOWN)
     error = mean_of([_error(metric.kind, ours, theirs) for ours, theirs in known])
     verdict = Verdict.SHOWN
-    if metric.target is not None and below:
+    if metric.target is not None and any(run.others_cores > OTHERS_CORES_MAX for run in real):
+        verdict = Verdict.DISTURBED
+    elif metric.target is not None and below:
         verdict = Verdict.MET if abs(error.value) <= metric.target else Verdict.MISSED
     return Row(
         scenario, metric, mean_of([ours for ours, _ in known]), mean_of([theirs for _, theirs in known]), error, verdict

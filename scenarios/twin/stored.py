@@ -39,6 +39,10 @@ class StoredWorld:
             raise NotStored(f"{path} played another plan: the scenario, or what it was changed by, was different then")
         return found
 
+    def others_cores(self, plan: Plan) -> float:
+        """What strangers used of the machine in the run of this plan."""
+        return float(RunFolder(self.folder / run_name(plan)).status().get("others_cores", 0.0))
+
 
 def run_name(plan: Plan) -> str:
     """The folder of one run within a twin's."""

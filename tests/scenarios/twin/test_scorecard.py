@@ -6,7 +6,7 @@ import pytest
 
 from scenarios.report import twin as report
 from scenarios.twin.playing import Twin, held_out
-from scenarios.twin.scorecard import METRICS, UTILISATION, Measured, Row, Verdict, passed, scorecard
+from scenarios.twin.scorecard import METRICS, UTILISATION, Measured, Row, Verdict, scorecard, verdict_of
 
 GOOD = {
     "throughput.settled": 20.0, UTILISATION: 0.5, "latency.pay.mean": 0.040, "latency.pay.p50": 0.030,
@@ -25,7 +25,7 @@ def row_of(rows: list[Row], name: str) -> Row:
 
 def test_a_perfect_twin_meets_every_target() -> None:
     rows = scorecard("same", [run(), run()], [run(), run()])
-    assert passed(rows)
+    assert verdict_of(rows) == "pass"
     assert {row.verdict for row in rows} == {Verdict.MET, Verdict.SHOWN}
     assert "recovery.time" not in {row.metric.name for row in rows}  # nothing failed, nothing recovered
 
@@ -47,19 +47,26 @@ def test_a_miss_of_a_point_of_availability_is_a_miss() -> None:
     row = row_of(rows, "availability.success")
     assert row.verdict is Verdict.MISSED
     assert report.line(row).error == "+2.0 pt"
-    assert not passed(rows)
+    assert verdict_of(rows) == "fail"
 
 
 def test_above_eighty_percent_of_the_machine_errors_are_only_shown() -> None:
     rows = scorecard("full", [run(utilisation=0.9)], [run(utilisation=0.9, latency__pay__p99=1.0)])
     assert {row.verdict for row in rows} == {Verdict.SHOWN}
-    assert passed(rows)
+    assert verdict_of(rows) == "pass"
+
+
+def test_what_strangers_on_the_machine_disturbed_gets_no_verdict() -> None:
+    busy = Measured({**GOOD, "latency.pay.mean": 4.0}, others_cores=1.2)
+    rows = scorecard("busy", [busy], [run()])
+    assert {row.verdict for row in rows} == {Verdict.DISTURBED, Verdict.SHOWN}
+    assert verdict_of(rows) == "invalid"
 
 
 def test_what_has_a_target_and_was_not_measured_is_no_success() -> None:
     rows = scorecard("silent", [run(latency__pay__p99=math.nan)], [run()])
     assert row_of(rows, "latency.pay.p99").verdict is Verdict.UNKNOWN
-    assert not passed(rows)
+    assert verdict_of(rows) == "invalid"
 
 
 def test_the_report_shows_every_row_and_plots_latencies() -> None:

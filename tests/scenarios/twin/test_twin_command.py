@@ -13,6 +13,12 @@ SHORT = ("--scenario", "channel-dominates", "--set", "load.stages=[{rate: 5, for
 HOME = ("--world", "simulated", *SHORT)
 
 
+@pytest.fixture(autouse=True)
+def uncalibrated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever calibrated this machine left a file that would be taken."""
+    monkeypatch.setattr("scenarios.calibration_file.FOLDER", tmp_path / "nothing")
+
+
 def slower(folder: Path) -> Path:
     """The shipped calibration with a channel that takes long to answer."""
     path = Path(calibration.__file__).parent / "calibration" / "default.json"
