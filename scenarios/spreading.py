@@ -5,6 +5,7 @@
 
 import importlib
 import importlib.util
+import logging
 import signal
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -74,7 +75,29 @@ def cluster(backend: str, workers: int, scheduler: str | None = None) -> Iterato
 
 
 def _here(dask: Any, workers: int) -> Any:
-    return dask.LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, host=HERE, dashboard_address=None)
+    # Ctrl-C reaches every process of the terminal. Processes that are started while it is ignored ignore it for good;
+    # the price is that it is not heard for the second or two that this takes.
+    with _ignored(signal.SIGINT):
+        return dask.LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            host=HERE,
+            dashboard_address=None,
+            silence_logs=logging.CRITICAL,
+        )
+
+
+@contextmanager
+def _ignored(number: signal.Signals) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may set handlers
+        return
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
 
 
 def _in_worker(function: Callable[[Item], Result], item: Item) -> Result:
