@@ -77,7 +77,7 @@ def fitted(seen: Seen, assumed: calibration.Calibration, about: Mapping[str, Any
     found = demands(accounts, calls, first.commit_cpu_s.value, history.plan.platform.topology)
     measured = surroundings.measured(history, accounts, calls, found.call.estimate.value, seen.commits, assumed)
     if not seen.traced_quiet:
-        measured = replace(measured, variations={})
+        measured = replace(measured, variations={}, hop_s=surroundings.known(assumed.hop_s))
 
     def simulate(waits_s: Mapping[Place, float]) -> History:
         costs = calibration.from_document(document(found, replace(measured, waits_s=waits_s), calls, {}))
@@ -127,7 +127,7 @@ def _pools(world: str) -> dict[str, Any]:
 def _notes(seen: Seen, waits: Waiting) -> list[str]:
     said = []
     if not seen.traced_quiet:
-        said.append("the machine was not quiet while requests were recorded; variations are assumed")
+        said.append("the machine was not quiet while requests were recorded; hop and variations are assumed")
     if late := [what for what in seen.calls.per_operation if what not in waits.medians_s]:
         said.append(f"waiting of {', '.join(late)}: nothing to compare in a quiet moment; assumed to be none")
     return said + [

@@ -1,7 +1,8 @@
 """When the machine was the run's alone: what other programs used, segment by segment.
 
-CPU accounts hardly mind strangers; times do. So the busy time of the whole machine is noted about once a second, and
-what platform, load generator and lab do not account for was somebody else's. Times are taken from quiet segments only.
+Strangers make requests late, and CPU cheaper (cores that never sleep need not wake up). So the busy time of the whole
+machine is noted about once a second, and what platform, load generator and lab do not account for was somebody else's.
+Times are taken from quiet segments only.
 """
 
 from __future__ import annotations
