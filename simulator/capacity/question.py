@@ -73,7 +73,8 @@ class Effort:
     """How much is simulated. `payments`: measured in one replication; `warm_up_s` and `settle_s` come before and after.
 
     A vector's p99 is estimated from `replications_min` to `replications_max` runs: until the interval lies on one side
-    of the objective and is no wider than `precision` of the estimate.
+    of the objective and is no wider than `precision` of the estimate. `headroom_steps`: rates that are
+    tried on the way to the headroom; each halves what is not known.
     """
 
     payments: int = 1000
@@ -85,6 +86,7 @@ class Effort:
     pilot_payments: int = 1200
     customers: int = 60_000
     vectors_max: int = 40
+    headroom_steps: int = 4
 
     def measured_s(self, rate_per_s: float) -> float:
         """Seconds that are measured; at least two, so that a second's burst is not all that is seen."""

@@ -21,9 +21,6 @@ KILL_AT_S = 2.0
 QUIET_S = 4.0
 """From a death until every caller has noticed: leases run out (3 s), and what was under way is taken over."""
 
-STEPS = 4
-"""Rates that are simulated on the way to the headroom; each halves what is not known."""
-
 BEYOND = 1.02
 """The search for the headroom begins so far above the rate at which the utilisation law ends it."""
 
@@ -125,7 +122,7 @@ def headroom(candidate: Candidate, field: Field, jury: Jury) -> Headroom:
     by_law_per_s = law_per_s[id(weakest)]
     low, high = field.objective.rate_per_s, max(BEYOND * by_law_per_s, field.objective.rate_per_s)
     vector = as_vector(weakest, field.table.fixed)
-    for _ in range(STEPS):
+    for _ in range(jury.stage.effort.headroom_steps):
         middle = (low + high) / 2
         (judged,) = jury.judge([jury.trial(vector, rate_per_s=round(middle, 3))], jury.stage.effort.replications_min)
         low, high = (middle, high) if judged.meets else (low, middle)

@@ -6,21 +6,32 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from scenarios import capacity_commands
 from scenarios.capacity_commands import Asked, parse_share, question_of
 from scenarios.capacity_confirm import cores_needed, real_scenario
 from scenarios.capacity_traffic import paying_share, scenario
 from scenarios.cli import app
 from scenarios.spec import InvalidScenario
 from simulator import calibration
+from simulator.capacity import Effort
 
 ASKED = ["capacity", "--rate", "20", "--p99", "300ms", "--availability", "99%"]
 QUICK = ["--payments", "50", "--workers", "1"]
 
 
+def little_effort(payments: int) -> Effort:
+    return Effort(
+        payments=payments, warm_up_s=0.5, replications_min=2, replications_max=2, precision=10.0, pilot_payments=200,
+        customers=10_000, headroom_steps=1,
+    )  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def answered(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     out = tmp_path_factory.mktemp("runs")
-    result = CliRunner().invoke(app, [*ASKED, *QUICK, "--failures", "0", "--out", str(out)])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(capacity_commands, "Effort", little_effort)
+        result = CliRunner().invoke(app, [*ASKED, *QUICK, "--failures", "0", "--out", str(out)])
     assert result.exit_code == 0, result.output
     (folder,) = out.iterdir()
     return folder, result.stdout
