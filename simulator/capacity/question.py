@@ -78,7 +78,7 @@ class Effort:
     """
 
     payments: int = 1000
-    warm_up_s: float = 2.0
+    warm_up_s: float = 1.0
     settle_s: float = 1.0
     replications_min: int = 4
     replications_max: int = 12

@@ -17,7 +17,7 @@ from simulator.capacity.jury import Judged, Jury, met
 from simulator.capacity.playing import Kill
 
 CHANGE = 0.1
-KILL_AT_S = 2.0
+KILL_AT_S = 1.0
 QUIET_S = 4.0
 """From a death until every caller has noticed: leases run out (3 s), and what was under way is taken over."""
 
