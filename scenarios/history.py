@@ -54,6 +54,13 @@ SCHEMAS: dict[str, pyarrow.Schema] = {
         id=TEXT, kind=TEXT, target=TEXT, planned_s=TIME, started_s=TIME, ended_s=TIME, hits=INTEGER, detail=TEXT
     ),
     "resources": _schema(at_s=TIME, process=TEXT, cpu_s_per_s=TIME, rss_bytes=INTEGER),
+    # One row a resource of the model, averaged over the whole run: hosts (a queue is the jobs beyond the cores), event
+    # loops (kind process; a demand is the time that a piece of work occupies the loop) and pools of connections.
+    # Real worlds leave it empty.
+    "stations": _schema(
+        name=TEXT, kind=TEXT, capacity=TIME, utilisation=TIME, queue_mean=TIME, queue_max=INTEGER, wait_mean_s=TIME,
+        wait_max_s=TIME, demand_mean_s=TIME, arrivals=INTEGER, completions=INTEGER,
+    ),
     "orders": _schema(
         order_no=TEXT, user_id=INTEGER, status=TEXT, total_minor=INTEGER, currency=TEXT, paid_gid=TEXT, refund_gid=TEXT,
         created_s=TIME,

@@ -70,6 +70,8 @@ class Channel(Service):
 
     def _answer(self, channel: str, body: dict[str, Any], act: Any) -> Steps[Answer]:
         yield self.process.sleep(self.platform.plan.setting_s("channel.latency_ms"))
+        if self.process.database is not None:
+            yield self.process.database.connect()
         charge = self._store.charges.get((channel, body["out_trade_no"]))
         before = charge and charge.view
         answer: Answer = act(channel, charge, body)

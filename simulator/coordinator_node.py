@@ -8,6 +8,9 @@ from settlement.protocol import coordinator
 from settlement.protocol.crashpoints import AFTER, BEFORE
 from settlement.protocol.lease import Lease, claim, grant, renew
 from settlement.protocol.messages import (
+    PATIENCE_TIMER,
+    PREPARE_TIMER,
+    RETRY_TIMER,
     Answer,
     CancelTimer,
     CoordinatorPhase,
@@ -29,6 +32,7 @@ from settlement.protocol.messages import (
     TransactionRecord,
 )
 from settlement.protocol.shipped import Protocol as CommitProtocol
+from simulator.database import DatabaseUnavailable
 from simulator.faults import CrashPoints
 from simulator.hosts import Replica
 from simulator.kernel import Future, Steps
@@ -183,14 +187,20 @@ class CoordinatorNode(Node):
                 continue  # another replica was faster
             if row.gid in self._states:
                 continue  # our own live drives are no orphans, however slow this process or its disk is
-            yield from self._take_over(row, claim(row.lease, self._owner, self.process.clock_ms, self._lease_ms))
+            try:
+                yield from self._take_over(row, claim(row.lease, self._owner, self.process.clock_ms, self._lease_ms))
+            except DatabaseUnavailable:
+                return  # the next round
 
     def recover_left_behind(self) -> Steps[None]:
         """At start: take over what this replica's earlier life was driving, without waiting for its leases."""
         for row in list(self._store.unfinished.values()):
             if row.lease.owner != self._owner and self._is_ours(row.lease):
                 until_ms = self.process.clock_ms + self._lease_ms
-                yield from self._take_over(row, Lease(self._owner, row.lease.epoch + 1, until_ms))
+                try:
+                    yield from self._take_over(row, Lease(self._owner, row.lease.epoch + 1, until_ms))
+                except DatabaseUnavailable:
+                    return  # its leases run out, and then everybody may
 
     def _is_ours(self, lease: Lease) -> bool:
         """Whether this replica holds it, in this life or an earlier one."""
@@ -198,6 +208,11 @@ class CoordinatorNode(Node):
 
     def _take_over(self, row: Transaction, lease: Lease) -> Steps[None]:
         self._crash_points.sighted("own_recoveries" if self._is_ours(row.lease) else "take_overs")
+        if self.process.database is not None:
+            yield self.process.database.connect()
+            if row.lease.epoch + 1 != lease.epoch or row.gid not in self._store.unfinished:
+                yield self.process.commit(self._commit_s)  # another replica was faster: nothing is written
+                return
         row.lease = lease
         row.record = record = replace(row.record, epoch=lease.epoch)
         yield self.process.commit(self._commit_s)
@@ -209,15 +224,31 @@ class CoordinatorNode(Node):
         while inbox and gid in self._states:
             state, effects = self._handle(self._states[gid], inbox.popleft())
             self._states[gid] = state
-            yield from self._run(state, effects)
+            try:
+                yield from self._run(state, effects)
+            except DatabaseUnavailable as unavailable:
+                self._abandon(gid, unavailable)
+                break
             if state.phase in (CoordinatorPhase.CLOSED, CoordinatorPhase.FENCED):
                 self._forget(gid)
         del self._inbox[gid]
+
+    def _abandon(self, gid: str, why: DatabaseUnavailable) -> None:
+        """Nothing more is said or done here; whoever claims the lease when it has run out finds out from the record."""
+        self._states.pop(gid, None)
+        self._drafts.pop(gid, None)
+        for timer in (PREPARE_TIMER, RETRY_TIMER, PATIENCE_TIMER):
+            self._cancel_timer(gid, timer)
+        waiter = self._waiters.pop(gid, None)
+        if waiter is not None:
+            waiter.settle(error=why)
 
     def _run(self, state: coordinator.CoordinatorState, effects: tuple[Effect, ...]) -> Steps[None]:
         for effect in effects:
             self._passed(coordinator.ROLE, state.phase, effect, BEFORE)
             if isinstance(effect, Persist):
+                if self.process.database is not None:
+                    yield self.process.database.connect()
                 saved = self._persist(effect)
                 yield self.process.commit(self._commit_s)
                 if not saved:

@@ -13,10 +13,12 @@ class Directory:
     `silent_since` is when a replica stopped renewing, by its name.
     """
 
-    def __init__(self, kernel: Kernel, lease_s: float) -> None:
-        self._kernel, self._lease_s = kernel, lease_s
+    def __init__(self, kernel: Kernel, lease_s: float, refresh_s: float) -> None:
+        self._kernel, self._lease_s, self._refresh_s = kernel, lease_s, refresh_s
+        self.registry_down = False
         self._replicas: dict[str, list[Replica]] = {}
         self.silent_since: dict[str, float] = {}
+        self._removed: set[str] = set()
         self._turns: dict[tuple[str, str], int] = {}
         self._suspect_until: dict[tuple[str, str], float] = {}
 
@@ -26,10 +28,30 @@ class Directory:
 
     def register(self, replica: Replica) -> None:
         """The replica serves (again)."""
-        known = self.listed(replica.service)
-        if replica not in known:
-            known.append(replica)
+        self._removed.discard(replica.name)
         self.silent_since.pop(replica.name, None)
+        if replica not in self.listed(replica.service):
+            # Callers refresh their view now and then; at the start of a run everybody has just done so.
+            if self._kernel.now > 0:
+                self._kernel.after(self._refresh_s, self._seen, replica)
+            else:
+                self._seen(replica)
+
+    def _seen(self, replica: Replica) -> None:
+        known = self.listed(replica.service)
+        if replica in known or replica.name in self._removed:
+            return
+        if self.registry_down:
+            self._kernel.after(self._refresh_s, self._seen, replica)
+        else:
+            known.append(replica)
+
+    def remove(self, replica: Replica) -> None:
+        """The replica takes itself off the registry; callers learn it at once, which is a little too good."""
+        self._removed.add(replica.name)
+        known = self.listed(replica.service)
+        if replica in known:
+            known.remove(replica)
 
     def silent(self, replica: Replica) -> None:
         """The replica no longer renews its registration."""
@@ -51,5 +73,6 @@ class Directory:
         self._suspect_until[source.name, replica.name] = self._kernel.now + SUSPICION_S
 
     def _is_listed(self, replica: Replica) -> bool:
+        # Without a registry nobody hears that a lease has run out: the view stays as it was.
         since_s = self.silent_since.get(replica.name)
-        return since_s is None or self._kernel.now < since_s + self._lease_s
+        return since_s is None or self.registry_down or self._kernel.now < since_s + self._lease_s

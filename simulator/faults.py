@@ -70,6 +70,7 @@ class LinkFaults:
     def __init__(self, streams: Streams) -> None:
         self._streams = streams
         self._active: list[ActiveFault] = []
+        self._cut_off: set[str] = set()
         self.calm = True
         """Whether no fault is active: then there is no need to ask."""
 
@@ -77,13 +78,25 @@ class LinkFaults:
         """Switch a fault on."""
         active = ActiveFault(fault, self._streams.uniform("fault", fault.id))
         self._active.append(active)
-        self.calm = False
+        self._look()
         return active
 
     def remove(self, active: ActiveFault) -> None:
         """Switch it off."""
         self._active.remove(active)
-        self.calm = not self._active
+        self._look()
+
+    def cut_off(self, process: str, off: bool) -> None:
+        """A process is off the network, or back on it."""
+        (self._cut_off.add if off else self._cut_off.discard)(process)
+        self._look()
+
+    def separate(self, process: str, other: str) -> bool:
+        """Whether nothing gets from one process to the other."""
+        return process != other and (process in self._cut_off or other in self._cut_off)
+
+    def _look(self) -> None:
+        self.calm = not self._active and not self._cut_off
 
     def of_link(self, source: str, target: str, route: str) -> Trouble:
         """Trouble on the caller's side of the link `source` -> `target`."""

@@ -8,15 +8,33 @@ A killed process loses its queue, its timers and its handlers; a paused one keep
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 from simulator.kernel import Future, Kernel, Steps, Task
-from simulator.resources import Job, SharedCores
+from simulator.resources import Job, SharedCores, Usage
 
 QUOTA_PERIOD_S = 0.1
 """A container's CPU quota is an allowance for each period of this length (Linux' CFS bandwidth control)."""
 
-_Work = tuple[float, Callable[..., None], tuple[Any, ...]]
+_Work = tuple[float, float, Callable[..., None], tuple[Any, ...]]
+
+
+class Database(Protocol):
+    """What a process knows of its connections to a database server (None: it has an embedded one)."""
+
+    @property
+    def away(self) -> bool:
+        """Whether there is nobody to talk to."""
+        ...
+
+    def connect(self) -> Future:
+        """Settles when there is a connection, or with an error."""
+        ...
+
+    def write(self, written: Future) -> None:
+        """The server's part of a commit: settles `written` and gives the connection back."""
+        ...
 
 
 class Host(SharedCores):
@@ -70,6 +88,8 @@ class Process:
         self.cpu_s = 0.0
         self.clock_skew_s = 0.0
         self.quota, self.commit_wait_s, self.disk_delay_s = quota, commit_wait_s, 0.0
+        self.cut_off = False
+        self.database: Database | None = None
         self.on_death: list[Callable[[], None]] = []
         self._host, self._speed = host, host.speed
         self._work: deque[_Work] = deque()
@@ -78,6 +98,8 @@ class Process:
         self._then: Callable[..., None] = _nothing
         self._arguments: tuple[Any, ...] = ()
         self._end_entry = self._end
+        self._arrived = self._completed = self._lost = self._queue_max = 0
+        self._begun_s = self._busy_area_s = self._queue_steps = self._wait_s = self._wait_s_max = 0.0
         self._left_s, self._allowance_s, self._period = 0.0, 0.0, -1
         self.requests: dict[Any, None] = {}
         """Calls that it works on."""
@@ -93,25 +115,32 @@ class Process:
 
     def run(self, demand_s: float, then: Callable[..., None], *arguments: Any) -> None:
         """Occupy the event loop (and a core) for `demand_s`, then call `then(*arguments)`."""
+        now_s = self.kernel.now
+        self._arrived += 1
         if self._busy or self.paused or not self.running:
-            self._work.append((demand_s, then, arguments))
+            self._work.append((now_s, demand_s, then, arguments))
+            self._queue_steps -= now_s
+            if len(self._work) > self._queue_max:
+                self._queue_max = len(self._work)
         else:
             self._begin(demand_s, then, arguments)
 
     def commit(self, demand_s: float) -> Future:
         """Work, and then wait for the disk, without occupying anything."""
         future = Future()
-        if self.commit_wait_s or self.disk_delay_s:
+        if self.commit_wait_s or self.disk_delay_s or self.database is not None:
             self.run(demand_s, self._wait_for_disk, future)
         else:
             self.run(demand_s, future.settle)
         return future
 
     def _wait_for_disk(self, written: Future) -> None:
-        self.later(self.commit_wait_s + self.disk_delay_s, written.settle)
+        done = written.settle if self.database is None else partial(self.database.write, written)
+        self.later(self.commit_wait_s + self.disk_delay_s, done)
 
     def _begin(self, demand_s: float, then: Callable[..., None], arguments: tuple[Any, ...]) -> None:
         self._busy = True
+        self._begun_s = self.kernel.now
         self._then, self._arguments = then, arguments
         demand_s /= self._speed
         if self.quota is None:
@@ -124,19 +153,45 @@ class Process:
         if job is not None:
             self.cpu_s += job.demand_s
             self._job = None
+        self._completed += 1
+        self._busy_area_s += self.kernel.now - self._begun_s
         then(*arguments)
         if self.incarnation != incarnation:
             return
         if self._work and not self.paused:
-            self._begin(*self._work.popleft())
+            self._take_next()
         else:
             self._busy = False
 
+    def _take_next(self) -> None:
+        since_s, demand_s, then, arguments = self._work.popleft()
+        now_s = self.kernel.now
+        self._queue_steps += now_s
+        wait_s = now_s - since_s
+        self._wait_s += wait_s
+        if wait_s > self._wait_s_max:
+            self._wait_s_max = wait_s
+        self._begin(demand_s, then, arguments)
+
+    def usage(self) -> Usage:
+        """The event loop as a server with one queue: a demand is the time that a piece of work occupied it."""
+        now_s, waiting = self.kernel.now, len(self._work)
+        working_s = now_s - self._begun_s if self._busy else 0.0
+        return Usage(
+            self.name, 1, 0.0, now_s, self._arrived, self._completed, 0, self._lost, self._busy_area_s + working_s,
+            self._queue_steps + waiting * now_s, self._queue_max, self._arrived - self._lost - waiting, self._wait_s,
+            self._wait_s_max, self._busy_area_s,
+        )  # fmt: skip
+
     def _begin_within_quota(self, demand_s: float) -> None:
         """Work until the period's allowance is used up, and go on when the next period begins."""
+        if self.quota is None:  # the quota was lifted in the meantime
+            self._left_s = 0.0
+            self._job = self._host.run(demand_s, self._end_entry)
+            return
         period = int(self.kernel.now / QUOTA_PERIOD_S + 1e-9)
         if period != self._period:
-            self._allowance_s, self._period = (self.quota or 0.0) * QUOTA_PERIOD_S, period
+            self._allowance_s, self._period = self.quota * QUOTA_PERIOD_S, period
         if self._allowance_s <= 0.0:
             self._left_s = demand_s
             self.kernel.at((period + 1) * QUOTA_PERIOD_S, self._next_period, self.incarnation)
@@ -162,7 +217,10 @@ class Process:
 
     def _put_back(self, left_s: float) -> None:
         """What a pause interrupts is what the process goes on with."""
-        self._work.appendleft(((left_s + self._left_s) * self._speed, self._then, self._arguments))
+        now_s = self.kernel.now
+        self._work.appendleft((now_s, (left_s + self._left_s) * self._speed, self._then, self._arguments))
+        self._queue_steps -= now_s
+        self._busy_area_s += now_s - self._begun_s
         self._left_s, self._busy = 0.0, False
 
     # -- time and messages ------------------------------------------------------------------------------------------
@@ -226,11 +284,19 @@ class Process:
         self.running, self.paused = False, False
         self.incarnation += 1
         self._interrupt()
-        self._work.clear()
+        self._lose_work()
         self._deferred.clear()
         self._busy = False
         for notify in list(self.on_death):
             notify()
+
+    def _lose_work(self) -> None:
+        now_s = self.kernel.now
+        if self._busy:
+            self._busy_area_s += now_s - self._begun_s
+        self._queue_steps += len(self._work) * now_s
+        self._lost += len(self._work) + self._busy
+        self._work.clear()
 
     def start(self) -> None:
         """A fresh incarnation, with nothing but what the database kept."""
@@ -249,7 +315,7 @@ class Process:
         self.paused = False
         deferred, self._deferred = self._deferred, []
         if self._work and not self._busy and self.running:
-            self._begin(*self._work.popleft())
+            self._take_next()
         for action, arguments in deferred:
             self.deliver(action, *arguments)
 

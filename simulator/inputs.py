@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from settlement import settings as catalogue
+from settlement.policies.autoscaler import Scaling
 from settlement.topology import DEFAULT_TOPOLOGY
 from simulator.calibration import Calibration
 from simulator.placement import TOGETHER, Placement
@@ -89,12 +90,23 @@ class Load:
 
 
 @dataclass(frozen=True)
+class Autoscaling:
+    """Replicas of `service` (and of what shares its process) come and go as `settlement.policies.autoscaler` says.
+
+    The metric is utilisation: cores used by a replica, as a share of its quota or of one core.
+    """
+
+    service: str
+    scaling: Scaling
+
+
+@dataclass(frozen=True)
 class SimulationInput:
     """Everything a run depends on: equal inputs give equal histories, byte for byte.
 
     `user_journeys`: what closed user number n does, one journey after the other (open loads have `arrivals` instead).
     `purchases` are what rival clients do, who share accounts, orders and keys; beside any load.
-    `placement`: which processes share a host.
+    `placement`: which processes share a host. `replicas` is how many there are at first, `autoscaling` who changes it.
     """
 
     seed: int
@@ -110,6 +122,7 @@ class SimulationInput:
     user_journeys: Callable[[int], Iterator[Arrival]] | None = None
     purchases: tuple[Purchase, ...] = ()
     placement: Placement = TOGETHER
+    autoscaling: Autoscaling | None = None
 
     def setting(self, name: str) -> Any:
         """The runtime setting `name`: the scenario's value or the platform's default."""

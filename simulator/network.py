@@ -13,6 +13,7 @@ from heapq import heappush
 from typing import Any, NamedTuple
 
 from simulator.calibration import Calibration
+from simulator.database import DatabaseUnavailable
 from simulator.directory import Directory
 from simulator.faults import NO_TROUBLE, LinkFaults
 from simulator.hosts import Process, Replica
@@ -88,7 +89,10 @@ class Call(Future):
     def resume(self, task: Future) -> None:
         """The handler has an answer."""
         if task.error is not None:
-            raise task.error
+            if not isinstance(task.error, DatabaseUnavailable):
+                raise task.error
+            self.network.answer(self, 503, {"code": "database_unavailable"})
+            return
         status, body, sent = task.value
         self.network.answer(self, status, body)
         if sent is not None:
@@ -173,13 +177,16 @@ class Network:
                 return
             target = chosen
         trouble = call.trouble
-        if trouble.lost:
+        if trouble.lost or (not self._faults.calm and self._parted(source, target)):
             return  # the caller's patience will end it
         call.target = target
         source.outstanding[target] = source.outstanding.get(target, 0) + 1
         agenda = self._kernel
         due_s = agenda.now + path.there_s() + trouble.flight_s
         heappush(agenda.heap, (due_s, next(agenda.numbers), self._arrive_entry, (call, target)))
+
+    def _parted(self, source: Replica, target: Replica) -> bool:
+        return self._faults.separate(source.process.name, target.process.name)
 
     def _arrive(self, call: Call, target: Replica) -> None:
         if not target.process.running or target.app is None:
@@ -230,8 +237,12 @@ class Network:
         target = call.target
         if target.app is None:
             raise RuntimeError(f"{target.name} was given a request while it does not serve")
+        database = target.process.database
         if call.there.status:
             self.answer(call, call.there.status, {"code": "injected"})
+            return
+        if database is not None and database.away:
+            self.answer(call, 503, {"code": "database_unavailable"})
             return
         task = Task(target.app.handle(call.path.route, call.body), target.process)
         task._waiter = call
@@ -246,7 +257,7 @@ class Network:
         flight_s = path.back_s()
         if not self._faults.calm:
             back = self._faults.of_answer(path.source, path.service, path.route)
-            if call.there.drop_reply or call.trouble.drop_reply or back.lost:
+            if call.there.drop_reply or call.trouble.drop_reply or back.lost or self._parted(call.source, target):
                 return
             flight_s += back.flight_s
         agenda = self._kernel

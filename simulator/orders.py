@@ -78,11 +78,15 @@ class Cart(Service):
         yield
 
     def _put(self, body: dict[str, Any]) -> Steps[Answer]:
+        if self.process.database is not None:
+            yield self.process.database.connect()
         self._store.setdefault(body["user_id"], {})[body["goods_id"]] = body["count"]
         yield self.process.commit(self.platform.commit_s)
         return Answer(200, {})
 
     def _ordered(self, body: dict[str, Any]) -> Steps[Answer]:
+        if self.process.database is not None:
+            yield self.process.database.connect()
         for user_id, lines in body["events"]:
             cart = self._store.get(user_id, {})
             for goods_id, _count in lines:
@@ -228,6 +232,8 @@ class OrderService(Service):
         lines = tuple(cart.body["items"])
         if not lines:
             return problem(409, "cart_empty")
+        if self.process.database is not None:
+            yield self.process.database.connect()
         order = self._insert(user_id, lines)
         yield self.process.commit(self.platform.commit_s)
         return Answer(201, {"order_no": order.order_no, "total_minor": order.total_minor, "currency": order.currency})
@@ -244,8 +250,8 @@ class OrderService(Service):
     def _relay(self) -> Steps[None]:
         size_max = int(self.platform.plan.setting("outbox.batch_size_max"))
         batch = list(self._store.outbox.items())[:size_max]
-        if not batch:
-            return
+        if not batch or self.platform.broker.down:
+            return  # events wait in the outbox
         timeout_s = self.platform.plan.setting_s("http.timeout_ms")
         try:
             reply: Reply = yield self.platform.network.call(

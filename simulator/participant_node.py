@@ -38,6 +38,7 @@ from settlement.protocol.messages import (
     Vote,
 )
 from settlement.protocol.shipped import Protocol as CommitProtocol
+from simulator.database import DatabaseUnavailable
 from simulator.faults import CrashPoints
 from simulator.hosts import Replica
 from simulator.kernel import Future, Steps
@@ -182,8 +183,8 @@ class ParticipantNode(Node):
         del self._reserving[gid]
         try:
             replying = yield from self._run(state, effects, kind, payload, change)
-        except Unresolved as unresolved:
-            answer.settle(error=unresolved)
+        except (Unresolved, DatabaseUnavailable) as failure:
+            answer.settle(error=failure)
             raise
         answer.settle(replying)
         return replying
@@ -241,6 +242,8 @@ class ParticipantNode(Node):
                 continue
             self._passed(participant.ROLE, state.phase, effect, BEFORE)
             if isinstance(effect, Persist):
+                if self.process.database is not None:
+                    yield self.process.database.connect()
                 self._persist(effect, kind, payload, change)
                 yield self.process.commit(self._commit_s)
             elif isinstance(effect, Reply):
@@ -278,7 +281,7 @@ class ParticipantNode(Node):
         row = self._store.rows[gid]
         try:
             yield from self.decide(gid, row.kind, row.payload, decision)
-        except Unresolved:
+        except (Unresolved, DatabaseUnavailable):
             return  # the orphan timer asks again
 
     def _load(self, gid: str) -> participant.ParticipantState:

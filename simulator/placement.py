@@ -1,6 +1,6 @@
 """Where processes run: all on one host, as on a developer's machine, or each on a host of its own, as in production."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from simulator.hosts import Host
@@ -15,15 +15,21 @@ class Placement:
 
     A process is one event loop: it has no use for more than one core, and with half a core (a quota) its work takes
     twice as long. `slower` (only with hosts of their own) stretches the work of a service's processes: 1.1 is 10 % more
-    demand for everything that they do, 0.9 is 10 % less.
+    demand for everything that they do, 0.9 is 10 % less. `quotas` are the containers' CPU quotas by service, in cores:
+    a process gets the largest of its services', and without one as much as there is.
     """
 
     cores: float | None = None
     slower: Mapping[str, float] = field(default_factory=dict)
+    quotas: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Raises ValueError naming every figure that is no speed."""
-        figures = {"cores": 1.0 if self.cores is None else self.cores, **self.slower}
+        figures = {
+            "cores": 1.0 if self.cores is None else self.cores,
+            **self.slower,
+            **{f"quota of {name}": quota for name, quota in self.quotas.items()},
+        }
         problems = [f"{name}: {value!r} is not above 0" for name, value in figures.items() if not value > 0]
         if self.slower and self.cores is None:
             problems.append("slower: needs hosts of their own (cores)")
@@ -34,13 +40,33 @@ class Placement:
         """Seconds of one core's work that a process of `services` does in a second at most."""
         return min(1.0, self.cores or 1.0) / max((self.slower.get(service, 1.0) for service in services), default=1.0)
 
+    def quota(self, services: tuple[str, ...]) -> float | None:
+        """The CPU quota of a process of `services`, in cores; None: no quota."""
+        return max((self.quotas[service] for service in services if service in self.quotas), default=None)
+
 
 TOGETHER = Placement()
 
 
-def hosts_of(placement: Placement, kernel: Kernel, shared_cores: int) -> Callable[[tuple[str, ...]], Host]:
-    """Which host a process of these services is put on; called once a process. No services: the load generator."""
-    if placement.cores is None:
-        shared = Host(kernel, shared_cores)
-        return lambda services: shared
-    return lambda services: Host(kernel, GENERATOR_CORES, placement.speed(services) if services else 1.0)
+class Hosts:
+    """The hosts of a run, made as processes are put on them; `all` of them, in that order."""
+
+    def __init__(self, placement: Placement, kernel: Kernel, shared_cores: int) -> None:
+        self._placement, self._kernel, self._cores = placement, kernel, shared_cores
+        self.all: list[Host] = [Host(kernel, shared_cores)] if placement.cores is None else []
+
+    def of(self, services: tuple[str, ...]) -> Host:
+        """Where a process of these services is put; called once a process. No services: the load generator."""
+        if self._placement.cores is None:
+            return self.all[0]
+        speed = self._placement.speed(services) if services else 1.0
+        return self._new(GENERATOR_CORES, speed, "+".join(services) or "client")
+
+    def for_database(self) -> Host:
+        """Where a database server runs: with everybody else, or by itself."""
+        return self.all[0] if self._placement.cores is None else self._new(self._cores, 1.0, "database")
+
+    def _new(self, cores: int, speed: float, name: str) -> Host:
+        host = Host(self._kernel, cores, speed, f"host-{len(self.all)} of {name}")
+        self.all.append(host)
+        return host

@@ -33,6 +33,10 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     ),
     "faults": ("id", "kind", "target", "planned_s", "started_s", "ended_s", "hits", "detail"),
     "resources": ("at_s", "process", "cpu_s_per_s", "rss_bytes"),
+    "stations": (
+        "name", "kind", "capacity", "utilisation", "queue_mean", "queue_max", "wait_mean_s", "wait_max_s",
+        "demand_mean_s", "arrivals", "completions",
+    ),
     "orders": ("order_no", "user_id", "status", "total_minor", "currency", "paid_gid", "refund_gid", "created_s"),
     "stock": ("goods_id", "initial_units", "available_units", "reserved_units", "sold_units"),
     "postings": ("posting_id", "gid", "account", "currency", "amount_minor", "layer", "posted_s"),
@@ -58,6 +62,7 @@ class Recorder:
     payments: list[Row] = field(default_factory=list)
     services: list[Row] = field(default_factory=list)
     resources: list[Row] = field(default_factory=list)
+    stations: list[Row] = field(default_factory=list)
 
     def request(
         self,
@@ -113,6 +118,7 @@ def all_rows(recorder: Recorder, databases: Databases, faults: list[Row], genera
         "transactions": _transactions(databases),
         "faults": faults,
         "resources": recorder.resources,
+        "stations": recorder.stations,
         "orders": [_order(order) for order in databases.order.orders.values()],
         "stock": [{"goods_id": goods_id, **vars(stock)} for goods_id, stock in databases.order.stock.items()],
         "postings": databases.payment.books.rows(),

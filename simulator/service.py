@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from settlement.protocol.shipped import PROTOCOLS, Protocol
-from simulator.faults import CrashPoints
-from simulator.hosts import Replica
+from simulator.faults import CrashPoints, LinkFaults
+from simulator.hosts import Host, Replica
 from simulator.inputs import SimulationInput
 from simulator.kernel import Kernel, Steps
 from simulator.network import Network
@@ -27,6 +27,13 @@ class Answer(NamedTuple):
 Handler = Callable[[Any], Steps[Answer]]
 
 
+@dataclass
+class Broker:
+    """What carries events from outboxes to consumers. `down`: killed, and not started again yet."""
+
+    down: bool = False
+
+
 @dataclass(frozen=True)
 class Platform:
     """What a service sees of the world it runs in."""
@@ -35,6 +42,9 @@ class Platform:
     network: Network
     crash_points: CrashPoints
     plan: SimulationInput
+    links: LinkFaults
+    host_of: Callable[[tuple[str, ...]], Host]
+    broker: "Broker"
 
     @property
     def protocol(self) -> Protocol:

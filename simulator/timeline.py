@@ -1,8 +1,8 @@
 """Carries the planned faults out in their time, and writes down what really happened."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 from simulator.faults import ActiveFault, ArmedCrash, CrashPoints, LinkFaults
 from simulator.hosts import Process, Replica
@@ -12,6 +12,9 @@ from simulator.kernel import Kernel
 LINK_KINDS = frozenset({"latency", "error", "drop_reply", "loss", "duplicate", "reorder"})
 SWITCH_KINDS = frozenset({"pause", "slow_disk", "clock_skew"})
 FAULT_KINDS = LINK_KINDS | SWITCH_KINDS | {"kill", "crash_at"}
+MACHINE_KINDS = frozenset({"throttle", "partition", "outage"})
+"""What is done to containers, their network, and the servers behind them."""
+ALL_KINDS = FAULT_KINDS | MACHINE_KINDS
 
 
 @dataclass
@@ -29,12 +32,46 @@ class FaultRecord:
 def target_of(fault: Fault) -> str:
     """What it hits, for people."""
     parameters = fault.parameters
+    if fault.kind == "outage":
+        return str(parameters["of"])
     if fault.kind not in LINK_KINDS:
         return f"{parameters['service']}-{parameters.get('replica') or 0}"
     if parameters.get("service"):
         return f"{parameters['service']} {parameters.get('route', '')}"
     path = parameters.get("path")
     return f"{parameters.get('from')} -> {parameters['to']}" + (f" {path}" if path else "")
+
+
+class LifeCycle(Protocol):
+    """How processes and what they lean on are taken away and brought back; `simulator.plant` supplies it."""
+
+    def kill(self, process: Process) -> None:
+        """SIGKILL."""
+        ...
+
+    def restart(self, process: Process) -> None:
+        """Start it again."""
+        ...
+
+    def pause(self, process: Process) -> None:
+        """SIGSTOP."""
+        ...
+
+    def resume(self, process: Process) -> None:
+        """SIGCONT."""
+        ...
+
+    def cut_off(self, process: Process, off: bool) -> None:
+        """Off the network, or back on it."""
+        ...
+
+    def database_away(self, away: bool) -> None:
+        """The database server is killed, or back."""
+        ...
+
+    def broker_away(self, away: bool) -> None:
+        """The event broker is killed, or back."""
+        ...
 
 
 class Timeline:
@@ -46,23 +83,26 @@ class Timeline:
         links: LinkFaults,
         crash_points: CrashPoints,
         replicas: dict[str, Replica],
-        life: "LifeCycle",
+        life: LifeCycle,
     ) -> None:
         self._kernel, self._links, self._crash_points = kernel, links, crash_points
         self._replicas, self._life = replicas, life
         self.records: list[FaultRecord] = []
+        self._own_quotas: dict[str, float | None] = {}
         self._counters: list[tuple[FaultRecord, list[ActiveFault]]] = []
 
     def schedule(self, faults: tuple[Fault, ...], load_s: float) -> None:
         """Put all faults on the agenda. Raises ValueError for a kind this model does not know."""
         for fault in faults:
-            if fault.kind not in FAULT_KINDS:
-                raise ValueError(f"unknown fault {fault.kind!r}; known: {', '.join(sorted(FAULT_KINDS))}")
+            if fault.kind not in ALL_KINDS:
+                raise ValueError(f"unknown fault {fault.kind!r}; known: {', '.join(sorted(ALL_KINDS))}")
             record = FaultRecord(fault, target_of(fault))
             self.records.append(record)
             if fault.kind in LINK_KINDS:
                 self._schedule_link(record)
-            elif fault.kind in SWITCH_KINDS:
+            elif fault.kind == "outage":
+                self._schedule_switch(record, None)
+            elif fault.kind in SWITCH_KINDS | MACHINE_KINDS:
                 self._schedule_switch(record, self._replicas[record.target].process)
             elif fault.kind == "kill":
                 self._kernel.at(fault.at_s, partial(self._kill, record, self._replicas[record.target]))
@@ -85,17 +125,25 @@ class Timeline:
         self._kernel.at(fault.until_s, end)
         self._counters.append((record, active))
 
-    def _schedule_switch(self, record: FaultRecord, process: Process) -> None:
+    def _schedule_switch(self, record: FaultRecord, process: Process | None) -> None:
         def begin() -> None:
             record.started_s, record.hits = self._kernel.now_s, 1
-            self._switch(record.fault, process, on=True)
+            self._switch_any(record.fault, process, on=True)
 
         def end() -> None:
             record.ended_s = self._kernel.now_s
-            self._switch(record.fault, process, on=False)
+            self._switch_any(record.fault, process, on=False)
 
         self._kernel.at(record.fault.at_s, begin)
         self._kernel.at(record.fault.until_s, end)
+
+    def _switch_any(self, fault: Fault, process: Process | None, on: bool) -> None:
+        if process is not None:
+            self._switch(fault, process, on)
+        elif fault.parameters["of"] == "mariadb":
+            self._life.database_away(on)
+        else:
+            self._life.broker_away(on)
 
     def _switch(self, fault: Fault, process: Process, on: bool) -> None:
         sign = 1 if on else -1
@@ -103,10 +151,21 @@ class Timeline:
             process.disk_delay_s = max(0.0, process.disk_delay_s + sign * float(fault.parameters["delay_ms"]) / 1000)
         elif fault.kind == "clock_skew":
             process.clock_skew_s += sign * float(fault.parameters["offset_ms"]) / 1000
+        elif fault.kind == "partition":
+            self._life.cut_off(process, on)
+        elif fault.kind == "throttle":
+            self._throttle(fault, process, on)
         elif on:
             self._life.pause(process)
         else:
             self._life.resume(process)
+
+    def _throttle(self, fault: Fault, process: Process, on: bool) -> None:
+        if on:
+            self._own_quotas[fault.id] = process.quota
+            process.quota = float(fault.parameters["cpus"])
+        else:
+            process.quota = self._own_quotas.pop(fault.id)
 
     def _schedule_crash(self, record: FaultRecord, load_s: float) -> None:
         crash = ArmedCrash(record.fault, lambda replica: self._kill(record, replica))
@@ -141,16 +200,3 @@ class Timeline:
         """Take the counts of the link faults."""
         for record, active in self._counters:
             record.hits = sum(each.hits for each in active)
-
-
-class LifeCycle:
-    """How processes are killed, paused and brought back; the composition root supplies it."""
-
-    def __init__(
-        self,
-        kill: Callable[[Process], None],
-        restart: Callable[[Process], None],
-        pause: Callable[[Process], None],
-        resume: Callable[[Process], None],
-    ) -> None:
-        self.kill, self.restart, self.pause, self.resume = kill, restart, pause, resume

@@ -16,7 +16,7 @@ from simulator import calibration
 from simulator.calibration import Calibration
 from simulator.inputs import Arrival, Fault, Load, SimulationInput, Stage
 from simulator.model import simulate
-from simulator.timeline import FAULT_KINDS
+from simulator.timeline import ALL_KINDS
 
 
 @dataclass
@@ -25,7 +25,7 @@ class SimulatedWorld:
 
     calibration: Calibration | None = None
     name: str = "simulated"
-    fault_kinds: frozenset[str] = FAULT_KINDS
+    fault_kinds: frozenset[str] = ALL_KINDS
 
     def impossible(self, plan: Plan) -> list[str]:
         """Besides faults: two faults at once of one process."""
