@@ -80,7 +80,7 @@ SCHEMAS: dict[str, pyarrow.Schema] = {
         channel=TEXT, out_trade_no=TEXT, state=TEXT, authorized_minor=INTEGER, captured_minor=INTEGER,
         refunded_minor=INTEGER, currency=TEXT, updated_s=TIME,
     ),
-    # The audit service's trail; the simulated world leaves it empty. subject: a gid, an order number and so on.
+    # The audit service's trail. subject: a gid, an order number and so on.
     "events": _schema(event_id=TEXT, type=TEXT, subject=TEXT, occurred_s=TIME, recorded_s=TIME),
     # One row. lag_p99_s: actual minus intended start.
     "generator": _schema(

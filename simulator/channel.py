@@ -55,6 +55,9 @@ class Channel(Service):
     def __init__(self, platform: Platform, replica: Replica, store: ChannelStore) -> None:
         super().__init__(platform, replica)
         self._store = store
+        plan = platform.plan
+        self._latency_s, self._seed = plan.setting_s("channel.latency_ms"), plan.setting("channel.seed")
+        self._declined_below = float(plan.setting("channel.decline_share")) * 2**64
         card, wallet = "/card/authorizations", "/wallet/payments"
         self.routes = {
             f"POST {card}": lambda body: self._answer("card", body, self._charge),
@@ -69,7 +72,8 @@ class Channel(Service):
         }
 
     def _answer(self, channel: str, body: dict[str, Any], act: Any) -> Steps[Answer]:
-        yield self.process.sleep(self.platform.plan.setting_s("channel.latency_ms"))
+        if self._latency_s:
+            yield self.process.sleep(self._latency_s)
         if self.process.database is not None:
             yield self.process.database.connect()
         charge = self._store.charges.get((channel, body["out_trade_no"]))
@@ -104,9 +108,10 @@ class Channel(Service):
         return charge
 
     def _declines(self, number: str) -> bool:
-        plan = self.platform.plan
-        digest = hashlib.sha256(f"{plan.setting('channel.seed')}:{number}".encode()).digest()
-        return int.from_bytes(digest[:8]) < float(plan.setting("channel.decline_share")) * 2**64
+        if not self._declined_below:
+            return False
+        digest = hashlib.sha256(f"{self._seed}:{number}".encode()).digest()
+        return int.from_bytes(digest[:8]) < self._declined_below
 
     def _find(self, channel: str, charge: Charge | None, body: dict[str, Any]) -> Answer:
         return problem(404, "charge_not_found") if charge is None else Answer(200, charge.view)

@@ -33,6 +33,7 @@ from settlement.protocol.messages import (
 )
 from settlement.protocol.shipped import Protocol as CommitProtocol
 from simulator.database import DatabaseUnavailable
+from simulator.events import Outbox
 from simulator.faults import CrashPoints
 from simulator.hosts import Replica
 from simulator.kernel import Future, Steps
@@ -74,6 +75,7 @@ class TransactionStore:
     keys: dict[tuple[int, str], str] = field(default_factory=dict)
     created: int = 0
     fenced: list[FencedWrite] = field(default_factory=list)
+    outbox: Outbox = field(default_factory=lambda: Outbox("gateway"))
 
     def new_gid(self, prefix: str) -> str:
         """A number nobody had before."""
@@ -92,6 +94,8 @@ class TransactionStore:
         row.record, row.lease = record, renew(row.lease, clock_ms, lease_ms)
         if record.decision is not None and row.decided_s is None:
             row.decided_s = now_s
+            ended = "succeeded" if record.decision is Decision.COMMIT else "failed"
+            self.outbox.add(f"{row.kind}.{ended}", record.gid, now_s)
         if record.phase is CoordinatorPhase.CLOSED and row.closed_s is None:
             row.closed_s = now_s
         if record.phase is CoordinatorPhase.EXHAUSTED and row.exhausted_s is None:
@@ -244,8 +248,10 @@ class CoordinatorNode(Node):
             waiter.settle(error=why)
 
     def _run(self, state: coordinator.CoordinatorState, effects: tuple[Effect, ...]) -> Steps[None]:
+        points = self._crash_points
         for effect in effects:
-            self._passed(coordinator.ROLE, state.phase, effect, BEFORE)
+            if points.watched:
+                self._passed(coordinator.ROLE, state.phase, effect, BEFORE)
             if isinstance(effect, Persist):
                 if self.process.database is not None:
                     yield self.process.database.connect()
@@ -256,7 +262,8 @@ class CoordinatorNode(Node):
                     return
             else:
                 self._perform(state.gid, effect)
-            self._passed(coordinator.ROLE, state.phase, effect, AFTER)
+            if points.watched:
+                self._passed(coordinator.ROLE, state.phase, effect, AFTER)
 
     def _persist(self, effect: Persist) -> bool:
         record, now_s, clock_ms = effect.record, self.process.kernel.now_s, self.process.clock_ms

@@ -171,6 +171,11 @@ class CrashPoints:
         self.armed: list[ArmedCrash] = []
         self.sightings: Counter[str] | None = None
 
+    @property
+    def watched(self) -> bool:
+        """Whether anybody wants to know where the replicas are."""
+        return bool(self.armed) or self.sightings is not None
+
     def sighted(self, what: str) -> None:
         """Something rare happened."""
         if self.sightings is not None:

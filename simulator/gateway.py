@@ -51,6 +51,8 @@ class Gateway(Service):
             replica, platform.crash_points, platform.commit_s, store, timing, lease_ms, protocol
         )
         self.node.send = self._send
+        self._prepare_timeout_s = plan.setting_s("gateway.prepare_timeout_ms")
+        self._http_timeout_s = plan.setting_s("http.timeout_ms")
         self._delivering: set[tuple[str, str, Decision]] = set()
         self.routes = {
             "POST /payments": self._pay,
@@ -100,7 +102,7 @@ class Gateway(Service):
 
     def _await_close(self, row: Transaction) -> Steps[None]:
         """Who was just told of the decision may refund at once, a moment before the participants have applied it."""
-        until_s = self.platform.kernel.now_s + self.platform.plan.setting_s("gateway.prepare_timeout_ms")
+        until_s = self.platform.kernel.now_s + self._prepare_timeout_s
         while row.record.phase is not CoordinatorPhase.CLOSED and self.platform.kernel.now_s < until_s:
             yield self.process.sleep(CLOSE_POLL_S)
 
@@ -149,8 +151,7 @@ class Gateway(Service):
             self.process.spawn(self._deliver(gid, to, message.decision))
 
     def _ask_vote(self, gid: str, to: str, what: str) -> Steps[None]:
-        timeout_s = self.platform.plan.setting_s("gateway.prepare_timeout_ms")
-        reply = yield from self._call(to, f"POST /participant/{what}", gid, {}, timeout_s)
+        reply = yield from self._call(to, f"POST /participant/{what}", gid, {}, self._prepare_timeout_s)
         if reply is None or reply.status != 200:
             # Until the decision an abort is always safe, also if it did vote: it will be told.
             self.node.feed(gid, VoteReceived(to, Vote.NO, "participant_unavailable"))
@@ -159,8 +160,8 @@ class Gateway(Service):
 
     def _deliver(self, gid: str, to: str, decision: Decision) -> Steps[None]:
         self._delivering.add((gid, to, decision))
-        timeout_s = self.platform.plan.setting_s("http.timeout_ms")
-        reply = yield from self._call(to, "POST /participant/decision", gid, {"decision": decision}, timeout_s)
+        said = {"decision": decision}
+        reply = yield from self._call(to, "POST /participant/decision", gid, said, self._http_timeout_s)
         self._delivering.discard((gid, to, decision))
         if reply is not None and reply.status == 200:
             self.node.feed(gid, AckReceived(to))

@@ -16,6 +16,7 @@ from simulator.clients import CLIENT, Clients
 from simulator.coordinator_node import TransactionStore
 from simulator.database import DatabaseServer
 from simulator.directory import Directory
+from simulator.events import Trail
 from simulator.faults import CrashPoints, LinkFaults
 from simulator.hosts import Process, Replica
 from simulator.inputs import SimulationInput
@@ -98,9 +99,9 @@ class Simulation:
         return [*hosts, *self.plant.usages(), ("process", self._generator.usage())]
 
     def _settle(self) -> None:
-        """As the real worlds do: go on until no transaction is unfinished, at most SETTLE_S_MAX more."""
+        """As the real worlds do: until no transaction is unfinished and audit knows all, at most SETTLE_S_MAX more."""
         until_s = self.plan.duration_s + SETTLE_S_MAX
-        while self.databases.gateway.unfinished and self.kernel.now_s < until_s:
+        while (self.databases.gateway.unfinished or self.databases.untold) and self.kernel.now_s < until_s:
             self.kernel.run_until(self.kernel.now_s + SETTLE_POLL_S)
 
     # -- measuring --------------------------------------------------------------------------------------------------
@@ -141,7 +142,7 @@ def _databases(plan: SimulationInput) -> Databases:
     goods = range(1, int(plan.setting("order.goods_count")) + 1)
     order = OrderStore(stock={goods_id: Stock(units, units) for goods_id in goods})
     books = Books(int(plan.setting("payment.opening_balance_minor")))
-    return Databases(TransactionStore(), order, PaymentStore(books), ChannelStore())
+    return Databases(TransactionStore(), order, PaymentStore(books), ChannelStore(), Trail())
 
 
 def _fault_row(record: FaultRecord) -> dict[str, Any]:

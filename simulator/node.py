@@ -41,7 +41,7 @@ class Node:
         self._timers: dict[tuple[str, str], Timer] = {}
 
     def _passed(self, role: str, phase: StrEnum, effect: Effect, side: str) -> None:
-        if self._crash_points.armed or self._crash_points.sightings is not None:
+        if self._crash_points.watched:
             self._crash_points.passed(self.replica, name_of(role, phase, effect, side))
 
     def _set_timer(self, gid: str, effect: SetTimer, action: Callable[[], None]) -> None:

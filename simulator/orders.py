@@ -7,8 +7,9 @@ the payment's transaction, and back with an abort or a refund.
 from dataclasses import dataclass, field
 from typing import Any
 
+from simulator.events import Outbox
 from simulator.hosts import Replica
-from simulator.kernel import Steps
+from simulator.kernel import Kernel, Steps
 from simulator.network import NotSent, Reply, Unknown
 from simulator.node import Payload
 from simulator.participant_node import Action, BarrierStore, Change, ParticipantNode, Refused
@@ -57,6 +58,7 @@ class OrderStore:
     orders: dict[str, Order] = field(default_factory=dict)
     stock: dict[int, Stock] = field(default_factory=dict)
     barrier: BarrierStore = field(default_factory=BarrierStore)
+    events: Outbox = field(default_factory=lambda: Outbox("order"))
     outbox: dict[int, tuple[int, tuple[tuple[int, int], ...]]] = field(default_factory=dict)
 
 
@@ -85,6 +87,9 @@ class Cart(Service):
         return Answer(200, {})
 
     def _ordered(self, body: dict[str, Any]) -> Steps[Answer]:
+        event_cpu_s = self.platform.plan.calibration.event_cpu_s.get("cart", 0.0)
+        if event_cpu_s:
+            yield self.process.work(event_cpu_s * len(body["events"]))
         if self.process.database is not None:
             yield self.process.database.connect()
         for user_id, lines in body["events"]:
@@ -98,8 +103,8 @@ class Cart(Service):
 class OrderBusiness:
     """What the order service holds for a transaction."""
 
-    def __init__(self, store: OrderStore) -> None:
-        self._store = store
+    def __init__(self, store: OrderStore, clock: Kernel) -> None:
+        self._store, self._clock = store, clock
 
     def reach_out(self, action: Action, gid: str, kind: str, payload: Payload) -> Steps[None]:
         """Nothing to do elsewhere."""
@@ -143,6 +148,7 @@ class OrderBusiness:
 
     def _confirm(self, gid: str, kind: str, order: Order) -> None:
         order.holder_gid = ""
+        self._store.events.add("order.refunded" if kind == "refund" else "order.paid", order.order_no, self._clock.now)
         if kind == "refund":
             order.status, order.refund_gid = "refunded", gid
             self._move(order, "sold_units", "available_units")
@@ -186,12 +192,14 @@ class OrderService(Service):
         super().__init__(platform, replica)
         self._store = store
         interval_ms = platform.plan.setting("order.orphan_interval_ms")
+        self._timeout_s = platform.plan.setting_s("http.timeout_ms")
+        self._currency = str(platform.plan.setting("gateway.currency"))
         self.node = ParticipantNode(
             replica,
             platform.crash_points,
             platform.commit_s,
             store.barrier,
-            OrderBusiness(store),
+            OrderBusiness(store, platform.kernel),
             interval_ms,
             platform.protocol,
         )
@@ -220,7 +228,7 @@ class OrderService(Service):
 
     def _create(self, body: dict[str, Any]) -> Steps[Answer]:
         user_id = body["user_id"]
-        timeout_s = self.platform.plan.setting_s("http.timeout_ms")
+        timeout_s = self._timeout_s
         try:
             cart: Reply = yield self.platform.network.call(
                 self.replica, "cart", "GET /internal/carts/{user_id}", {"user_id": user_id}, timeout_s
@@ -241,9 +249,9 @@ class OrderService(Service):
     def _insert(self, user_id: int, lines: tuple[tuple[int, int], ...]) -> Order:
         number = f"order-{len(self._store.orders) + 1:08d}"
         total_minor = sum(price_minor(goods_id) * count for goods_id, count in lines)
-        currency = str(self.platform.plan.setting("gateway.currency"))
-        order = Order(number, user_id, lines, total_minor, currency, self.platform.kernel.now_s)
+        order = Order(number, user_id, lines, total_minor, self._currency, self.platform.kernel.now_s)
         self._store.orders[number] = order
+        self._store.events.add("order.created", number, order.created_s)
         self._store.outbox[len(self._store.orders)] = (user_id, lines)
         return order
 

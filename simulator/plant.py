@@ -7,6 +7,7 @@ from settlement.topology import REGISTRY_SERVICE, process_name, processes, repli
 from simulator.channel import Channel
 from simulator.database import Connections, DatabaseServer
 from simulator.directory import Directory
+from simulator.events import Relay
 from simulator.fleet import Fleet
 from simulator.gateway import Gateway
 from simulator.hosts import App, Process, Replica
@@ -34,6 +35,7 @@ class Plant:
         self._platform, self._databases = platform, databases
         self._kernel, self._plan = platform.kernel, platform.plan
         self._directory, self._recorder, self._server = directory, recorder, server
+        self._outboxes = {"gateway": databases.gateway.outbox, "order": databases.order.events}
         self._carts: dict[int, dict[int, int]] = {}
         self.processes: list[Process] = []
         self.replicas: dict[str, Replica] = {}
@@ -87,6 +89,9 @@ class Plant:
         for replica in self._of(process):
             app = self._service(replica)
             replica.app = app
+            outbox = self._outboxes.get(replica.service)
+            if outbox is not None:
+                Relay(self._platform, replica, outbox, self._databases.trail).start()
             self._directory.register(replica)
             app.start()
         self._directory.registry_down = not self._registry_runs()

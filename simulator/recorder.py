@@ -12,6 +12,7 @@ import pandas as pd
 from settlement.protocol.messages import CoordinatorPhase
 from simulator.channel import ChannelStore
 from simulator.coordinator_node import Transaction, TransactionStore
+from simulator.events import AUDIT, Trail
 from simulator.network import Reply
 from simulator.orders import OrderStore
 from simulator.participant_node import BarrierStore
@@ -47,6 +48,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "channel", "out_trade_no", "state", "authorized_minor", "captured_minor", "refunded_minor", "currency",
         "updated_s",
     ),
+    "events": ("event_id", "type", "subject", "occurred_s", "recorded_s"),
     "generator": ("planned", "started", "dropped", "lag_p99_s", "cpu_s_per_s", "workers_lost"),
     "services": ("service", "replica", "event", "at_s"),
 }  # fmt: skip
@@ -103,6 +105,12 @@ class Databases:
     order: OrderStore
     payment: PaymentStore
     channel: ChannelStore
+    trail: Trail
+
+    @property
+    def untold(self) -> bool:
+        """Whether audit has not heard of everything yet."""
+        return any(outbox.pending.get(AUDIT) for outbox in (self.gateway.outbox, self.order.events))
 
 
 def tables(rows: dict[str, list[Any]]) -> dict[str, pd.DataFrame]:
@@ -124,6 +132,16 @@ def all_rows(recorder: Recorder, databases: Databases, faults: list[Row], genera
         "postings": databases.payment.books.rows(),
         "holds": [_hold(hold) for hold in databases.payment.holds.values()],
         "charges": [_charge(charge) for charge in databases.channel.charges.values()],
+        "events": [
+            {
+                "event_id": event_id,
+                "type": event.type,
+                "subject": event.subject,
+                "occurred_s": event.occurred_s,
+                "recorded_s": recorded_s,
+            }
+            for event_id, (event, recorded_s) in databases.trail.recorded.items()
+        ],
         "generator": [generator],
         "services": recorder.services,
     }

@@ -30,6 +30,10 @@ def test_without_a_broker_events_wait_and_payments_do_not(platform, fault, asser
     assert_at_rest(tables)
     assert (tables["payments"].outcome == "ok").all()
     assert not simulation.databases.order.outbox
+    events = tables["events"]
+    assert not events.recorded_s.between(2.01, 4.99).any()
+    decided = tables["transactions"].query("event == 'decided'").gid
+    assert sorted(events[events.type.str.endswith("succeeded")].subject) == sorted(decided), "each once"
 
 
 def test_a_dead_registry_is_not_missed(platform, fault, assert_at_rest):

@@ -129,6 +129,24 @@ def test_the_digest_depends_on_the_seed_alone(platform):
     assert again[0] == again[1] != again[2]
 
 
+def test_idle_processes_and_delivered_events_cost_what_the_calibration_says(platform):
+    def cpu_s(**figures):
+        plan = platform(rate_per_s=5, journeys=("pay",))
+        simulation = Simulation(replace(plan, calibration=replace(plan.calibration, **figures)))
+        simulation.run()
+        spent = {process.name: process.cpu_s for process in simulation.plant.processes}
+        return spent, simulation.kernel.now, len(simulation.databases.trail.recorded)
+
+    free, seconds, events = cpu_s()
+    idle, _, _ = cpu_s(idle_cpu={"usercenter": 0.05, "backoffice": 0.02})
+    told, _, _ = cpu_s(event_cpu_s={"audit": 0.004})
+    assert free["usercenter-0"] == free["backoffice-0"] == 0
+    assert idle["usercenter-0"] == pytest.approx(0.05 * seconds, rel=0.02)
+    assert idle["backoffice-0"] == pytest.approx(0.02 * seconds, rel=0.02)
+    assert told["backoffice-0"] == pytest.approx(0.004 * events)
+    assert told["gateway-0"] > free["gateway-0"]
+
+
 def test_work_that_nobody_waits_for_still_costs(platform):
     """Clients who give up early and come again make the platform work more, not less."""
 

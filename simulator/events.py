@@ -1,0 +1,105 @@
+"""Events on their way from the outbox of whoever caused them to everybody who hears of them, and what that costs.
+
+An event is written together with the change that it tells of, so it survives a crash; a relay in every replica looks at
+the outbox now and then and delivers in batches, at least once. Consumers recognise what they have had. A broker or a
+consumer that is away is waited for. The cart hears of orders by a call of its own (`simulator.orders`).
+"""
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import NamedTuple
+
+from settlement.topology import SUBSCRIPTIONS
+from simulator.hosts import Replica
+from simulator.kernel import Steps
+from simulator.service import Platform
+
+AUDIT = "audit"
+CALLED = "cart"
+
+
+class Event(NamedTuple):
+    """One event. `number`: of its outbox."""
+
+    number: int
+    event_id: str
+    type: str
+    subject: str
+    occurred_s: float
+
+
+@dataclass
+class Outbox:
+    """What one service has to tell, by who has not heard it yet."""
+
+    service: str
+    written: int = 0
+    pending: dict[str, deque[Event]] = field(default_factory=dict)
+
+    def add(self, type_: str, subject: str, now_s: float) -> None:
+        """Something happened, durably."""
+        self.written += 1
+        event = Event(self.written, f"{self.service}-event-{self.written:08d}", type_, subject, now_s)
+        for consumer in SUBSCRIPTIONS[type_]:
+            if consumer != CALLED:
+                self.pending.setdefault(consumer, deque()).append(event)
+
+    def heard(self, consumer: str, number: int) -> None:
+        """A consumer has had everything up to this number."""
+        waiting = self.pending[consumer]
+        while waiting and waiting[0].number <= number:
+            waiting.popleft()
+
+
+@dataclass
+class Trail:
+    """What the audit service has recorded: event and time, by the event's id."""
+
+    recorded: dict[str, tuple[Event, float]] = field(default_factory=dict)
+
+
+class Relay:
+    """Delivers an outbox from one replica; `trail` is where audit writes."""
+
+    def __init__(self, platform: Platform, replica: Replica, outbox: Outbox, trail: Trail) -> None:
+        self._platform, self._replica, self._outbox, self._trail = platform, replica, outbox, trail
+        self._costs: Mapping[str, float] = platform.plan.calibration.event_cpu_s
+        self._batch_max = int(platform.plan.setting("outbox.batch_size_max"))
+        self._patience_s = platform.plan.setting_s("events.claim_after_ms")
+        self._under_way: dict[str, float] = {}
+
+    def start(self) -> None:
+        """Look at the outbox from now on."""
+        self._replica.process.every(self._platform.plan.setting_s("outbox.poll_interval_ms"), self._round)
+
+    def _round(self) -> Steps[None]:
+        process = self._replica.process
+        if self._platform.broker.down or (process.database is not None and process.database.away):
+            return
+        for consumer, waiting in self._outbox.pending.items():
+            if not waiting or self._under_way.get(consumer, 0.0) > process.kernel.now:
+                continue
+            if consumer in self._costs:
+                yield process.work(self._platform.plan.calibration.call_cpu_s)
+            self._deliver(consumer, list(islice(waiting, self._batch_max)))
+
+    def _deliver(self, consumer: str, batch: list[Event]) -> None:
+        target = self._platform.network.directory.choose(self._replica, consumer)
+        if not batch or target is None or target.app is None:
+            return
+        cost_s = self._costs.get(consumer, 0.0) * len(batch)
+        if cost_s:
+            # Who has not said in time that it has had them is told again.
+            self._under_way[consumer] = self._platform.kernel.now + self._patience_s
+            target.process.run(cost_s, self._heard, consumer, batch)
+        else:
+            target.process.deliver(self._heard, consumer, batch)
+
+    def _heard(self, consumer: str, batch: list[Event]) -> None:
+        self._under_way.pop(consumer, None)
+        if consumer == AUDIT:
+            for event in batch:
+                self._trail.recorded.setdefault(event.event_id, (event, self._platform.kernel.now))
+        self._outbox.heard(consumer, batch[-1].number)
