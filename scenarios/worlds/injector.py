@@ -31,7 +31,7 @@ DEADLY = ("kill", "outage")
 IMPAIRING = ("pause", "throttle", "partition")
 UNDO_FILE = "faults.undo.jsonl"
 NAN = float("nan")
-DISARM_S = 3.0
+NOTICED_S = 3.0  # how much later than a death, at most, somebody sees it
 
 State = Literal["waiting", "active", "down", "over"]
 
@@ -71,11 +71,6 @@ class Course:
         """A fault of one process, not of a link or a route: its target is a replica or a backing service."""
         return self.plan.kind in (*DEADLY, *IMPAIRING, "crash_at")
 
-    def is_armed(self, at_s: float) -> bool:
-        """Whether a crash may happen; a moment longer than wanted, because disarming takes a call."""
-        lately = self.state == "over" and self.hits == 0 and at_s - self.ended_s < DISARM_S
-        return self.plan.kind == "crash_at" and (self.state == "active" or lately)
-
     def row(self) -> dict[str, Any]:
         """A row of the `faults` table."""
         return {
@@ -108,8 +103,9 @@ class Injector:
 
     def explains(self, death: Death, at_s: float) -> bool:
         """Whether a fault asked for this death: a crash point was armed there. Notes the hit and plans the restart."""
-        for course in self.courses:
-            if death.status == -signal.SIGKILL and course.is_armed(at_s) and course.plan.target in death.replicas:
+        crashes = [course for course in self.courses if self._may_crash(course, at_s)]
+        for course in sorted(crashes, key=lambda each: each.state != "active"):
+            if death.status == -signal.SIGKILL and course.plan.target in death.replicas:
                 self._note_hit(course, at_s)
                 return True
         return False
@@ -131,6 +127,13 @@ class Injector:
             if not course.on_process:
                 course.hits = self._board.hits(course.plan.id)
         return [course.row() for course in self.courses]
+
+    def _may_crash(self, course: Course, at_s: float) -> bool:
+        """Whether its crash point may be armed. Disarming takes a call, and a busy replica answers when it can."""
+        if course.plan.kind != "crash_at" or course.hits:
+            return False
+        disarming = self._board.may_have(course.plan.target, course.plan.id) or at_s - course.ended_s < NOTICED_S
+        return course.state == "active" or (course.state == "over" and disarming)
 
     def _note_hit(self, course: Course, at_s: float) -> None:
         course.detail = f"armed at {course.armed_s:.3f} s, {course.plan.parameters['point']} at {at_s:.3f} s"

@@ -35,10 +35,14 @@ class FaultLine(Protocol):
 
 @dataclass
 class Post:
-    """What one replica should have, what its present life was told, and the call under way."""
+    """What one replica should have, what its present life was told, and the call under way.
+
+    `unconfirmed`: what it was sent without an answer; it may have heard.
+    """
 
     wanted: dict[str, FaultBody] = field(default_factory=dict)
     told: tuple[str | None, tuple[str, ...]] = (None, ())
+    unconfirmed: tuple[str, ...] = ()
     lives: int = 0
     call: Future[None] | None = None
     next_tell_s: float = 0.0
@@ -67,6 +71,11 @@ class Switchboard:
     def hits(self, fault_id: str) -> int:
         """How often the fault struck, over all replicas and all their lives, as far as they could still tell."""
         return sum(count for (fault, _, _), count in self._hits.items() if fault == fault_id)
+
+    def may_have(self, replica: str, fault_id: str) -> bool:
+        """Whether the replica may have the fault: it was told so, and has not confirmed a list without it."""
+        post = self._posts.get(replica)
+        return post is not None and fault_id in (*post.told[1], *post.unconfirmed)
 
     def pending(self) -> list[str]:
         """Replicas whose list is not as wanted, each with the reason, for a warning."""
@@ -98,13 +107,14 @@ class Switchboard:
 
     def _differs(self, name: str, post: Post) -> bool:
         address = self._line.address(name)
-        if address is None or not (post.wanted or post.told[1]):
+        if address is None or not (post.wanted or post.told[1] or post.unconfirmed):
             return False
-        return post.told != (address, tuple(post.wanted))
+        return bool(post.unconfirmed) or post.told != (address, tuple(post.wanted))
 
     def _tell(self, name: str, address: str, post: Post, faults: list[FaultBody]) -> None:
         """Runs on a thread of the pool; nobody else touches the post meanwhile but for `wanted`."""
         self._ask(name, address, post)  # the last word of the faults that end now
+        post.unconfirmed = (*post.unconfirmed, *(fault["id"] for fault in faults))
         try:
             reply = self._line.set_faults(name, address, faults)
         except Unreachable as error:
@@ -115,7 +125,7 @@ class Switchboard:
             return
         if post.told[0] != address:
             post.lives += 1
-        post.told, post.problem = (address, tuple(fault["id"] for fault in faults)), ""
+        post.told, post.unconfirmed, post.problem = (address, tuple(fault["id"] for fault in faults)), (), ""
 
     def _ask(self, name: str, address: str, post: Post) -> None:
         if post.told[0] != address:

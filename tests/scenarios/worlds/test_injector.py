@@ -42,6 +42,7 @@ class FakePlatform:
         self.done: list[str] = []
         self.silent: set[str] = set()
         self.cut_off: set[str] = set()
+        self.forgets_to_answer = False
         self.hits = 0
 
     def names_of(self, service: str) -> list[str]:
@@ -78,6 +79,8 @@ class FakePlatform:
             raise Unreachable(address)
         if faults is not None:
             self.children[replica].faults = faults
+            if self.forgets_to_answer:
+                raise Unreachable(address)
         return Reply(200, {"faults": [{**each, "hits": self.hits} for each in self.children[replica].faults]}, replica)
 
     def ids(self, replica: str) -> list[str]:
@@ -278,6 +281,36 @@ def test_deaths_that_no_fault_asked_for_are_not_explained(
     assert not injector.explains(die(platform, "order-0", killed), 2.0)  # somebody else
     assert injector.explains(die(platform, "gateway-0", killed), 2.0)
     assert not injector.explains(die(platform, "gateway-0", killed), 3.0)  # it hits once
+
+
+def test_a_busy_replica_may_still_crash_until_it_has_heard_that_the_crash_is_over(
+    platform: FakePlatform, inject: Callable[..., Injector]
+) -> None:
+    injector = inject(CRASH)
+    until(injector, 1.0, lambda: platform.ids("gateway-0") == ["crash_at-1"])
+    platform.silent = {"gateway-0"}
+    until(injector, LOAD_S, lambda: bool(injector.pending()))
+    assert injector.explains(die(platform, "gateway-0", -signal.SIGKILL), LOAD_S + 60)
+
+
+def test_a_death_long_after_a_replica_has_heard_is_not_explained(
+    platform: FakePlatform, inject: Callable[..., Injector]
+) -> None:
+    injector = inject(CRASH)
+    until(injector, 1.0, lambda: platform.ids("gateway-0") == ["crash_at-1"])
+    until(injector, LOAD_S, lambda: platform.ids("gateway-0") == [] and not injector.pending())
+    assert not injector.explains(die(platform, "gateway-0", -signal.SIGKILL), LOAD_S + 60)
+
+
+def test_a_fault_whose_confirmation_was_lost_is_taken_back(
+    platform: FakePlatform, inject: Callable[..., Injector]
+) -> None:
+    platform.forgets_to_answer = True
+    injector = inject(LATENCY)
+    until(injector, 1.0, lambda: platform.ids("payment-0") == ["slow"])
+    injector.finish(1.0)
+    platform.forgets_to_answer = False
+    until(injector, 2.0, lambda: platform.ids("payment-0") == [])
 
 
 def test_finish_ends_everything_at_once(platform: FakePlatform, inject: Callable[..., Injector]) -> None:
