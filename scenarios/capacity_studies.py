@@ -21,10 +21,10 @@ from scenarios.report import capacity_studies as report
 from scenarios.spec.problems import InvalidScenario, Problem
 from scenarios.spreading import spread
 from scenarios.units import parse_duration_s, parse_rate_per_s
+from settlement.policies.autoscaler import Scaling
 from settlement.topology import DEFAULT_TOPOLOGY
-from simulator.capacity.autoscaling import Profile, Scaled, best, scaled
+from simulator.capacity.autoscaling import PERIOD_S, REPLICAS_MAX, Profile, Scaled, best, scaled
 from simulator.capacity.demands import DemandTable, measure
-from simulator.capacity.hpa import Tuning
 from simulator.capacity.metastability import Bottleneck, Cell, Trouble, play, stays_down_by_theory
 from simulator.capacity.playing import stage_of
 from simulator.capacity.question import Effort, Prices
@@ -84,7 +84,10 @@ def autoscale(asked: AutoscaleAsked, out: Path, as_json: bool) -> None:
     with narrated("autoscaling") as tell:
         table = _demands(traffic, asked.topology, asked.seed, tell)
         tell(f"{len(targets) * len(windows_s)} tunings")
-        tunings = [Tuning(target, window_s) for target, window_s in product(targets, windows_s)]
+        tunings = [
+            Scaling(target, 1, REPLICAS_MAX, period_s=PERIOD_S, stabilisation_s=window_s)
+            for target, window_s in product(targets, windows_s)
+        ]
         run = partial(_scaled, profile, table, p99_s, startup_s, asked.seed)
         found = list(spread(run, tunings, asked.workers, ordered=True))
     price = Prices(asked.price_core_hour, asked.price_replica_hour).of_replica(1.0)
@@ -101,7 +104,7 @@ def autoscale(asked: AutoscaleAsked, out: Path, as_json: bool) -> None:
     raise typer.Exit(0 if chosen else FAILED)
 
 
-def _scaled(profile: Profile, table: DemandTable, p99_s: float, startup_s: float, seed: int, tuning: Tuning) -> Scaled:
+def _scaled(profile: Profile, table: DemandTable, p99_s: float, startup_s: float, seed: int, tuning: Scaling) -> Scaled:
     return scaled(profile, table, tuning, p99_s, startup_s, seed)
 
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from scenarios.report import plots
 from scenarios.report.capacity_plots import Palette, say_what
-from simulator.capacity.hpa import PERIOD_S
+from simulator.capacity.autoscaling import PERIOD_S
 
 Document = Mapping[str, Any]
 Rows = list[tuple[str, ...]]

@@ -14,10 +14,15 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from settlement.policies.autoscaler import Autoscaler, Scaling
 from simulator.capacity.demands import Demand, DemandTable
-from simulator.capacity.hpa import PERIOD_S, Autoscaler, Tuning
 
 Floats = NDArray[np.float64]
+PERIOD_S = 15.0
+"""Between two decisions, as Kubernetes' controller has it."""
+
+REPLICAS_MAX = 64
+"""Of one process."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,7 @@ class Profile:
 class Scaled:
     """One tuning over the profile. `replicas`: of all processes together, each period. `slow`: share of payments."""
 
-    tuning: Tuning
+    tuning: Scaling
     slow: float
     replica_hours: float
     replicas: tuple[int, ...]
@@ -93,7 +98,7 @@ def _serve(moments_s: Floats, services_s: Floats, free_at_s: Floats, replicas: i
     return waited_s
 
 
-def scaled(profile: Profile, table: DemandTable, tuning: Tuning, p99_s: float, startup_s: float, seed: int,
+def scaled(profile: Profile, table: DemandTable, tuning: Scaling, p99_s: float, startup_s: float, seed: int,
            speed: float = 1.0) -> Scaled:  # fmt: skip
     """Play the profile with one tuning. The same seed is the same luck for every tuning."""
     seconds = np.arange(ceil(profile.duration_s))
@@ -115,7 +120,7 @@ def scaled(profile: Profile, table: DemandTable, tuning: Tuning, p99_s: float, s
 
 
 def _process(
-    profile: Profile, row: Demand, tuning: Tuning, startup_s: float, random: np.random.Generator, speed: float
+    profile: Profile, row: Demand, tuning: Scaling, startup_s: float, random: np.random.Generator, speed: float
 ) -> tuple[Floats, NDArray[np.int64]]:
     """Mean waits of one process by second, and its replicas by period."""
     moments_s = profile.arrivals(row.visits, random)
@@ -133,13 +138,13 @@ def _process(
         waits_s.append(_serve(moments_s[inside], services_s[inside], free_at_s, replicas, busy_s, PERIOD_S))
         utilisation = min(1.0, busy_s[period] / (replicas * PERIOD_S) * available / speed + row.idle_cores / speed)
         now_s = (period + 1) * PERIOD_S
-        wanted = scaler.decide(now_s, replicas, utilisation)
+        wanted = scaler.recommend(replicas, utilisation, now_s)
         free_at_s[replicas:wanted] = now_s + startup_s
         replicas = wanted
     return _by_second(moments_s, np.concatenate(waits_s), ceil(profile.duration_s)), history
 
 
-def _first(profile: Profile, row: Demand, tuning: Tuning, available: float) -> int:
+def _first(profile: Profile, row: Demand, tuning: Scaling, available: float) -> int:
     """What the target asks for at the rate with which the profile begins: it has been so for long."""
     wanted = ceil(profile.stages[0][0] * row.demand_s / available / tuning.target)
     return max(tuning.replicas_min, min(tuning.replicas_max, wanted))

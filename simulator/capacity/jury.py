@@ -13,6 +13,9 @@ from simulator.analysis import Estimate, mean_of
 from simulator.capacity.playing import Kill, Stage, Trial, Vector, metrics_of
 from simulator.capacity.question import Objective, Spread
 
+FAR = 1.5
+"""An interval that ends so many times below the objective is narrow enough as it is."""
+
 LEFT_OVER_MAX = 0.1
 """A run at whose end so large a share of all payments is still under way has fallen behind."""
 
@@ -100,7 +103,8 @@ class Jury:
         limit_s, precision = self.objective.p99_s, self.stage.effort.precision
         if p99_s.low > limit_s:
             return True
-        return p99_s.high <= limit_s and p99_s.relative <= precision
+        # Far from the objective nothing hangs on the second digit.
+        return p99_s.high <= limit_s and (p99_s.relative <= precision or p99_s.high <= limit_s / FAR)
 
     def _judged(self, trial: Trial) -> Judged:
         rows = self._rows[trial]

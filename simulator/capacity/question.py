@@ -73,7 +73,7 @@ class Effort:
     """How much is simulated. `payments`: measured in one replication; `warm_up_s` and `settle_s` come before and after.
 
     A vector's p99 is estimated from `replications_min` to `replications_max` runs: until the interval lies on one side
-    of the objective and is no wider than `precision` of the estimate. `headroom_steps`: rates that are
+    of the objective, and is far from it or no wider than `precision` of the estimate. `headroom_steps`: rates that are
     tried on the way to the headroom; each halves what is not known.
     """
 
