@@ -48,8 +48,8 @@ def confirm(document: Mapping[str, Any], asked: Asked, calibration: Calibration,
         "played": True,
         "verdict": result.verdict.verdict.value,
         "seconds": MEASURED_S,
-        "p99_s": metrics["latency.pay.p99"],
-        "success": metrics["availability.success"],
+        "p99_s": metrics.get("latency.pay.p99"),
+        "success": metrics.get("availability.success", 0.0),
         "run": str(result.folder.path),
     }
 
