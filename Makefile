@@ -6,10 +6,10 @@ SCENARIO ?= coordinator-crash
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint bench up down secrets notebooks clean
+.PHONY: help run test check lint bench up down secrets notebooks notebooks-run clean
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit("paylab needs Python 3.11 or newer; this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
@@ -51,8 +51,11 @@ down: .venv/.lab ## stop those containers; `make down VOLUMES=1` also deletes th
 secrets: .venv/.lab ## generate the platform's secrets, for `docker compose up` typed by hand
 	@$(BIN)/python -m scenarios.worlds.compose_secrets
 
-notebooks: .venv/.dev ## run the notebooks' sources and store their output beside them
-	@$(BIN)/python notebooks/execute.py
+notebooks: .venv/.dev ## open the notebooks in JupyterLab (Ctrl-C twice stops it)
+	@$(BIN)/jupyter lab --notebook-dir notebooks
+
+notebooks-run: .venv/.dev ## run the notebooks' sources and store their output beside them; SOURCE=notebooks/03-... for one
+	@$(BIN)/python notebooks/execute.py $(SOURCE)
 
 clean: ## remove the environment and all caches (never the runs)
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

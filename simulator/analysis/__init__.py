@@ -12,10 +12,11 @@ paired tests are scipy's; what is here is what it lacks: where the warm-up ends,
 from simulator.analysis.estimates import Estimate, batch_means, mean_of, paired, quantile_of
 from simulator.analysis.long_run import LongRun, long_run
 from simulator.analysis.replications import Precision, Replications, replicate
+from simulator.analysis.scalability import Scalability, fit_scalability
 from simulator.analysis.variants import Comparison, compare
 from simulator.analysis.warmup import mser, warm_up
 
 __all__ = [
-    "Comparison", "Estimate", "LongRun", "Precision", "Replications", "batch_means", "compare", "long_run", "mean_of",
-    "mser", "paired", "quantile_of", "replicate", "warm_up",
+    "Comparison", "Estimate", "LongRun", "Precision", "Replications", "Scalability", "batch_means", "compare",
+    "fit_scalability", "long_run", "mean_of", "mser", "paired", "quantile_of", "replicate", "warm_up",
 ]  # fmt: skip
