@@ -36,12 +36,12 @@ from IPython.display import Markdown
 from scenarios.capacity_commands import METHODS
 from scenarios.capacity_traffic import traffic_input
 from scenarios.study import Case, drawing, study, words
+from settlement.policies.autoscaler import Scaling
 from settlement.topology import DEFAULT_TOPOLOGY
 from simulator import calibration
 from simulator.analysis import fit_scalability, mean_of
-from simulator.capacity.autoscaling import Profile, scaled
+from simulator.capacity.autoscaling import PERIOD_S, REPLICAS_MAX, Profile, scaled
 from simulator.capacity.demands import measure
-from simulator.capacity.hpa import PERIOD_S, Tuning
 from simulator.capacity.playing import stage_of
 from simulator.capacity.question import Effort, Prices
 
@@ -86,7 +86,13 @@ traffic = {
 stage = stage_of(partial(traffic_input, traffic=traffic), DEFAULT_TOPOLOGY, 1.0, Effort())
 demands = measure(stage, SEEDS[0])
 profile = Profile.wave(PEAK_PER_S)
-tunings = [Tuning(target, window_s) for window_s in WINDOWS_S for target in TARGETS]
+
+
+def aim(target: float, window_s: float) -> Scaling:
+    return Scaling(target, 1, REPLICAS_MAX, period_s=PERIOD_S, stabilisation_s=window_s)
+
+
+tunings = [aim(target, window_s) for window_s in WINDOWS_S for target in TARGETS]
 tuned = {tuning: [scaled(profile, demands, tuning, P99_S, STARTUP_S, seed) for seed in SEEDS] for tuning in tunings}
 replica_hour = Prices().of_replica(1.0)
 slow = {tuning: mean_of([each.slow for each in found]) for tuning, found in tuned.items()}
@@ -182,7 +188,7 @@ ends = np.cumsum([for_s for _, for_s in profile.stages]) / 60
 rates = [rate_per_s for rate_per_s, _ in profile.stages]
 axes.step([0, *ends], [rates[0], *rates], color=drawing.GRID, linewidth=6, label="load")
 beside = axes.twinx()
-shown = [Tuning(target, WINDOWS_S[-1]) for target in (TARGETS[0], TARGETS[-1])]
+shown = [aim(target, WINDOWS_S[-1]) for target in (TARGETS[0], TARGETS[-1])]
 for number, tuning in enumerate(shown):
     replicas = np.array([each.replicas for each in tuned[tuning]])
     colour = drawing.COLOURS[number]
@@ -207,7 +213,8 @@ plt.show()
 #   cores, too.
 # - The law is fitted to means by least squares; its intervals are those of the fit. A wall (another bottleneck) is no
 #   contention, the law only describes it as such.
-# - The autoscaler is Kubernetes' controller with its default tolerance and limits, one for each process, reading CPU.
-#   Each process is played as a queue by recursion with the demands that a pilot run measured; nobody gives up waiting.
+# - The autoscaler is the platform's own policy: Kubernetes' controller with its default tolerance and limits, one for
+#   each process, reading CPU. Each process is played as a queue by recursion with the demands that a pilot run
+#   measured; nobody gives up waiting.
 # - Prices are those of the planner's defaults; every replica counts from the moment it is asked for.
 # - The same seed is the same luck for every tuning and every number of replicas (common random numbers).

@@ -14,6 +14,7 @@ import pytest
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 SMALL: dict[str, dict[str, str]] = {
+    "01-calibrate-and-validate": {"SCENARIOS": '("slow-bank",)', "DEAREST": "5"},
     "02-capacity-planning": {"RATE": '"20/s"', "FAILURES": "0", "PAYMENTS": "50", "WORKERS": "1"},
     "03-availability-under-failure": {
         "SEEDS": "range(1, 3)",
