@@ -94,10 +94,9 @@ class Process:
         self._host, self._speed = host, host.speed
         self._work: deque[_Work] = deque()
         self._busy = False
-        self._job: Job | None = None
+        self._job = Job(self._end)
         self._then: Callable[..., None] = _nothing
         self._arguments: tuple[Any, ...] = ()
-        self._end_entry = self._end
         self._arrived = self._completed = self._lost = self._queue_max = 0
         self._begun_s = self._busy_area_s = self._queue_steps = self._wait_s = self._wait_s_max = 0.0
         self._left_s, self._allowance_s, self._period = 0.0, 0.0, -1
@@ -142,26 +141,31 @@ class Process:
         self._busy = True
         self._begun_s = self.kernel.now
         self._then, self._arguments = then, arguments
-        demand_s /= self._speed
         if self.quota is None:
-            self._job = self._host.run(demand_s, self._end_entry)
+            self._host.begin(self._job, demand_s / self._speed)
         else:
-            self._begin_within_quota(demand_s)
+            self._begin_within_quota(demand_s / self._speed)
 
     def _end(self) -> None:
-        incarnation, job, then, arguments = self.incarnation, self._job, self._then, self._arguments
-        if job is not None:
-            self.cpu_s += job.demand_s
-            self._job = None
+        self.cpu_s += self._job.demand_s
+        if self._left_s > 0.0:
+            self._begin_within_quota(self._left_s)
+            return
         self._completed += 1
         self._busy_area_s += self.kernel.now - self._begun_s
-        then(*arguments)
-        if self.incarnation != incarnation:
-            return
-        if self._work and not self.paused:
-            self._take_next()
+        if self._work:
+            # What this leads to stands in line behind what has been waiting.
+            incarnation = self.incarnation
+            self._then(*self._arguments)
+            if self.incarnation != incarnation:
+                return
+            if not self.paused:
+                self._take_next()
+                return
+            self._busy = False
         else:
             self._busy = False
+            self._then(*self._arguments)
 
     def _take_next(self) -> None:
         since_s, demand_s, then, arguments = self._work.popleft()
@@ -187,7 +191,7 @@ class Process:
         """Work until the period's allowance is used up, and go on when the next period begins."""
         if self.quota is None:  # the quota was lifted in the meantime
             self._left_s = 0.0
-            self._job = self._host.run(demand_s, self._end_entry)
+            self._host.begin(self._job, demand_s)
             return
         period = int(self.kernel.now / QUOTA_PERIOD_S + 1e-9)
         if period != self._period:
@@ -199,13 +203,7 @@ class Process:
         slice_s = min(demand_s, self._allowance_s)
         self._allowance_s -= slice_s
         self._left_s = demand_s - slice_s
-        self._job = self._host.run(slice_s, self._slice_end if self._left_s > 0.0 else self._end_entry)
-
-    def _slice_end(self) -> None:
-        if self._job is not None:
-            self.cpu_s += self._job.demand_s
-            self._job = None
-        self._begin_within_quota(self._left_s)
+        self._host.begin(self._job, slice_s)
 
     def _next_period(self, incarnation: int) -> None:
         if incarnation != self.incarnation:
@@ -297,6 +295,7 @@ class Process:
         self._queue_steps += len(self._work) * now_s
         self._lost += len(self._work) + self._busy
         self._work.clear()
+        self._left_s = 0.0
 
     def start(self) -> None:
         """A fresh incarnation, with nothing but what the database kept."""
@@ -305,10 +304,8 @@ class Process:
     def pause(self) -> None:
         """SIGSTOP: the kernel still accepts connections for it, the process does nothing."""
         self.paused = self.running
-        job = self._job
-        left_s = self._interrupt()
-        if job is not None:
-            self._put_back(left_s)
+        if self._job.live:
+            self._put_back(self._interrupt())
 
     def resume(self) -> None:
         """SIGCONT: everything that piled up happens now, in order, all of it late."""
@@ -321,11 +318,10 @@ class Process:
 
     def _interrupt(self) -> float:
         """Let the core go in the middle of a piece of work; what was left of it."""
-        job, self._job = self._job, None
-        if job is None:
+        if not self._job.live:
             return 0.0
-        left_s = self._host.cancel(job)
-        self.cpu_s += job.demand_s - left_s
+        left_s = self._host.cancel(self._job)
+        self.cpu_s += self._job.demand_s - left_s
         return left_s
 
 

@@ -120,27 +120,24 @@ class Owner(Protocol):
 class Task(Future):
     """Advances one handler; the future of its result. When its process dies it just stops, for good."""
 
-    __slots__ = ("_incarnation", "_owner", "_steps")
+    __slots__ = ("_incarnation", "_owner", "_send", "_throw")
 
     def __init__(self, steps: Steps[Any], owner: Owner) -> None:
-        super().__init__()
-        self._steps = steps
+        self.settled, self.value, self.error, self._waiter = False, None, None, None
+        self._send, self._throw = steps.send, steps.throw
         self._owner, self._incarnation = owner, owner.incarnation
 
     def start(self) -> "Task":
         """Run up to the first wait."""
-        self._advance(None, None)
+        self.resume(_BEGINNING)
         return self
 
     def resume(self, future: Future) -> None:
-        """What the handler waited for is there."""
-        self._advance(future.value, future.error)
-
-    def _advance(self, value: Any, error: Exception | None) -> None:
-        owner, incarnation, steps = self._owner, self._incarnation, self._steps
+        """What the handler waited for is there: run up to the next wait."""
+        owner, incarnation = self._owner, self._incarnation
         while owner.incarnation == incarnation:
             try:
-                awaited = steps.send(value) if error is None else steps.throw(error)
+                future = self._send(future.value) if future.error is None else self._throw(future.error)
             except StopIteration as stop:
                 self.settle(stop.value)
                 return
@@ -151,7 +148,10 @@ class Task(Future):
                     raise
                 self.settle(error=failure)
                 return
-            if not awaited.settled:
-                awaited._waiter = self
+            if not future.settled:
+                future._waiter = self
                 return
-            value, error = awaited.value, awaited.error
+
+
+_BEGINNING = Future()
+_BEGINNING.settle()

@@ -41,7 +41,11 @@ Watch = Callable[[float], None]
 
 def simulate(plan: SimulationInput, watch: Watch | None = None) -> dict[str, pd.DataFrame]:
     """Play `plan`; the history tables by name. `watch` is told the virtual time once a virtual second."""
-    return Simulation(plan).run(watch)
+    with uncollected():
+        simulation = Simulation(plan)
+        history = simulation.run(watch)
+        simulation.forget()
+    return history
 
 
 class Simulation:
@@ -92,6 +96,12 @@ class Simulation:
         self.recorder.stations = [_station_row(kind, usage) for kind, usage in self.usages()]
         faults = [_fault_row(record) for record in self.timeline.records]
         return all_rows(self.recorder, self.databases, faults, self._generator_row())
+
+    def forget(self) -> None:
+        """Let go of all that was written. In cycles it would last until the collector had looked through all of it."""
+        self.kernel.heap.clear()
+        for store in (self.recorder, *vars(self.databases).values()):
+            vars(store).clear()
 
     def usages(self) -> list[tuple[str, Usage]]:
         """What every host, event loop and pool of connections has done so far: its kind and its figures."""
