@@ -300,7 +300,6 @@ class Journey:
                 request,
                 self._plan.load.timeout_s,
                 self._plan.calibration.client_cpu_s,
-                tries=1,
             )
         except NotSent:
             reply = Reply(0, {"sent": False, "code": "refused"})

@@ -86,7 +86,7 @@ class Relay:
             self._deliver(consumer, list(islice(waiting, self._batch_max)))
 
     def _deliver(self, consumer: str, batch: list[Event]) -> None:
-        target = self._platform.network.directory.choose(self._replica, consumer)
+        target = self._replica.caller.choose(consumer)
         if not batch or target is None or target.app is None:
             return
         cost_s = self._costs.get(consumer, 0.0) * len(batch)

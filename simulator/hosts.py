@@ -9,10 +9,13 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from simulator.kernel import Future, Kernel, Steps, Task
 from simulator.resources import Job, SharedCores, Usage
+
+if TYPE_CHECKING:
+    from simulator.network import Caller
 
 QUOTA_PERIOD_S = 0.1
 """A container's CPU quota is an allowance for each period of this length (Linux' CFS bandwidth control)."""
@@ -345,5 +348,5 @@ class Replica:
     name: str
     process: Process
     app: App | None = None
-    outstanding: dict["Replica", int] = field(default_factory=dict)
-    """Calls of this replica that others work on."""
+    caller: "Caller" = field(init=False, repr=False)
+    """How it calls others, for one life of its process."""

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from simulator.books import Books
+from simulator.calling import ClientCaller
 from simulator.channel import ChannelStore
 from simulator.clients import CLIENT, Clients
 from simulator.coordinator_node import TransactionStore
@@ -58,16 +59,19 @@ class Simulation:
         self.databases = _databases(plan)
         streams = Streams(plan.seed)
         self._links, self.crash_points = LinkFaults(streams), CrashPoints()
-        lease_s, refresh_s = plan.setting_s("registry.lease_ms"), plan.setting_s("registry.refresh_interval_ms")
-        directory = Directory(self.kernel, lease_s, refresh_s)
-        self.network = network = Network(self.kernel, plan.calibration, streams, self._links, directory)
+        directory = Directory(self.kernel, plan)
+        protocol = str(plan.setting("gateway.protocol"))
+        self.network = network = Network(self.kernel, plan.calibration, streams, self._links, protocol)
         self.hosts = Hosts(plan.placement, self.kernel, plan.calibration.cores)
         self._server = DatabaseServer(self.hosts.for_database(), plan.calibration.database_cpu_s)
-        self._platform = Platform(self.kernel, network, self.crash_points, plan, self._links, self.hosts.of, Broker())
+        self._platform = Platform(
+            self.kernel, network, self.crash_points, plan, self._links, self.hosts.of, Broker(), streams
+        )
         self.plant = Plant(self._platform, self.databases, directory, self.recorder, self._server)
         self.replicas = self.plant.replicas
         self._generator = Process(self.hosts.of(()), CLIENT)
         source = Replica(CLIENT, CLIENT, self._generator)
+        source.caller = ClientCaller(self.kernel, directory, plan, CLIENT)
         self.clients = Clients(self.kernel, network, source, plan, self.recorder)
         self.shoppers = Shoppers(self.kernel, network, source, plan, self.recorder, self.clients.interrupted)
         self.timeline = Timeline(self.kernel, self._links, self.crash_points, self.replicas, self.plant)

@@ -10,19 +10,18 @@ A payment makes a dozen calls, and each passes here six times: this file is the 
 from collections import Counter
 from collections.abc import Callable
 from heapq import heappush
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
+from settlement.policies.circuit_breaker import Permit
 from simulator.calibration import Calibration
+from simulator.calling import Manner, manner_of
 from simulator.database import DatabaseUnavailable
-from simulator.directory import Directory
 from simulator.faults import NO_TROUBLE, LinkFaults
 from simulator.hosts import Process, Replica
 from simulator.kernel import Crashed, Future, Kernel, Task
+from simulator.peers import Peer
 from simulator.randomness import Streams
 from simulator.resources import Deadlines
-
-TRIES = 3
-"""How many replicas a service tries when connections are refused."""
 
 
 class NotSent(Exception):
@@ -45,11 +44,11 @@ class Path:
     """What does not change from call to call of one service to one route of another.
 
     `there_s` and `back_s` draw a flight's latency, `costs` the CPU of a visit to each replica; `wait_s` is what a visit
-    waits beyond it; `listed` are the replicas registered (the directory's own list).
+    waits beyond it; `manner` is how such calls are made.
     """
 
     __slots__ = (
-        "back_s", "costs", "deadlines", "listed", "route", "service", "source", "there_s", "timeout_s",
+        "back_s", "costs", "deadlines", "manner", "route", "service", "source", "there_s", "timeout_s",
         "visits", "wait_s",
     )  # fmt: skip
 
@@ -57,7 +56,7 @@ class Path:
         self.source, self.service, self.route = source, service, route
         self.there_s: Callable[[], float]
         self.back_s: Callable[[], float]
-        self.listed: list[Replica]
+        self.manner: Manner
         self.deadlines: Deadlines
         self.timeout_s = -1.0
         self.wait_s = 0.0
@@ -66,25 +65,38 @@ class Path:
 
 
 class Call(Future):
-    """One call under way: the future of its `Reply`, and the waiter for the handler's answer at the other end."""
+    """One call under way: the future of its `Reply`, and the waiter for the handler's answer at the other end.
+
+    It is made in attempts, one after the other: `attempt` is the number of this one, `sent` whether it is on its way,
+    `permit` the breaker's (None: it needs none). `peer` is what its caller knows of the service (None: nothing).
+    """
 
     __slots__ = (
-        "body", "incarnation", "network", "path", "refused_by", "source", "target", "there", "tries", "trouble",
+        "attempt", "body", "incarnation", "network", "path", "peer", "permit", "sent", "source", "target", "there",
+        "trouble", "until_s", "work_s",
     )  # fmt: skip
 
-    def __init__(self, network: "Network", source: Replica, path: Path, body: Any, tries: int) -> None:
+    def __init__(self, network: "Network", source: Replica, path: Path, body: Any) -> None:
         super().__init__()
-        self.network, self.source, self.path, self.body, self.tries = network, source, path, body, tries
+        self.network, self.source, self.path, self.body = network, source, path, body
         self.incarnation = source.process.incarnation
         self.target: Replica  # once it is sent
-        self.refused_by: tuple[str, ...] = ()
+        self.sent, self.attempt = False, 1
+        self.peer: Peer | None = None
+        self.permit: Permit | None = None
+        self.until_s = self.work_s = 0.0
         self.trouble = self.there = NO_TROUBLE
 
     def expire(self) -> None:
         """The caller's patience is over."""
         process = self.source.process
         if process.incarnation == self.incarnation:
-            process.deliver(self.settle, None, Unknown("timeout"))
+            process.deliver(self._give_up)
+
+    def _give_up(self) -> None:
+        if not self.settled:
+            self.source.caller.gave_up(self)
+            self.settle(None, Unknown("timeout"))
 
     def resume(self, task: Future) -> None:
         """The handler has an answer."""
@@ -102,16 +114,52 @@ class Call(Future):
                 return  # the moment after the answer has left is a crash point
 
 
+class Caller(Protocol):
+    """Whoever makes calls: chooses among replicas, and hears how every attempt ended."""
+
+    @property
+    def peers(self) -> Any:
+        """By service: a `Peer`, or None."""
+        ...
+
+    def choose(self, service: str) -> Replica | None:
+        """The replica to call; None: nobody is known."""
+        ...
+
+    def send(self, call: Call) -> Replica | None:
+        """The same, for an attempt that is made now."""
+        ...
+
+    def answered(self, call: Call, reply: Reply) -> bool:
+        """Whether the call ends in this answer."""
+        ...
+
+    def refused(self, call: Call) -> bool:
+        """Nobody listened; whether the call is made again."""
+        ...
+
+    def broken(self, call: Call) -> bool:
+        """The connection broke; whether the call is made again."""
+        ...
+
+    def unlisted(self, call: Call) -> bool:
+        """Nobody is known; whether the call is made again."""
+        ...
+
+    def gave_up(self, call: Call) -> None:
+        """Its time is over."""
+        ...
+
+
 class Network:
     """Carries calls between replicas."""
 
     def __init__(
-        self, kernel: Kernel, calibration: Calibration, streams: Streams, faults: LinkFaults, directory: Directory
+        self, kernel: Kernel, calibration: Calibration, streams: Streams, faults: LinkFaults, protocol: str
     ) -> None:
         self._kernel, self._calibration, self._streams = kernel, calibration, streams
         self._call_cpu_s = calibration.call_cpu_s
-        self._faults = faults
-        self.directory = directory
+        self._faults, self._protocol = faults, protocol
         self._hops: dict[tuple[str, str], Callable[[], float]] = {}
         self._paths: dict[tuple[str, str, str], Path] = {}
         self._costs: dict[tuple[str, str], Callable[[], float]] = {}
@@ -135,55 +183,81 @@ class Network:
         body: Any,
         timeout_s: float,
         cpu_s: float | None = None,
-        tries: int = TRIES,
     ) -> Future:
         """Call `route` of some replica of `service`: a future `Reply`, or NotSent or Unknown as its error.
 
-        `route` is method and path template ("POST /payments"). Making the call costs the caller `cpu_s` (default: a
-        service's call); a replica that refuses the connection is replaced by another, at most `tries` in all.
+        `route` is method and path template ("POST /payments"). Each attempt costs the caller `cpu_s` (default: a
+        service's call); whether there is another one after a failure is its caller's to say (`simulator.calling`).
         """
         path = self._paths.get((source.service, service, route)) or self._new_path(source.service, service, route)
-        call = Call(self, source, path, body, tries)
+        call = Call(self, source, path, body)
         if timeout_s != path.timeout_s:
             path.timeout_s, path.deadlines = timeout_s, self._kernel.deadlines(timeout_s)
         path.deadlines.add(call)
-        work_s = self._call_cpu_s if cpu_s is None else cpu_s
-        if self._faults.calm or not self._in_trouble(call, work_s):
-            source.process.run(work_s, self._send_entry, call)
+        call.work_s = self._call_cpu_s if cpu_s is None else cpu_s
+        call.until_s = self._kernel.now + timeout_s
+        peer = call.peer = source.caller.peers[service]
+        if peer is not None and peer.spent:
+            peer.call_made()
+        self.attempt(call)
         return call
 
-    def _in_trouble(self, call: Call, work_s: float) -> bool:
+    def attempt(self, call: Call) -> None:
+        """Make the call, for the first time or again, unless there is a breaker in front of it that is open."""
+        peer = call.peer
+        if call.settled:
+            return
+        if call.attempt > 1:
+            call.trouble = call.there = NO_TROUBLE
+        if peer is not None and not call.path.manner.must_arrive:
+            call.permit = peer.permit or peer.ask(self._kernel.now)
+            if call.permit is None:
+                call.settle(error=NotSent(f"{call.path.service} has failed too often"))
+                return
+        if self._faults.calm or not self._in_trouble(call):
+            call.source.process.run(call.work_s, self._send_entry, call)
+
+    def _in_trouble(self, call: Call) -> bool:
         """Find out what is wrong with the call; True if it is taken care of."""
         path, process = call.path, call.source.process
         trouble = call.trouble = self._faults.of_link(path.source, path.service, path.route)
         if trouble.status:
-            process.later(path.there_s(), call.settle, Reply(trouble.status, {"code": "injected"}))
+            if call.source.caller.send(call) is None:
+                self._unlisted(call)
+            else:
+                process.later(path.there_s(), self._take, call, Reply(trouble.status, {"code": "injected"}))
             return True
         if trouble.delay_s:
             # Held up between the caller's work and the wire.
-            process.run(work_s, process.later, trouble.delay_s, self._send, call)
+            process.run(call.work_s, process.later, trouble.delay_s, self._send, call)
             return True
         return False
 
     def _send(self, call: Call) -> None:
-        path, source = call.path, call.source
-        listed = path.listed
-        if len(listed) == 1 and not call.refused_by and not self.directory.silent_since:
-            target = listed[0]
-        else:
-            chosen = self.directory.choose(source, path.service, call.refused_by)
-            if chosen is None or len(call.refused_by) >= call.tries:
-                call.settle(error=NotSent(f"no replica of {path.service} answers"))
-                return
-            target = chosen
-        trouble = call.trouble
-        if trouble.lost or (not self._faults.calm and self._parted(source, target)):
+        path, trouble = call.path, call.trouble
+        if call.settled:
+            self._send_late(call)
+            return
+        target = call.source.caller.send(call)
+        if target is None:
+            self._unlisted(call)
+            return
+        if trouble.lost or (not self._faults.calm and self._parted(call.source, target)):
             return  # the caller's patience will end it
-        call.target = target
-        source.outstanding[target] = source.outstanding.get(target, 0) + 1
         agenda = self._kernel
         due_s = agenda.now + path.there_s() + trouble.flight_s
         heappush(agenda.heap, (due_s, next(agenda.numbers), self._arrive_entry, (call, target)))
+
+    def _send_late(self, call: Call) -> None:
+        """Nobody waits for it any more: it is sent only if it was held up on a link, as on a real network."""
+        target = call.source.caller.choose(call.path.service) if call.trouble.delay_s else None
+        if target is not None and not self._parted(call.source, target):
+            call.target = target
+            self._kernel.after(call.path.there_s(), self._arrive, call, target)
+
+    def _unlisted(self, call: Call) -> None:
+        if not call.source.caller.unlisted(call):
+            call.settle(error=NotSent(f"no replica of {call.path.service} answers"))
 
     def _parted(self, source: Replica, target: Replica) -> bool:
         return self._faults.separate(source.process.name, target.process.name)
@@ -202,20 +276,21 @@ class Network:
             self._kernel.after(delay_s, self._repeat, call)
 
     def _refuse(self, call: Call, target: Replica) -> None:
-        call.source.outstanding[target] -= 1
-        self.directory.suspect(call.source, target)
-        call.refused_by += (target.name,)
-        # Refused means not executed: trying another replica is always safe.
-        call.source.process.later(call.path.back_s(), self._send, call)
+        process = call.source.process
+        if process.incarnation == call.incarnation:
+            process.later(call.path.back_s(), self._hear_refusal, call, target)
+
+    def _hear_refusal(self, call: Call, target: Replica) -> None:
+        if not call.settled and not call.source.caller.refused(call):
+            call.settle(error=NotSent(f"{target.name} refused the connection"))
 
     def _repeat(self, call: Call) -> None:
         """A copy of a request that had arrived comes again, perhaps to another replica; nobody waits for its answer."""
-        target = self.directory.choose(call.source, call.path.service)
+        target = call.source.caller.choose(call.path.service)
         if target is None or not target.process.running or target.app is None:
             return
-        copy = Call(self, call.source, call.path, call.body, tries=0)
-        copy.target = target
-        copy.source.outstanding[target] = copy.source.outstanding.get(target, 0) + 1
+        copy = Call(self, call.source, call.path, call.body)
+        copy.target, copy.settled = target, True
         self._admit(copy)
         target.process.deliver(self._accept, copy)
 
@@ -253,7 +328,6 @@ class Network:
         target, path = call.target, call.path
         if target.process.requests.pop(call, 0) == 0:
             return
-        call.source.outstanding[target] -= 1
         flight_s = path.back_s()
         if not self._faults.calm:
             back = self._faults.of_answer(path.source, path.service, path.route)
@@ -266,23 +340,32 @@ class Network:
 
     def _answered(self, call: Call, status: int, body: Any) -> None:
         process = call.source.process
-        reply = Reply(status, body, call.target.name)
-        if process.paused:
-            process.deliver(call.settle, reply)
-        elif process.running:
+        if process.incarnation == call.incarnation and not call.settled:
+            reply = Reply(status, body, call.target.name)
+            if process.paused:
+                process.deliver(self._take, call, reply)
+            elif call.source.caller.answered(call, reply):
+                call.settle(reply)
+
+    def _take(self, call: Call, reply: Reply) -> None:
+        """The caller has an answer before it."""
+        if not call.settled and call.source.caller.answered(call, reply):
             call.settle(reply)
 
     def _reset(self, process: Process) -> None:
         broken, process.requests = process.requests, {}
         for call in broken:
-            call.source.outstanding[call.target] -= 1
-            error = Unknown("connection reset")
-            self._kernel.after(call.path.back_s(), call.source.process.deliver, call.settle, None, error)
+            self._kernel.after(call.path.back_s(), call.source.process.deliver, self._break, call)
+
+    def _break(self, call: Call) -> None:
+        process = call.source.process
+        if not call.settled and process.incarnation == call.incarnation and not call.source.caller.broken(call):
+            call.settle(error=Unknown("connection reset"))
 
     def _new_path(self, source: str, service: str, route: str) -> Path:
         path = self._paths[source, service, route] = Path(source, service, route)
         path.there_s, path.back_s = self._hop(source, service), self._hop(service, source)
-        path.listed = self.directory.listed(service)
+        path.manner = manner_of(route, self._protocol)
         path.wait_s = self._calibration.demand(service, route).wait_s
         return path
 

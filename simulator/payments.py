@@ -58,7 +58,11 @@ class ChannelClient:
     def charge(self, path: str, payload: Payload) -> Steps[None]:
         """Authorize or pay; a lost answer is resolved by asking. Raises Refused or Unresolved."""
         body = {"amount_minor": payload.amount_minor, "currency": payload.currency}
-        reply = yield from self._ask(f"POST {path}", payload, body)
+        try:
+            reply = yield from self._sent(f"POST {path}", payload, body)
+        except NotSent as error:
+            # Not this call, but an earlier one with the same number may have got through: only the channel knows.
+            raise Unresolved(UNAVAILABLE) from error
         for _ in range(QUERIES_MAX if reply is None else 0):
             reply = yield from self._ask(f"GET {path}/{{out_trade_no}}", payload, {})
             if reply is not None:
@@ -99,10 +103,17 @@ class ChannelClient:
 
     def _ask(self, route: str, payload: Payload, body: dict[str, Any]) -> Steps[Reply | None]:
         """The answer, or None if none came: the channel may or may not have done it."""
+        try:
+            return (yield from self._sent(route, payload, body))
+        except NotSent:
+            return None
+
+    def _sent(self, route: str, payload: Payload, body: dict[str, Any]) -> Steps[Reply | None]:
+        """The same, but raises NotSent if it certainly has not."""
         request = {"out_trade_no": payload.out_trade_no, **body}
         try:
             reply: Reply = yield self._network.call(self._replica, "channel", route, request, self._timeout_s)
-        except (NotSent, Unknown):
+        except Unknown:
             return None
         return reply
 

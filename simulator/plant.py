@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from settlement.topology import REGISTRY_SERVICE, process_name, processes, replica_name
+from simulator.calling import ServiceCaller
 from simulator.channel import Channel
 from simulator.database import Connections, DatabaseServer
 from simulator.directory import Directory
@@ -87,6 +88,7 @@ class Plant:
         """The process serves from now on."""
         process.start()
         for replica in self._of(process):
+            replica.caller = self._caller(replica)
             app = self._service(replica)
             replica.app = app
             outbox = self._outboxes.get(replica.service)
@@ -94,7 +96,7 @@ class Plant:
                 Relay(self._platform, replica, outbox, self._databases.trail).start()
             self._directory.register(replica)
             app.start()
-        self._directory.registry_down = not self._registry_runs()
+        self._directory.now_hears(self._registry_runs())
         idle_cores = self._plan.calibration.idle_cpu.get(_base_name(process.name), 0.0)
         if idle_cores:
             self._idle(process, process.incarnation, idle_cores * IDLE_STEP_S)
@@ -106,7 +108,7 @@ class Plant:
             replica.app = None
             self._directory.silent(replica)
         process.kill()
-        self._directory.registry_down = not self._registry_runs()
+        self._directory.now_hears(self._registry_runs())
         self.note(process, "died")
 
     def restart(self, process: Process) -> None:
@@ -177,6 +179,10 @@ class Plant:
 
     def _of(self, process: Process) -> list[Replica]:
         return [replica for replica in self.replicas.values() if replica.process is process]
+
+    def _caller(self, replica: Replica) -> ServiceCaller:
+        chance = self._platform.streams.uniform("backoff", replica.name).draw
+        return ServiceCaller(self._kernel, self._directory, self._plan, replica.name, chance)
 
     def _service(self, replica: Replica) -> App:
         platform, stores = self._platform, self._databases

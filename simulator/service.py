@@ -10,6 +10,7 @@ from simulator.hosts import Host, Replica
 from simulator.inputs import SimulationInput
 from simulator.kernel import Kernel, Steps
 from simulator.network import Network
+from simulator.randomness import Streams
 
 
 def _nothing() -> None:
@@ -45,6 +46,7 @@ class Platform:
     links: LinkFaults
     host_of: Callable[[tuple[str, ...]], Host]
     broker: "Broker"
+    streams: Streams
 
     @property
     def protocol(self) -> Protocol:

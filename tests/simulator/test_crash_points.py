@@ -31,6 +31,7 @@ UNREACHED = {
 def test_everything_ends_well_after_a_crash_at(service, point, platform, fault, assert_at_rest):
     crash = fault("crash_at", 1.0, 2.0, service=service, replica=0, point=point, nth=2, restart_after_s=1.0)
     lost = fault("drop_reply", 2.5, 6.0, from_="payment", to="channel", path="/wallet", share=0.85)
+    unheard = fault("loss", 6.5, 7.5, from_="gateway", to="payment", path="/participant/decision")
     settings = {
         "channel__decline_share": 0.15,
         "payment__channel_timeout_ms": 400,
@@ -38,7 +39,7 @@ def test_everything_ends_well_after_a_crash_at(service, point, platform, fault, 
         "payment__orphan_interval_ms": 500,
         "order__orphan_interval_ms": 500,
     }
-    tables = simulate(platform(crash, lost, **settings))
+    tables = simulate(platform(crash, lost, unheard, **settings))
     assert_at_rest(tables)
     reached = tables["faults"].hits[0] == 1
     assert reached != point.startswith(UNREACHED[service] or ("-",))

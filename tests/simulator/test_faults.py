@@ -70,7 +70,9 @@ def test_error_on_a_route_is_answered_and_not_executed(platform, fault, assert_a
 
 
 def test_error_on_a_link_concerns_only_its_path(platform, fault, assert_at_rest):
-    tables = simulate(platform(fault("error", 0, 8, from_="payment", to="channel", path="/card", status=503)))
+    refusing = fault("error", 0, 8, from_="payment", to="channel", path="/card", status=503)
+    # The breaker is that of the whole channel: once it is open, nothing new goes there.
+    tables = simulate(platform(refusing, http__breaker_failure_share=0.0))
     assert_at_rest(tables)
     outcomes = tables["payments"].query("kind == 'pay'").groupby("method").outcome.agg(set)
     assert outcomes["card"] == {"fail"}

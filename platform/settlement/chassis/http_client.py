@@ -32,18 +32,20 @@ from settlement.chassis.transport import Answer, CallFailed, NotSent, Transport,
 from settlement.policies.balancer import LeastLoaded
 from settlement.policies.canary import Canary, choose, parse
 from settlement.policies.outlier import OutlierEjection
-from settlement.policies.retry import RetryBudget, pause_ms, retry_after_ms_of
+from settlement.policies.retry import (
+    ATTEMPTS_MAX,
+    BACKOFF_BASE_MS,
+    BACKOFF_MAX_MS,
+    RETRIED_STATUSES,
+    TURNED_AWAY,
+    TURNED_AWAY_CODES,
+    RetryBudget,
+    pause_ms,
+    retry_after_ms_of,
+)
 
 __all__ = ["BreakerOpen", "CallFailed", "NotSent", "ServiceClient", "ServiceReply", "Unknown"]
 
-ATTEMPTS_MAX: Final = 4
-BACKOFF_BASE_MS: Final = 10.0
-BACKOFF_MAX_MS: Final = 250.0
-# The server says that it did not do it, and an idempotent call may as well ask somebody else.
-RETRIED_STATUSES: Final = frozenset({502, 503, 504})
-# Refused at the door, by `admission`.
-TURNED_AWAY: Final = frozenset({429, 503})
-TURNED_AWAY_CODES: Final = frozenset({"rate_limited", "overloaded"})
 MISDIRECTED_STATUS: Final = 421
 LATE_CALLS_MAX: Final = 10_000
 

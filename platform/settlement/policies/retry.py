@@ -7,11 +7,24 @@ Jitter" (AWS Architecture Blog, 2015). A server that says when to come back (Ret
 
 from __future__ import annotations
 
+from typing import Final
+
+# What calls between services are repeated with: attempts in all, and the pauses in between.
+ATTEMPTS_MAX: Final = 4
+BACKOFF_BASE_MS: Final = 10.0
+BACKOFF_MAX_MS: Final = 250.0
+# The server says that it did not do it, and an idempotent call may as well ask somebody else.
+RETRIED_STATUSES: Final = frozenset({502, 503, 504})
+# Refused at the door, with certainly nothing done.
+TURNED_AWAY: Final = frozenset({429, 503})
+TURNED_AWAY_CODES: Final = frozenset({"rate_limited", "overloaded"})
+RESERVE: Final = 10.0
+
 
 class RetryBudget:
     """Calls deposit `share` of a retry; a retry takes one. Holds at most `reserve`."""
 
-    def __init__(self, share: float, reserve: float = 10.0) -> None:
+    def __init__(self, share: float, reserve: float = RESERVE) -> None:
         self._share = share
         self._reserve = reserve
         self._balance = reserve
