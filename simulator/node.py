@@ -14,11 +14,13 @@ from enum import StrEnum
 
 from settlement.protocol.crashpoints import name_of
 from settlement.protocol.messages import Effect, SetTimer
+from settlement.values import unguarded
 from simulator.faults import CrashPoints
 from simulator.hosts import Replica, Timer
 
 
-@dataclass(frozen=True)
+@unguarded
+@dataclass(frozen=True, slots=True)
 class Payload:
     """What a transaction is about; travels with prepare and decision. Amounts are minor units."""
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from settlement.values import unguarded
+
 AMOUNT_MAX: Final = 10**12
 
 
@@ -22,6 +24,7 @@ class UnbalancedError(Exception):
     """A batch that makes or destroys money."""
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class Posting:
     """One line of a batch. `amount_minor` is signed: positive is money that the account gains."""

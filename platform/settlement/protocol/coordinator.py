@@ -46,6 +46,7 @@ from settlement.protocol.messages import (
 )
 from settlement.protocol.messages import Outcome as OutcomeMessage
 from settlement.protocol.transitions import Outcome, ProtocolError, Table, Transition, step
+from settlement.values import unguarded
 
 ROLE = "coordinator"
 OPERATOR = "operator"
@@ -53,6 +54,7 @@ OPERATOR = "operator"
 Phase = CoordinatorPhase
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class CoordinatorTiming:
     """How patient a coordinator is. All in milliseconds, `retry_attempts_max` in attempts."""
@@ -67,6 +69,7 @@ class CoordinatorTiming:
         return int(min(self.retry_max_ms, self.retry_base_ms * 2 ** min(attempt, 20)))
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class CoordinatorState:
     """One transaction as its coordinator sees it. Votes and acks are volatile; the rest follows the record."""

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from settlement.values import unguarded
+
 
 class LeaseHeldError(Exception):
     """The lease has not run out yet."""
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class Lease:
     """`owner` may drive the transaction until `until_ms` (the storage's clock); `epoch` is its fencing token."""

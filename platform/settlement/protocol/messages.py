@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from settlement.values import unguarded
+
 
 class Vote(StrEnum):
     """A participant's answer to a prepare."""
@@ -47,6 +49,7 @@ class ParticipantPhase(StrEnum):
     ABORTED = "aborted"
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class Participant:
     """One party. `asked_last`: it cannot hold without charging, so it is asked after the others' yes."""
@@ -58,6 +61,7 @@ class Participant:
 # ---- records: what becomes durable ----------------------------------------------------------------------------------
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class TransactionRecord:
     """The coordinator's durable row. The interpreter stores it by compare-and-set on `(gid, epoch)`.
@@ -77,6 +81,7 @@ class TransactionRecord:
     overruled: Decision | None = None
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class BarrierRecord:
     """The participant's durable row. `vote` is None for an empty rollback (an abort that came before any prepare)."""
@@ -90,6 +95,7 @@ class BarrierRecord:
 # ---- messages -------------------------------------------------------------------------------------------------------
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class Prepare:
     """Coordinator to participant: can you do this, whatever happens from now on?"""
@@ -97,6 +103,7 @@ class Prepare:
     gid: str
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class Voted:
     """Participant to coordinator: the answer to a prepare."""
@@ -106,6 +113,7 @@ class Voted:
     reason: str = ""
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class Charge:
     """Article only. Gateway to payment: take the money now. It is answered like a prepare, with `Voted`."""
@@ -113,6 +121,7 @@ class Charge:
     gid: str
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class Decide:
     """Coordinator to participant: this is the decision."""
@@ -121,6 +130,7 @@ class Decide:
     decision: Decision
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class Acknowledge:
     """Participant to coordinator: the decision is applied and durable here."""
@@ -128,6 +138,7 @@ class Acknowledge:
     gid: str
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class AskOutcome:
     """Participant to coordinator: I voted yes long ago; what became of it?"""
@@ -135,6 +146,7 @@ class AskOutcome:
     gid: str
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """Coordinator's answer to `AskOutcome`. `decision` is None while undecided: keep waiting."""
@@ -143,6 +155,7 @@ class Outcome:
     decision: Decision | None
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class Answer:
     """Coordinator to its client: the durable decision and why."""
@@ -158,6 +171,7 @@ Message = Prepare | Voted | Charge | Decide | Acknowledge | AskOutcome | Outcome
 # ---- events ---------------------------------------------------------------------------------------------------------
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class Started:
     """A client asked for a transaction among these participants."""
@@ -165,6 +179,7 @@ class Started:
     participants: tuple[Participant, ...]
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class VoteReceived:
     """A participant voted."""
@@ -174,6 +189,7 @@ class VoteReceived:
     reason: str = ""
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class AckReceived:
     """A participant applied the decision."""
@@ -181,6 +197,7 @@ class AckReceived:
     participant: str
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class OutcomeAsked:
     """A participant asked what became of the transaction."""
@@ -188,16 +205,19 @@ class OutcomeAsked:
     participant: str
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class Fenced:
     """The compare-and-set of a `Persist` failed: another replica took the transaction over."""
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class Resumed:
     """An operator asked to try an exhausted transaction again."""
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class Forgotten:
     """An operator closed a decided transaction by hand: a heuristic end, recorded as such.
@@ -206,6 +226,7 @@ class Forgotten:
     """
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class Overruled:
     """An operator decided, without the protocol's decision or against it: a heuristic decision, recorded as such."""
@@ -213,11 +234,13 @@ class Overruled:
     decision: Decision
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class PrepareRequested:
     """A prepare arrived at the participant."""
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class Reserved:
     """The business answered a `Reserve`.
@@ -231,11 +254,13 @@ class Reserved:
     uncertain: bool = False
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class ChargeRequested:
     """Article only: the order to take money arrived at payment."""
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class Collected:
     """Article only: the business answered a `Collect`. `uncertain`: the money may or may not have been taken."""
@@ -245,6 +270,7 @@ class Collected:
     uncertain: bool = False
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class DecisionReceived:
     """The decision arrived at the participant, pushed by the coordinator or as the answer to an inquiry."""
@@ -252,6 +278,7 @@ class DecisionReceived:
     decision: Decision
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class TimerFired:
     """A timer set by `SetTimer` ran out."""
@@ -259,6 +286,7 @@ class TimerFired:
     name: str
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class Recovered:
     """A restart or a take-over found this record (None: no record)."""
@@ -288,6 +316,7 @@ Event = (
 # ---- effects --------------------------------------------------------------------------------------------------------
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class Persist:
     """Make the record durable, together with the business change of the `Reserve`/`Confirm`/`Release` before it."""
@@ -295,6 +324,7 @@ class Persist:
     record: TransactionRecord | BarrierRecord
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class Send:
     """Send a message to a participant by name, or to `COORDINATOR`."""
@@ -303,6 +333,7 @@ class Send:
     message: Message
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class Reply:
     """Answer whoever caused this: client (`Answer`), coordinator (`Voted`, `Acknowledge`) or asker (`Outcome`)."""
@@ -310,6 +341,7 @@ class Reply:
     message: Message
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class SetTimer:
     """Feed `TimerFired(name)` after the delay; setting it again replaces it."""
@@ -318,6 +350,7 @@ class SetTimer:
     delay_ms: int
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class CancelTimer:
     """Drop the timer if it is set."""
@@ -325,6 +358,7 @@ class CancelTimer:
     name: str
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class Reserve:
     """Do the business work of a prepare and feed `Reserved`.
@@ -334,11 +368,13 @@ class Reserve:
     """
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class Confirm:
     """Do the business work of a commit. It must be idempotent and must not fail for business reasons."""
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class Release:
     """Undo whatever a reserve did or may have done. It must be idempotent and accept that nothing was done.
@@ -348,11 +384,13 @@ class Release:
     """
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class Collect:
     """Article only. Do the work of a reserve and of a confirm at once, and feed `Collected`."""
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class Revoke:
     """Article only. Take a `Confirm` back: the copied result has changed."""

@@ -39,11 +39,13 @@ from settlement.protocol.messages import (
     Voted,
 )
 from settlement.protocol.transitions import Outcome, ProtocolError, Table, Transition, step
+from settlement.values import unguarded
 
 ROLE = "participant"
 Phase = ParticipantPhase
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class ParticipantState:
     """One transaction as one participant sees it. `orphan_interval_ms`: how long in doubt before it asks."""
