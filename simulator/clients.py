@@ -120,12 +120,12 @@ class Clients:
     def finish(self) -> None:
         """The run is over: who is still in the middle of a money operation does not know how it ended."""
         for row in self.interrupted.values():
-            self._recorder.payments.append({**row, "ended_s": self._kernel.now_s})
+            self._recorder.payments.append({**row, "ended_s": self._kernel.now})
         self.pool.dropped += len(self.pool.waiting)
 
     def _release(self, arrival: Arrival) -> Any:
         def arrive() -> None:
-            slot = self.pool.arrive(arrival, self._kernel.now_s)
+            slot = self.pool.arrive(arrival, self._kernel.now)
             if slot is not None:
                 self._source.process.spawn(self._occupy(slot, arrival))
 
@@ -135,7 +135,7 @@ class Clients:
         current: Arrival | None = arrival
         while current is not None:
             yield from self._journey(slot, current, current.at_s)
-            current = self.pool.free(slot, self._kernel.now_s)
+            current = self.pool.free(slot, self._kernel.now)
 
     def _start_closed(self) -> None:
         # A stage with fewer users sends the highest numbers home; one with more goes on with the same users as before.
@@ -156,10 +156,10 @@ class Clients:
         if source is None:
             raise ValueError("a closed load needs `user_journeys`")
         journeys = self._journeys.setdefault(user, source(user))
-        while user < self._users_wanted and self._kernel.now_s < self._plan.load_s:
+        while user < self._users_wanted and self._kernel.now < self._plan.load_s:
             self.planned += 1
             self.pool.started += 1
-            yield from self._journey(user, next(journeys), self._kernel.now_s)
+            yield from self._journey(user, next(journeys), self._kernel.now)
             yield self._source.process.sleep(self._plan.load.think_s)
         working.discard(user)
 
@@ -221,7 +221,7 @@ class Journey:
             order = yield from self.check_out()
         except StepFailed as failure:
             # The client wanted to pay and could not: an operation that failed, certainly without a charge.
-            row = self._row("pay", Order(), self._intended_s, self._kernel.now_s)
+            row = self._row("pay", Order(), self._intended_s, self._kernel.now)
             self._record(row, "fail", "", str(failure))
             return Order(), ""
         return order, (yield from self.pay(order))
@@ -250,7 +250,7 @@ class Journey:
         self, kind: str, route: str, poll: str, body: dict[str, Any], order: Order, intended_s: float
     ) -> Steps[str]:
         """Carry a money operation to its end and record it; the gid if it succeeded, else ''."""
-        row = self._row(kind, order, intended_s, self._kernel.now_s)
+        row = self._row(kind, order, intended_s, self._kernel.now)
         self._interrupted[id(row)] = row
         outcome, gid, error = yield from self._negotiate(kind, route, poll, body)
         del self._interrupted[id(row)]
@@ -258,7 +258,7 @@ class Journey:
         return gid if outcome == "ok" else ""
 
     def _negotiate(self, kind: str, route: str, poll: str, body: dict[str, Any]) -> Steps[tuple[str, str, str]]:
-        until_s = self._kernel.now_s + self.patience_s
+        until_s = self._kernel.now + self.patience_s
         keyed = {**body, "key": f"{self._arrival.key}-{kind}"}
         polled_gid, in_doubt, pause_s = "", self.cautious, PAUSE_FIRST_S
         while True:
@@ -275,12 +275,12 @@ class Journey:
             if answer == "processing":
                 polled_gid = gid
             in_doubt = in_doubt or answer != "not done"
-            if self._kernel.now_s + pause_s >= until_s:
+            if self._kernel.now + pause_s >= until_s:
                 error = f"deadline passed; last: {describe(reply) or 'processing'}"
                 return ("unknown" if in_doubt else "fail"), gid, error
             yield self._source.process.sleep(pause_s)
             # Waiting before a repetition is the client's own will: the repetition is intended only now.
-            self._step_intended_s = self._kernel.now_s
+            self._step_intended_s = self._kernel.now
             pause_s = min(2 * pause_s, PAUSE_MAX_S)
 
     def _need(self, step: str, service: str, route: str, body: dict[str, Any]) -> Steps[Reply]:
@@ -290,7 +290,7 @@ class Journey:
         return reply
 
     def _ask(self, step: str, service: str, route: str, body: dict[str, Any]) -> Steps[Reply]:
-        started_s, intended_s = self._kernel.now_s, self._step_intended_s
+        started_s, intended_s = self._kernel.now, self._step_intended_s
         request = {**body, "user_id": self._user_id}
         try:
             reply: Reply = yield self._network.call(
@@ -305,7 +305,7 @@ class Journey:
             reply = Reply(0, {"sent": False, "code": "refused"})
         except Unknown as unknown:
             reply = Reply(0, {"sent": True, "code": str(unknown)})
-        self._step_intended_s = self._kernel.now_s
+        self._step_intended_s = self._kernel.now
         self._recorder.request(
             intended_s,
             started_s,
@@ -315,7 +315,7 @@ class Journey:
             reply,
             outcome_of(reply),
             describe(reply),
-            self._kernel.now_s,
+            self._kernel.now,
         )
         return reply
 
@@ -331,13 +331,13 @@ class Journey:
             "method": self._arrival.method,
             "intended_s": intended_s,
             "started_s": started_s,
-            "ended_s": self._kernel.now_s,
+            "ended_s": self._kernel.now,
             "outcome": "unknown",
             "error": "interrupted",
         }
 
     def _record(self, row: dict[str, Any], outcome: str, gid: str, error: str) -> None:
-        told = {"outcome": outcome, "gid": gid, "error": error, "ended_s": self._kernel.now_s}
+        told = {"outcome": outcome, "gid": gid, "error": error, "ended_s": self._kernel.now}
         self._recorder.payments.append({**row, **told})
 
 

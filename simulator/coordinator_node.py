@@ -119,6 +119,10 @@ class Draft:
     payload: Payload
 
 
+_OVER = (CoordinatorPhase.CLOSED, CoordinatorPhase.FENCED)
+"""The phases in which nothing is left to drive."""
+
+
 class Messenger(Protocol):
     """Carries the coordinator's messages; answers come back through `CoordinatorNode.feed`."""
 
@@ -162,11 +166,17 @@ class CoordinatorNode(Node):
 
     def feed(self, gid: str, event: Event) -> None:
         """Something happened to a transaction of this replica (events of forgotten ones are stale: ignored)."""
-        if gid in self._inbox:
-            self._inbox[gid].append(event)
-        elif gid in self._states:
-            self._inbox[gid] = deque([event])
-            self.process.spawn(self._drain(gid))
+        inbox = self._inbox.get(gid)
+        if inbox is not None:
+            inbox.append(event)
+            return
+        state = self._states.get(gid)
+        if state is not None:
+            state, effects = self._handle(state, event)
+            self._states[gid] = state
+            if effects or state.phase in _OVER:  # else a vote or an acknowledgement that others are waited for
+                self._inbox[gid] = deque()
+                self.process.spawn(self._drain(gid, state, effects))
 
     def decision_of(self, gid: str) -> Decision | None:
         """Answer an inquiry from the durable record: any replica can. None: undecided, keep waiting."""
@@ -176,7 +186,7 @@ class CoordinatorNode(Node):
             record = row.record
             state = replace(state, phase=record.phase, participants=record.participants, decision=record.decision)
         state, effects = self._handle(state, OutcomeAsked("participant"))
-        for effect in effects:
+        for effect in effects if self._crash_points.watched else ():
             self._passed(coordinator.ROLE, state.phase, effect, BEFORE)
             self._passed(coordinator.ROLE, state.phase, effect, AFTER)
         message = next(effect.message for effect in effects if isinstance(effect, Reply))
@@ -223,18 +233,20 @@ class CoordinatorNode(Node):
         self._states[row.gid] = coordinator.CoordinatorState(row.gid, timing=self._timing)
         self.feed(row.gid, Recovered(record))
 
-    def _drain(self, gid: str) -> Steps[None]:
+    def _drain(self, gid: str, state: coordinator.CoordinatorState, effects: tuple[Effect, ...]) -> Steps[None]:
         inbox = self._inbox[gid]
-        while inbox and gid in self._states:
-            state, effects = self._handle(self._states[gid], inbox.popleft())
-            self._states[gid] = state
+        while True:
             try:
                 yield from self._run(state, effects)
             except DatabaseUnavailable as unavailable:
                 self._abandon(gid, unavailable)
                 break
-            if state.phase in (CoordinatorPhase.CLOSED, CoordinatorPhase.FENCED):
+            if state.phase in _OVER:
                 self._forget(gid)
+            if not inbox or gid not in self._states:
+                break
+            state, effects = self._handle(self._states[gid], inbox.popleft())
+            self._states[gid] = state
         del self._inbox[gid]
 
     def _abandon(self, gid: str, why: DatabaseUnavailable) -> None:
@@ -266,7 +278,7 @@ class CoordinatorNode(Node):
                 self._passed(coordinator.ROLE, state.phase, effect, AFTER)
 
     def _persist(self, effect: Persist) -> bool:
-        record, now_s, clock_ms = effect.record, self.process.kernel.now_s, self.process.clock_ms
+        record, now_s, clock_ms = effect.record, self.process.kernel.now, self.process.clock_ms
         assert isinstance(record, TransactionRecord)  # noqa: S101 - narrows the type
         draft = self._drafts.pop(record.gid, None)
         if draft is not None:

@@ -37,14 +37,19 @@ class Outbox:
     service: str
     written: int = 0
     pending: dict[str, deque[Event]] = field(default_factory=dict)
+    _queues: dict[str, list[deque[Event]]] = field(default_factory=dict)
 
     def add(self, type_: str, subject: str, now_s: float) -> None:
         """Something happened, durably."""
         self.written += 1
         event = Event(self.written, f"{self.service}-event-{self.written:08d}", type_, subject, now_s)
-        for consumer in SUBSCRIPTIONS[type_]:
-            if consumer != CALLED:
-                self.pending.setdefault(consumer, deque()).append(event)
+        for queue in self._queues.get(type_) or self._queues_of(type_):
+            queue.append(event)
+
+    def _queues_of(self, type_: str) -> list[deque[Event]]:
+        consumers = [consumer for consumer in SUBSCRIPTIONS[type_] if consumer != CALLED]
+        queues = self._queues[type_] = [self.pending.setdefault(consumer, deque()) for consumer in consumers]
+        return queues
 
     def heard(self, consumer: str, number: int) -> None:
         """A consumer has had everything up to this number."""

@@ -164,27 +164,41 @@ class ArmedCrash:
 class CrashPoints:
     """Every interpreter passes its crash points through here.
 
-    `sightings`, if somebody cares, counts how often each point was passed, and other rare moments by name.
+    `watched`: whether anybody wants to know where the replicas are; a plain attribute, because it is asked thirty times
+    a payment.
     """
 
     def __init__(self) -> None:
-        self.armed: list[ArmedCrash] = []
-        self.sightings: Counter[str] | None = None
+        self.watched = False
+        self._armed: list[ArmedCrash] = []
+        self._sightings: Counter[str] | None = None
 
-    @property
-    def watched(self) -> bool:
-        """Whether anybody wants to know where the replicas are."""
-        return bool(self.armed) or self.sightings is not None
+    def count(self, sightings: Counter[str]) -> None:
+        """Count from now on how often each point is passed, and other rare moments by name."""
+        self.watched, self._sightings = True, sightings
+
+    def arm(self, crash: ArmedCrash) -> None:
+        """Wait for this one's moment."""
+        self._armed.append(crash)
+        self.watched = True
+
+    def disarm(self, crash: ArmedCrash) -> bool:
+        """Wait no longer; whether its moment had not come yet."""
+        waited = crash in self._armed
+        if waited:
+            self._armed.remove(crash)
+            self.watched = bool(self._armed) or self._sightings is not None
+        return waited
 
     def sighted(self, what: str) -> None:
         """Something rare happened."""
-        if self.sightings is not None:
-            self.sightings[what] += 1
+        if self._sightings is not None:
+            self._sightings[what] += 1
 
     def passed(self, replica: Replica, point: str) -> None:
         """The replica is at `point` now. Raises Crashed if that was its end."""
         self.sighted(point)
-        for crash in self.armed:
+        for crash in self._armed:
             parameters = crash.fault.parameters
             if parameters["service"] != replica.service or parameters["point"] != point:
                 continue
@@ -192,6 +206,6 @@ class CrashPoints:
                 continue
             crash.counts[replica.name] = crash.counts.get(replica.name, 0) + 1
             if crash.counts[replica.name] >= int(parameters.get("nth") or 1):
-                self.armed.remove(crash)
+                self.disarm(crash)
                 crash.fire(replica)
                 raise Crashed(point)

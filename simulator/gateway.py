@@ -21,7 +21,7 @@ from settlement.protocol.messages import (
 )
 from simulator.coordinator_node import CoordinatorNode, Draft, Transaction, TransactionStore
 from simulator.hosts import Replica
-from simulator.kernel import Steps
+from simulator.kernel import Future, Steps
 from simulator.network import NotSent, Reply, Unknown
 from simulator.node import Payload
 from simulator.service import Answer, Platform, Service, problem
@@ -31,6 +31,9 @@ _STATUS_OF_REASON = {
     "declined": 402, "insufficient_funds": 402, "order_not_found": 404, "order_not_payable": 409, "out_of_stock": 409,
     "order_not_refundable": 409, "payment_not_refundable": 409, "cancelled": 409, "amount_mismatch": 422,
 }  # fmt: skip
+
+
+_ASKED_BY = {Prepare: "POST /participant/prepare", Charge: "POST /participant/charge"}
 
 
 class Gateway(Service):
@@ -51,6 +54,7 @@ class Gateway(Service):
             replica, platform.crash_points, platform.commit_s, store, timing, lease_ms, protocol
         )
         self.node.send = self._send
+        self._call = platform.network.call
         self._prepare_timeout_s = plan.setting_s("gateway.prepare_timeout_ms")
         self._http_timeout_s = plan.setting_s("http.timeout_ms")
         self._delivering: set[tuple[str, str, Decision]] = set()
@@ -131,47 +135,52 @@ class Gateway(Service):
         status = _STATUS_OF_REASON.get(reason, 503)
         return Answer(status, {**about, "code": reason, "status": "failed", "reason": reason})
 
-    def _show(self, body: dict[str, Any]) -> Steps[Answer]:
+    def _show(self, body: dict[str, Any]) -> Answer:
         row = self._store.rows.get(body["gid"])
         if row is None or row.payload.user_id != body["user_id"]:
             return problem(404, "payment_not_found")
         return Answer(200, self._answer(row).body)
-        yield
 
     # -- participants -----------------------------------------------------------------------------------------------
 
-    def _outcome(self, body: dict[str, Any]) -> Steps[Answer]:
+    def _outcome(self, body: dict[str, Any]) -> Answer:
         return Answer(200, {"decision": self.node.decision_of(body["gid"])})
-        yield
 
     def _send(self, gid: str, to: str, message: Message) -> None:
-        if isinstance(message, Prepare | Charge):
-            self.process.spawn(self._ask_vote(gid, to, type(message).__name__.lower()))
-        elif isinstance(message, Decide) and (gid, to, message.decision) not in self._delivering:
-            self.process.spawn(self._deliver(gid, to, message.decision))
+        row = self._store.rows[gid]
+        body = {"gid": gid, "kind": row.kind, "payload": row.payload}
+        if isinstance(message, Decide):
+            delivery = (gid, to, message.decision)
+            if delivery not in self._delivering:
+                self._delivering.add(delivery)
+                body["decision"] = message.decision
+                call = self._call(self.replica, to, "POST /participant/decision", body, self._http_timeout_s)
+                self.process.when(call, self._delivered, delivery)
+        elif type(message) in _ASKED_BY:
+            call = self._call(self.replica, to, _ASKED_BY[type(message)], body, self._prepare_timeout_s)
+            self.process.when(call, self._voted, gid, to)
 
-    def _ask_vote(self, gid: str, to: str, what: str) -> Steps[None]:
-        reply = yield from self._call(to, f"POST /participant/{what}", gid, {}, self._prepare_timeout_s)
+    def _voted(self, call: Future, gid: str, to: str) -> None:
+        reply = _reply_of(call)
         if reply is None or reply.status != 200:
             # Until the decision an abort is always safe, also if it did vote: it will be told.
             self.node.feed(gid, VoteReceived(to, Vote.NO, "participant_unavailable"))
         else:
             self.node.feed(gid, VoteReceived(to, reply.body["vote"], reply.body["reason"]))
 
-    def _deliver(self, gid: str, to: str, decision: Decision) -> Steps[None]:
-        self._delivering.add((gid, to, decision))
-        said = {"decision": decision}
-        reply = yield from self._call(to, "POST /participant/decision", gid, said, self._http_timeout_s)
-        self._delivering.discard((gid, to, decision))
+    def _delivered(self, call: Future, delivery: tuple[str, str, Decision]) -> None:
+        self._delivering.discard(delivery)
+        reply = _reply_of(call)
         if reply is not None and reply.status == 200:
+            gid, to, _decision = delivery
             self.node.feed(gid, AckReceived(to))
 
-    def _call(self, to: str, route: str, gid: str, more: dict[str, Any], timeout_s: float) -> Steps[Reply | None]:
-        """The answer, or None if there is none."""
-        row = self._store.rows[gid]
-        body = {"gid": gid, "kind": row.kind, "payload": row.payload, **more}
-        try:
-            reply: Reply = yield self.platform.network.call(self.replica, to, route, body, timeout_s)
-        except (NotSent, Unknown):
-            return None
+
+def _reply_of(call: Future) -> Reply | None:
+    """The answer, or None if there is none: not sent, or nobody knows."""
+    if call.error is None:
+        reply: Reply = call.value
         return reply
+    if isinstance(call.error, NotSent | Unknown):
+        return None
+    raise call.error

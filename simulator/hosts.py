@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from simulator.kernel import Future, Kernel, Steps, Task
+from simulator.kernel import Continuation, Future, Kernel, Steps, Task
 from simulator.resources import Job, SharedCores, Usage
 
 if TYPE_CHECKING:
@@ -124,8 +124,13 @@ class Process:
             self._queue_steps -= now_s
             if len(self._work) > self._queue_max:
                 self._queue_max = len(self._work)
+            return
+        self._busy, self._begun_s = True, now_s
+        self._then, self._arguments = then, arguments
+        if self.quota is None:
+            self._host.begin(self._job, demand_s / self._speed)
         else:
-            self._begin(demand_s, then, arguments)
+            self._begin_within_quota(demand_s / self._speed)
 
     def commit(self, demand_s: float) -> Future:
         """Work, and then wait for the disk, without occupying anything."""
@@ -139,15 +144,6 @@ class Process:
     def _wait_for_disk(self, written: Future) -> None:
         done = written.settle if self.database is None else partial(self.database.write, written)
         self.later(self.commit_wait_s + self.disk_delay_s, done)
-
-    def _begin(self, demand_s: float, then: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-        self._busy = True
-        self._begun_s = self.kernel.now
-        self._then, self._arguments = then, arguments
-        if self.quota is None:
-            self._host.begin(self._job, demand_s / self._speed)
-        else:
-            self._begin_within_quota(demand_s / self._speed)
 
     def _end(self) -> None:
         self.cpu_s += self._job.demand_s
@@ -178,7 +174,12 @@ class Process:
         self._wait_s += wait_s
         if wait_s > self._wait_s_max:
             self._wait_s_max = wait_s
-        self._begin(demand_s, then, arguments)
+        self._busy, self._begun_s = True, now_s
+        self._then, self._arguments = then, arguments
+        if self.quota is None:
+            self._host.begin(self._job, demand_s / self._speed)
+        else:
+            self._begin_within_quota(demand_s / self._speed)
 
     def usage(self) -> Usage:
         """The event loop as a server with one queue: a demand is the time that a piece of work occupied it."""
@@ -268,6 +269,10 @@ class Process:
         """Run a handler in this process: it stops for good when the process dies."""
         return Task(steps, self).start()
 
+    def when(self, future: Future, action: Callable[..., None], *arguments: Any) -> None:
+        """Call `action(future, *arguments)` once the future is settled, if this process lives until then."""
+        future.wait(Continuation(self, action, arguments))
+
     def every(self, interval_s: float, job: Callable[[], Steps[None]]) -> None:
         """Repeat a job with `interval_s` between the end of one round and the start of the next."""
 
@@ -328,11 +333,15 @@ class Process:
         return left_s
 
 
+Response = tuple[int, Any, Callable[[], None] | None]
+"""HTTP status, body, and what to do when the answer has left."""
+
+
 class App(Protocol):
     """A service inside a process: answers requests, and forgets everything when the process dies."""
 
-    def handle(self, route: str, body: Any) -> Steps[tuple[int, Any, Callable[[], None]]]:
-        """Answer one request: HTTP status, body, and what to do when the answer has left."""
+    def handle(self, route: str, body: Any) -> Steps[Response] | Response:
+        """Answer one request, at once or in steps."""
         ...
 
     def start(self) -> None:

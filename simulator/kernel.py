@@ -153,5 +153,23 @@ class Task(Future):
                 return
 
 
+class Continuation:
+    """A handler of one step: what goes on with a future, in the same life of its process."""
+
+    __slots__ = ("_action", "_arguments", "_incarnation", "_owner")
+
+    def __init__(self, owner: Owner, action: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+        self._owner, self._incarnation = owner, owner.incarnation
+        self._action, self._arguments = action, arguments
+
+    def resume(self, future: Future) -> None:
+        """What was waited for is there."""
+        if self._owner.incarnation == self._incarnation:
+            try:
+                self._action(future, *self._arguments)
+            except Crashed:
+                return
+
+
 _BEGINNING = Future()
 _BEGINNING.settle()

@@ -17,7 +17,7 @@ from simulator.calibration import Calibration
 from simulator.calling import Manner, manner_of
 from simulator.database import DatabaseUnavailable
 from simulator.faults import NO_TROUBLE, LinkFaults
-from simulator.hosts import Process, Replica
+from simulator.hosts import Process, Replica, Response
 from simulator.kernel import Crashed, Future, Kernel, Task
 from simulator.peers import Peer
 from simulator.randomness import Streams
@@ -77,7 +77,7 @@ class Call(Future):
     )  # fmt: skip
 
     def __init__(self, network: "Network", source: Replica, path: Path, body: Any) -> None:
-        super().__init__()
+        self.settled, self.value, self.error, self._waiter = False, None, None, None
         self.network, self.source, self.path, self.body = network, source, path, body
         self.incarnation = source.process.incarnation
         self.target: Replica  # once it is sent
@@ -105,7 +105,11 @@ class Call(Future):
                 raise task.error
             self.network.answer(self, 503, {"code": "database_unavailable"})
             return
-        status, body, sent = task.value
+        self.respond(task.value)
+
+    def respond(self, response: Response) -> None:
+        """Answer: the last thing that the handler does."""
+        status, body, sent = response
         self.network.answer(self, status, body)
         if sent is not None:
             try:
@@ -263,17 +267,19 @@ class Network:
         return self._faults.separate(source.process.name, target.process.name)
 
     def _arrive(self, call: Call, target: Replica) -> None:
-        if not target.process.running or target.app is None:
+        process = target.process
+        if not process.running or target.app is None:
             self._refuse(call, target)
             return
-        if target.process.paused:
-            self._admit(call)
-            target.process.deliver(self._accept, call)
+        call.path.visits += 1
+        process.requests[call] = None
+        if process.paused:
+            process.deliver(self._accept, call)
         else:
-            self._admit(call)
             self._accept(call)
-        for delay_s in call.trouble.copies_after_s:
-            self._kernel.after(delay_s, self._repeat, call)
+        if call.trouble is not NO_TROUBLE:
+            for delay_s in call.trouble.copies_after_s:
+                self._kernel.after(delay_s, self._repeat, call)
 
     def _refuse(self, call: Call, target: Replica) -> None:
         process = call.source.process
@@ -291,12 +297,9 @@ class Network:
             return
         copy = Call(self, call.source, call.path, call.body)
         copy.target, copy.settled = target, True
-        self._admit(copy)
+        copy.path.visits += 1
+        target.process.requests[copy] = None
         target.process.deliver(self._accept, copy)
-
-    def _admit(self, call: Call) -> None:
-        call.path.visits += 1
-        call.target.process.requests[call] = None
 
     def _accept(self, call: Call) -> None:
         target, path = call.target, call.path
@@ -319,9 +322,16 @@ class Network:
         if database is not None and database.away:
             self.answer(call, 503, {"code": "database_unavailable"})
             return
-        task = Task(target.app.handle(call.path.route, call.body), target.process)
-        task._waiter = call
-        task.start()
+        try:
+            steps = target.app.handle(call.path.route, call.body)
+        except Crashed:
+            return
+        if isinstance(steps, tuple):
+            call.respond(steps)
+        else:
+            task = Task(steps, target.process)
+            task._waiter = call
+            task.start()
 
     def answer(self, call: Call, status: int, body: Any) -> None:
         """A request is answered, unless the process that worked on it is not there any more."""

@@ -75,9 +75,8 @@ class Cart(Service):
             "POST /events": self._ordered,
         }
 
-    def _get(self, body: dict[str, Any]) -> Steps[Answer]:
+    def _get(self, body: dict[str, Any]) -> Answer:
         return Answer(200, {"items": sorted(self._store.get(body["user_id"], {}).items())})
-        yield
 
     def _put(self, body: dict[str, Any]) -> Steps[Answer]:
         if self.process.database is not None:
@@ -215,16 +214,14 @@ class OrderService(Service):
         self.node.recover()
         self.process.every(self.platform.plan.setting_s("outbox.poll_interval_ms"), self._relay)
 
-    def _goods_list(self, body: dict[str, Any]) -> Steps[Answer]:
+    def _goods_list(self, body: dict[str, Any]) -> Answer:
         return Answer(200, {"goods": sorted(self._store.stock)[:PAGE_SIZE]})
-        yield
 
-    def _goods(self, body: dict[str, Any]) -> Steps[Answer]:
+    def _goods(self, body: dict[str, Any]) -> Answer:
         stock = self._store.stock.get(body["goods_id"])
         if stock is None:
             return problem(404, "goods_not_found")
         return Answer(200, {"price_minor": price_minor(body["goods_id"]), "available_units": stock.available_units})
-        yield
 
     def _create(self, body: dict[str, Any]) -> Steps[Answer]:
         user_id = body["user_id"]
@@ -249,7 +246,7 @@ class OrderService(Service):
     def _insert(self, user_id: int, lines: tuple[tuple[int, int], ...]) -> Order:
         number = f"order-{len(self._store.orders) + 1:08d}"
         total_minor = sum(price_minor(goods_id) * count for goods_id, count in lines)
-        order = Order(number, user_id, lines, total_minor, self._currency, self.platform.kernel.now_s)
+        order = Order(number, user_id, lines, total_minor, self._currency, self.platform.kernel.now)
         self._store.orders[number] = order
         self._store.events.add("order.created", number, order.created_s)
         self._store.outbox[len(self._store.orders)] = (user_id, lines)

@@ -1,7 +1,7 @@
 """The participant's interpreter, its barrier table, and what it wants from the business behind it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
 from typing import Any, Protocol
@@ -38,6 +38,7 @@ from settlement.protocol.messages import (
     Vote,
 )
 from settlement.protocol.shipped import Protocol as CommitProtocol
+from settlement.values import unguarded
 from simulator.database import DatabaseUnavailable
 from simulator.faults import CrashPoints
 from simulator.hosts import Replica
@@ -74,12 +75,13 @@ class Refused(Exception):
         self.reason = reason
 
 
-@dataclass(frozen=True)
+@unguarded
+@dataclass(frozen=True, slots=True)
 class Replying:
-    """An answer that is ready; `sent` is to be called when it has left the process (a crash point)."""
+    """An answer that is ready; `sent` is to be called when it has left the process (a crash point, if watched)."""
 
     message: Message
-    sent: Callable[[], None]
+    sent: Callable[[], None] | None = None
 
 
 Change = Callable[[], None]
@@ -163,11 +165,11 @@ class ParticipantNode(Node):
 
     def prepare(self, gid: str, kind: str, payload: Payload) -> Steps[Replying]:
         """Answer a prepare with a vote."""
-        return (yield from self._asked(gid, kind, payload, PrepareRequested()))
+        return self._asked(gid, kind, payload, PrepareRequested())
 
     def charge(self, gid: str, kind: str, payload: Payload) -> Steps[Replying]:
         """Take the money at once, and answer like a prepare: the article's second phase."""
-        return (yield from self._asked(gid, kind, payload, ChargeRequested()))
+        return self._asked(gid, kind, payload, ChargeRequested())
 
     def _asked(self, gid: str, kind: str, payload: Payload, asked: Event) -> Steps[Replying]:
         if gid in self._reserving:
@@ -222,9 +224,12 @@ class ParticipantNode(Node):
     def _act(
         self, state: participant.ParticipantState, effect: Effect, action: Action, kind: str, payload: Payload
     ) -> Steps[Any]:
-        self._passed(participant.ROLE, state.phase, effect, BEFORE)
+        points = self._crash_points
+        if points.watched:
+            self._passed(participant.ROLE, state.phase, effect, BEFORE)
         outside = yield from self._business.reach_out(action, state.gid, kind, payload)
-        self._passed(participant.ROLE, state.phase, effect, AFTER)
+        if points.watched:
+            self._passed(participant.ROLE, state.phase, effect, AFTER)
         return outside
 
     def _run(
@@ -235,23 +240,27 @@ class ParticipantNode(Node):
         payload: Payload,
         change: Change | None,
     ) -> Steps[Replying]:
+        points = self._crash_points
         replying = Replying(AskOutcome(state.gid), _unsent)  # replaced, unless nobody waits for an answer
         for effect in effects:
             if isinstance(effect, Release | Confirm):  # a reservation that came home after the abort
                 yield from self._act(state, effect, Action.RELEASE, kind, payload)
                 continue
-            self._passed(participant.ROLE, state.phase, effect, BEFORE)
+            if points.watched:
+                self._passed(participant.ROLE, state.phase, effect, BEFORE)
             if isinstance(effect, Persist):
                 if self.process.database is not None:
                     yield self.process.database.connect()
                 self._persist(effect, kind, payload, change)
                 yield self.process.commit(self._commit_s)
             elif isinstance(effect, Reply):
-                replying = Replying(effect.message, partial(self._passed, participant.ROLE, state.phase, effect, AFTER))
+                left = partial(self._passed, participant.ROLE, state.phase, effect, AFTER) if points.watched else None
+                replying = Replying(effect.message, left)
                 continue
             else:
                 self._perform(state.gid, effect)
-            self._passed(participant.ROLE, state.phase, effect, AFTER)
+            if points.watched:
+                self._passed(participant.ROLE, state.phase, effect, AFTER)
         return replying
 
     def _persist(self, effect: Persist, kind: str, payload: Payload, change: Change | None) -> None:
@@ -287,8 +296,8 @@ class ParticipantNode(Node):
     def _load(self, gid: str) -> participant.ParticipantState:
         row = self._store.rows.get(gid)
         if row is None:
-            blank = self._blank(gid)
-            return replace(blank, phase=ParticipantPhase.RESERVING) if gid in self._reserving else blank
+            phase = ParticipantPhase.RESERVING if gid in self._reserving else ParticipantPhase.INITIAL
+            return participant.ParticipantState(gid, phase, orphan_interval_ms=self._orphan_interval_ms)
         return participant.handle(self._blank(gid), Recovered(row.record))[0]
 
     def _blank(self, gid: str) -> participant.ParticipantState:

@@ -16,10 +16,10 @@ def participant_routes(platform: Platform, node: ParticipantNode) -> dict[str, H
     """`POST /participant/prepare`, `/charge` and `/decision`, and the way back to the coordinator."""
 
     def prepare(body: dict[str, Any]) -> Steps[Answer]:
-        return (yield from vote(body, node.prepare))
+        return vote(body, node.prepare)
 
     def charge(body: dict[str, Any]) -> Steps[Answer]:
-        return (yield from vote(body, node.charge))
+        return vote(body, node.charge)
 
     def vote(body: dict[str, Any], ask: Callable[[str, str, Payload], Steps[Replying]]) -> Steps[Answer]:
         try:

@@ -13,19 +13,16 @@ from simulator.network import Network
 from simulator.randomness import Streams
 
 
-def _nothing() -> None:
-    """What mostly happens once an answer is on its way."""
-
-
 class Answer(NamedTuple):
-    """HTTP status and body; `sent` is called when the answer has left the process."""
+    """HTTP status and body; `sent`, if there is anything to do then, is called when the answer has left the process."""
 
     status: int
     body: dict[str, Any]
-    sent: Callable[[], None] = _nothing
+    sent: Callable[[], None] | None = None
 
 
-Handler = Callable[[Any], Steps[Answer]]
+Handler = Callable[[Any], Steps[Answer] | Answer]
+"""Answers at once, or in steps."""
 
 
 @dataclass
@@ -69,7 +66,7 @@ class Service:
     def start(self) -> None:
         """Recover what the database kept and start the background work."""
 
-    def handle(self, route: str, body: Any) -> Steps[Answer]:
+    def handle(self, route: str, body: Any) -> Steps[Answer] | Answer:
         """Answer one request."""
         handler = self.routes.get(route)
         if handler is None:

@@ -37,7 +37,7 @@ def weather(plan: SimulationInput, calm_s: float, settle_s_max: float) -> Afterm
     """Play `plan`, whose faults are over at `calm_s`, until everything is settled or `settle_s_max` more has passed."""
     simulation = Simulation(plan)
     counted: Counter[str] = Counter()
-    simulation.crash_points.sightings = counted
+    simulation.crash_points.count(counted)
     settled_s, error = None, ""
     try:
         simulation.begin()

@@ -171,12 +171,11 @@ class Timeline:
         crash = ArmedCrash(record.fault, lambda replica: self._kill(record, replica))
 
         def disarm() -> None:
-            if crash in self._crash_points.armed:
-                self._crash_points.armed.remove(crash)
+            if self._crash_points.disarm(crash):
                 record.detail = f"{record.fault.parameters['point']} never reached"
                 record.ended_s = self._kernel.now_s
 
-        self._kernel.at(record.fault.at_s, lambda: self._crash_points.armed.append(crash))
+        self._kernel.at(record.fault.at_s, self._crash_points.arm, crash)
         at_s, armed_s = record.fault.at_s, record.fault.parameters.get("for_s")
         self._kernel.at(max(load_s, at_s) if armed_s is None else at_s + armed_s, disarm)
 

@@ -21,8 +21,8 @@ def unguarded(frozen: type[T]) -> type[T]:
         (each.name, each.type) if each.default is MISSING else (each.name, each.type, field(default=each.default))
         for each in fields(frozen)  # type: ignore[arg-type]
     ]
-    plain = make_dataclass(frozen.__name__, described)
-    plain.__init__.__qualname__ = frozen.__init__.__qualname__
-    frozen.__init__ = plain.__init__  # type: ignore[misc]
+    made_plainly: Any = vars(make_dataclass(frozen.__name__, described))["__init__"]
+    made_plainly.__qualname__ = f"{frozen.__qualname__}.__init__"
+    type.__setattr__(frozen, "__init__", made_plainly)
     del frozen.__setattr__, frozen.__delattr__
     return frozen
