@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from settlement.values import unguarded
 from simulator.hosts import Replica
 from simulator.inputs import Arrival, SimulationInput, Stage
 from simulator.kernel import Kernel, Steps
@@ -27,6 +28,7 @@ CLIENT = "client"
 NO_BODY: dict[str, Any] = {}
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class Order:
     """What the client is about to pay for."""

@@ -32,6 +32,7 @@ from settlement.protocol.messages import (
     TransactionRecord,
 )
 from settlement.protocol.shipped import Protocol as CommitProtocol
+from settlement.values import unguarded
 from simulator.database import DatabaseUnavailable
 from simulator.events import Outbox
 from simulator.faults import CrashPoints
@@ -110,7 +111,8 @@ class TransactionStore:
         self.keys[row.payload.user_id, row.key] = row.gid
 
 
-@dataclass(frozen=True)
+@unguarded
+@dataclass(frozen=True, slots=True)
 class Draft:
     """What becomes the row of a transaction at its first `Persist`."""
 

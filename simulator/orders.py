@@ -105,10 +105,8 @@ class OrderBusiness:
     def __init__(self, store: OrderStore, clock: Kernel) -> None:
         self._store, self._clock = store, clock
 
-    def reach_out(self, action: Action, gid: str, kind: str, payload: Payload) -> Steps[None]:
+    def reach_out(self, action: Action, gid: str, kind: str, payload: Payload) -> None:
         """Nothing to do elsewhere."""
-        return
-        yield
 
     def change(self, action: Action, gid: str, kind: str, payload: Payload, outside: Any) -> Change:
         """Hold the order and its stock, finish them, or give them back."""

@@ -91,8 +91,11 @@ Change = Callable[[], None]
 class Business(Protocol):
     """A participant's knowledge of its own resources."""
 
-    def reach_out(self, action: Action, gid: str, kind: str, payload: Payload) -> Steps[Any]:
-        """The outside half: idempotent, may take its time. Raises Unresolved; Refused for a reserve."""
+    def reach_out(self, action: Action, gid: str, kind: str, payload: Payload) -> Steps[Any] | None:
+        """The outside half: idempotent, may take its time; None: there is none.
+
+        Raises Unresolved; Refused for a reserve.
+        """
         ...
 
     def change(self, action: Action, gid: str, kind: str, payload: Payload, outside: Any) -> Change:
@@ -227,7 +230,8 @@ class ParticipantNode(Node):
         points = self._crash_points
         if points.watched:
             self._passed(participant.ROLE, state.phase, effect, BEFORE)
-        outside = yield from self._business.reach_out(action, state.gid, kind, payload)
+        steps = self._business.reach_out(action, state.gid, kind, payload)
+        outside = None if steps is None else (yield from steps)
         if points.watched:
             self._passed(participant.ROLE, state.phase, effect, AFTER)
         return outside

@@ -4,6 +4,7 @@ Transactions, votes, orders, stock, postings and charges are read from the simul
 audit views are read in the real platform: nothing here listens to the code under test.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -115,7 +116,15 @@ class Databases:
 
 def tables(rows: dict[str, list[Any]]) -> dict[str, pd.DataFrame]:
     """The rows of all history tables as frames."""
-    return {name: pd.DataFrame(rows[name], columns=list(columns)) for name, columns in COLUMNS.items()}
+    return {name: _frame(rows[name], columns) for name, columns in COLUMNS.items()}
+
+
+def _frame(rows: list[Any], columns: Iterable[str]) -> pd.DataFrame:
+    """Rows as a frame. Column by column: pandas takes three times as long to find the columns of dicts."""
+    names = list(columns)
+    if rows and isinstance(rows[0], dict):
+        return pd.DataFrame({name: [row[name] for row in rows] for name in names})
+    return pd.DataFrame(rows, columns=names)
 
 
 def all_rows(recorder: Recorder, databases: Databases, faults: list[Row], generator: Row) -> dict[str, list[Any]]:

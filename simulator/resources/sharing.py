@@ -90,7 +90,10 @@ class SharedCores:
         self._gave_up += 1
         if not self._sharing:
             left_s = job.due_s - now_s
-            self._leave_alone(job, now_s)
+            del self._alone[job]
+            job.due_s = NEVER
+            self._running -= 1
+            self._busy_steps += now_s
             return left_s
         self._advance(now_s)
         left_s = max(0.0, job.ends_at_s - self._attained_s)
@@ -117,19 +120,16 @@ class SharedCores:
         now_s = self._agenda.now
         if job.due_s != now_s:
             return  # it has had to share a core since, or was dropped
-        self._leave_alone(job, now_s)
+        del self._alone[job]
+        job.due_s = NEVER
+        self._running -= 1
+        self._busy_steps += now_s
         self._completed += 1
         self._demand_s += job.demand_s
         if job.ends_at_s:
             self._count_wait(job, now_s)
         job.live = False
         job.then(*job.arguments)
-
-    def _leave_alone(self, job: Job, now_s: float) -> None:
-        del self._alone[job]
-        job.due_s = NEVER
-        self._running -= 1
-        self._busy_steps += now_s
 
     # -- more jobs than cores ---------------------------------------------------------------------------------------
 

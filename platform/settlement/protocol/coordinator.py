@@ -150,6 +150,9 @@ def handle(state: CoordinatorState, event: Event) -> Step:
     return step(ROLE, TRANSITIONS, state, event)
 
 
+_STOP_WAITING, _STOP_RETRYING = CancelTimer(PREPARE_TIMER), CancelTimer(RETRY_TIMER)
+
+
 # ---- rules ----------------------------------------------------------------------------------------------------------
 
 
@@ -189,7 +192,7 @@ def _decide(state: CoordinatorState, decision: Decision, reason: str) -> Step:
     decided = state.entering(Phase.DECIDED, decision, reason)
     return decided, (
         Persist(decided.record),
-        CancelTimer(PREPARE_TIMER),
+        _STOP_WAITING,
         Reply(Answer(state.gid, decision, reason)),
         *_tell(decided),
         SetTimer(RETRY_TIMER, state.timing.retry_delay_ms(0)),
@@ -216,7 +219,7 @@ def _count_ack(state: CoordinatorState, event: AckReceived) -> Step:
     if any(p.name not in acked.acked for p in state.participants):
         return acked, ()
     closed = acked.entering(Phase.CLOSED, acked.decision, acked.reason)
-    return closed, (Persist(closed.record), CancelTimer(RETRY_TIMER))
+    return closed, (Persist(closed.record), _STOP_RETRYING)
 
 
 def _retry(state: CoordinatorState, event: TimerFired) -> Step:
@@ -280,7 +283,7 @@ def _answer_outcome(state: CoordinatorState, _event: OutcomeAsked) -> Step:
 
 
 def _fence(state: CoordinatorState, _event: Fenced) -> Step:
-    return replace(state, phase=Phase.FENCED), (CancelTimer(PREPARE_TIMER), CancelTimer(RETRY_TIMER))
+    return replace(state, phase=Phase.FENCED), (_STOP_WAITING, _STOP_RETRYING)
 
 
 def _recover(state: CoordinatorState, event: Recovered) -> Step:
