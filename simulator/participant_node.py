@@ -63,6 +63,10 @@ _APPLIED_BY: dict[type[Effect], Action] = {
 }
 
 
+# Tuples, because `A | B` would make a union anew at every question.
+_RESERVING, _LATE = (Reserve, Collect), (Release, Confirm)
+
+
 class Unresolved(Exception):
     """The outside half could not be completed for now; nothing changed."""
 
@@ -179,7 +183,7 @@ class ParticipantNode(Node):
             answered: Replying = yield self._reserving[gid]
             return answered
         state, effects = self._handle(self._load(gid), asked)
-        if not isinstance(effects[0], Reserve | Collect):
+        if not isinstance(effects[0], _RESERVING):
             return (yield from self._run(state, effects, kind, payload, None))
         answer = self._reserving[gid] = Future()
         event, change = yield from self._reserve(state, effects[0], kind, payload)
@@ -245,9 +249,9 @@ class ParticipantNode(Node):
         change: Change | None,
     ) -> Steps[Replying]:
         points = self._crash_points
-        replying = Replying(AskOutcome(state.gid), _unsent)  # replaced, unless nobody waits for an answer
+        replying = _UNSENT  # replaced, unless nobody waits for an answer
         for effect in effects:
-            if isinstance(effect, Release | Confirm):  # a reservation that came home after the abort
+            if isinstance(effect, _LATE):  # a reservation that came home after the abort
                 yield from self._act(state, effect, Action.RELEASE, kind, payload)
                 continue
             if points.watched:
@@ -310,6 +314,9 @@ class ParticipantNode(Node):
 
 def _unsent() -> None:
     raise RuntimeError("this is not an answer")
+
+
+_UNSENT = Replying(AskOutcome(""), _unsent)
 
 
 def _nobody_to_ask(gid: str) -> Steps[Decision | None]:

@@ -1,6 +1,7 @@
 """What the two roles say to each other (messages), what happens to them (events) and what they want done (effects).
 
-Events are past tense, messages that command are imperative. All are frozen, hashable values.
+Events are past tense, messages that command are imperative. All are hashable values, frozen as far as mypy is
+concerned (`settlement.values`).
 """
 
 from __future__ import annotations
