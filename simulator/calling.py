@@ -91,6 +91,7 @@ class ServiceCaller:
         self._kernel, self._chance = kernel, chance
         self.peers: Peers = Peers(plan)
         self._balancer, self._outliers = LeastLoaded(), OutlierEjection()
+        self._counts = False
         self._wary_of: set[str] = set()
         self._resting_until_ms: dict[str, float] = {}
         self._view = View(kernel, directory, name, plan.setting_s("registry.refresh_interval_ms"), self._forget_gone)
@@ -115,10 +116,16 @@ class ServiceCaller:
 
     def send(self, call: "Call") -> Replica | None:
         """Choose for an attempt that is made now."""
+        replicas = self._view.known.get(call.path.service, ())
+        if len(replicas) == 1:
+            # Whoever is alone needs no counting; ending what was not counted changes nothing.
+            call.target, call.sent = replicas[0], True
+            return replicas[0]
         target = self.choose(call.path.service)
         if target is not None:
             call.target, call.sent = target, True
             self._balancer.started(target.name)
+            self._counts = True
         return target
 
     def _forget_gone(self, names: set[str]) -> None:
@@ -133,7 +140,8 @@ class ServiceCaller:
         """There is an answer; False: the call is made again, because this is none that it could end with."""
         name = call.target.name
         call.sent = False
-        self._balancer.ended(name)
+        if self._counts:
+            self._balancer.ended(name)
         if reply.status >= 500 or reply.status == 429:
             return self._turned_down(call, reply, name)
         if name in self._wary_of:
