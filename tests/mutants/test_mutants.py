@@ -85,6 +85,6 @@ def test_the_fuzzer_tells_a_short_story_of_it(mutant, monkeypatch):
     with mutated(mutant):
         summary = campaign(SEED, 40, workers=1, failures_max=1)
         shrunk = shrink(judge_one(draw(summary.failures[0].seed)))
-        assert 1 <= len(shrunk.plan.faults) <= 2
-        assert 1 <= len(shrunk.plan.attempts) <= 2
+        # No fault at all, where customers who get in each other's way are enough.
+        assert 1 <= len(shrunk.plan.faults) + len(shrunk.plan.attempts) <= 4
     assert not judge_one(shrunk.plan).findings, "the shipped protocol survives the same plan"
