@@ -124,7 +124,7 @@ def salabim_components(queue: Queue, customers: int, seed: int) -> Round:
     environment, stayed_s = salabim.Environment(random_seed=seed), list[float]()
     servers = salabim.Resource("servers", capacity=queue.servers, env=environment)
 
-    class Customer(salabim.Component):  # type: ignore[misc]
+    class Customer(salabim.Component):  # type: ignore[misc] # salabim is untyped
         def process(self) -> Generator[Any, Any, None]:
             arrived_s = environment.now()
             yield self.request(servers)
@@ -132,7 +132,7 @@ def salabim_components(queue: Queue, customers: int, seed: int) -> Round:
             self.release()
             stayed_s.append(environment.now() - arrived_s)
 
-    class Source(salabim.Component):  # type: ignore[misc]
+    class Source(salabim.Component):  # type: ignore[misc] # salabim is untyped
         def process(self) -> Generator[Any, Any, None]:
             for _ in range(customers):
                 Customer(env=environment)

@@ -133,7 +133,7 @@ def _mariadb() -> list[Document]:
         "secrets": {"projected": {"sources": sources, "defaultMode": READABLE}},
         "files": {"configMap": {"name": "mariadb", "defaultMode": EXECUTABLE}},
     }
-    mounts = {"tmp": "/tmp", "run": "/run/mysqld", "secrets": SECRETS, "data": "/var/lib/mysql:mysql"}  # noqa: S108
+    mounts = {"tmp": "/tmp", "run": "/run/mysqld", "secrets": SECRETS, "data": "/var/lib/mysql:mysql"}  # noqa: S108 - inside the container
     mounts["files"] = "/etc/mysql/conf.d/paylab.cnf:paylab.cnf"
     container = _container("mariadb", MARIADB, mounts, cpu=("500m", "2"), memory=("512Mi", "768Mi"))
     init = {"name": "files", "mountPath": "/docker-entrypoint-initdb.d/10-schemas.sh", "subPath": "schemas.sh"}
@@ -145,7 +145,7 @@ def _mariadb() -> list[Document]:
 
 def _redis() -> list[Document]:
     volumes = {"tmp": {"emptyDir": {}}, "secrets": _secret("redis"), "files": {"configMap": {"name": "redis"}}}
-    mounts = {"tmp": "/tmp", "secrets": SECRETS, "data": "/data:redis"}  # noqa: S108
+    mounts = {"tmp": "/tmp", "secrets": SECRETS, "data": "/data:redis"}  # noqa: S108 - inside the container
     mounts["files"] = "/usr/local/etc/redis/redis.conf:redis.conf"
     container = _container("redis", REDIS, mounts, cpu=("100m", "500m"), memory=("192Mi", "256Mi"))
     container["args"] = ["redis-server", "/usr/local/etc/redis/redis.conf"]
