@@ -130,6 +130,7 @@ async def test_an_unreachable_participant_is_503_a_definite_failure(shop: Shop) 
     shop.cluster.network.refuse("payment", "/participant/prepare", times=20)
     answer = await shop.pay(order)
     assert (answer.status_code, answer.json()["status"]) == (503, "failed")
+    assert answer.headers["Retry-After"] == "1", "whoever has to come back is told when"
     shop.cluster.network._losses.clear()
     await shop.settle()
     await shop.audit()

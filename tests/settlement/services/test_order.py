@@ -184,6 +184,7 @@ async def test_without_the_cart_nothing_is_ordered(cluster: Any, trouble: str) -
     getattr(cluster.network, trouble)("cart", "/internal", times=10)
     refused = await create(cluster, from_cart=True)
     assert (refused.status_code, refused.json()["code"]) == (503, "cart_unavailable")
+    assert refused.headers["Retry-After"] == "1"
     assert await rows(cluster, "SELECT * FROM audit_orders") == []
 
 

@@ -29,6 +29,8 @@ FAILURES: Final = {
     status: " | ".join(reason for reason, found in STATUS_OF.items() if found == status)
     for status in STATUS_OF.values()
 }
+# When to come back, with a new Idempotency-Key, after a refusal that says nothing about the payment itself.
+RETRY_AFTER_S: Final = 1
 _STATUS_WORDS: Final = {None: "processing", Decision.COMMIT: "succeeded", Decision.ABORT: "failed"}
 
 
@@ -62,8 +64,11 @@ def first_answer(row: Row[Any], *, replayed: bool) -> Response:
     body = describe(row)
     if row.decision != Decision.ABORT:
         return JSONResponse(body, 201, headers)
+    status = STATUS_OF.get(row.reason, 409)
+    if status == 503:
+        headers["Retry-After"] = str(RETRY_AFTER_S)
     problem = Problem(
-        STATUS_OF.get(row.reason, 409),
+        status,
         row.reason or "failed",
         f"The {row.kind} failed",
         "nothing was charged" if row.kind == "payment" else "nothing was refunded",

@@ -114,7 +114,7 @@ class OrderCreation:
             reason = repr(error)
         self._chassis.log.warning("cart_unreadable", user_id=user_id, reason=reason)
         detail = "the cart could not be read; nothing was ordered"
-        raise Problem(503, "cart_unavailable", "The cart is not available", detail)
+        raise Problem(503, "cart_unavailable", "The cart is not available", detail, headers={"Retry-After": "1"})
 
     async def _priced(self, lines: list[Line], tx: Transaction) -> tuple[list[OrderedGoods], str]:
         """The lines with today's names and prices, and their currency."""
