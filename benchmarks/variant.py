@@ -25,8 +25,10 @@ from starlette.responses import Response
 from settlement.chassis.coordination import Errand
 from settlement.chassis.participant import Action, Unresolved
 from settlement.chassis.participant_driver import ParticipantDriver, Replying, Subject
-from settlement.protocol.messages import Acknowledge, Decision, Reply, Vote, Voted
+from settlement.protocol.effects import Reply
+from settlement.protocol.messages import Acknowledge, Voted
 from settlement.protocol.participant import ParticipantState
+from settlement.protocol.records import Decision, Vote
 from settlement.serve import main
 from settlement.services.gateway.answers import first_answer
 from settlement.services.gateway.events import publish

@@ -76,18 +76,13 @@ def sweep(
       3    it could not be played or kept
       130  interrupted; --resume goes on
     """
-    from scenarios.console import BAD_INPUT, reported_errors, stop
-    from scenarios.spreading import BACKENDS
+    from scenarios.console import reported_errors
 
-    given = [name for name, value in (("SCENARIO", scenario), ("--file", file), ("--resume", resume)) if value]
-    options = [name for name, value in (("--vary", vary), ("--set", overrides), ("--samples", samples)) if value]
-    options += ["--calibration"] if resume is not None and calibration is not None else []
-    if len(given) != 1:
-        stop(BAD_INPUT, f"paylab: {' and '.join(given) or 'nothing'} given; expected SCENARIO, --file or --resume")
-    if options and scenario is None:
-        stop(BAD_INPUT, f"paylab: {', '.join(options)} with {given[0]}, which says it all; expected one or the other")
-    if backend not in BACKENDS:
-        stop(BAD_INPUT, f"paylab: unknown backend {backend!r}; expected one of {', '.join(BACKENDS)}")
+    _refuse_contradictions(
+        {"SCENARIO": scenario, "--file": file, "--resume": resume},
+        {"--vary": vary, "--set": overrides, "--samples": samples, "--calibration": resume and calibration},
+        backend,
+    )
     with reported_errors():
         from scenarios.sweep import Sampling, Workers, commands
 
@@ -101,3 +96,18 @@ def sweep(
             prepared = commands.go_on(resume or Path(), shown)
         crew = Workers(workers or os.cpu_count() or 1, backend, scheduler)
         raise typer.Exit(commands.play(prepared, crew, shown, as_json))
+
+
+def _refuse_contradictions(sources: dict[str, object], options: dict[str, object], backend: str) -> None:
+    """Stop with exit code 2 unless exactly one source is given, with options that it takes, and the backend is known."""
+    from scenarios.console import BAD_INPUT, stop
+    from scenarios.spreading import BACKENDS
+
+    given = [name for name, value in sources.items() if value]
+    extra = [name for name, value in options.items() if value]
+    if len(given) != 1:
+        stop(BAD_INPUT, f"paylab: {' and '.join(given) or 'nothing'} given; expected SCENARIO, --file or --resume")
+    if extra and given != ["SCENARIO"]:
+        stop(BAD_INPUT, f"paylab: {', '.join(extra)} with {given[0]}, which says it all; expected one or the other")
+    if backend not in BACKENDS:
+        stop(BAD_INPUT, f"paylab: unknown backend {backend!r}; expected one of {', '.join(BACKENDS)}")

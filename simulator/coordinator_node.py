@@ -6,31 +6,21 @@ from typing import Protocol
 
 from settlement.protocol import coordinator
 from settlement.protocol.crashpoints import AFTER, BEFORE
-from settlement.protocol.lease import Lease, claim, grant, renew
-from settlement.protocol.messages import (
+from settlement.protocol.effects import (
     PATIENCE_TIMER,
     PREPARE_TIMER,
     RETRY_TIMER,
-    Answer,
     CancelTimer,
-    CoordinatorPhase,
-    Decision,
     Effect,
-    Event,
-    Fenced,
-    Message,
-    Outcome,
-    OutcomeAsked,
-    Participant,
     Persist,
-    Recovered,
     Reply,
     Send,
     SetTimer,
-    Started,
-    TimerFired,
-    TransactionRecord,
 )
+from settlement.protocol.events import Event, Fenced, OutcomeAsked, Recovered, Started, TimerFired
+from settlement.protocol.lease import Lease, claim, grant, renew
+from settlement.protocol.messages import Answer, Message, Outcome
+from settlement.protocol.records import CoordinatorPhase, Decision, Participant, TransactionRecord
 from settlement.protocol.shipped import Protocol as CommitProtocol
 from settlement.values import unguarded
 from simulator.database import DatabaseUnavailable

@@ -7,18 +7,9 @@ there is one, whichever replica decided it; until then 409: the first attempt ma
 from typing import Any
 
 from settlement.protocol.coordinator import CoordinatorTiming
-from settlement.protocol.messages import (
-    AckReceived,
-    Charge,
-    CoordinatorPhase,
-    Decide,
-    Decision,
-    Message,
-    Participant,
-    Prepare,
-    Vote,
-    VoteReceived,
-)
+from settlement.protocol.events import AckReceived, VoteReceived
+from settlement.protocol.messages import Charge, Decide, Message, Prepare
+from settlement.protocol.records import CoordinatorPhase, Decision, Participant, Vote
 from simulator.coordinator_node import CoordinatorNode, Draft, Transaction, TransactionStore
 from simulator.hosts import Replica
 from simulator.kernel import Future, Steps

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from settlement.protocol.crashpoints import name_of
-from settlement.protocol.messages import Effect, SetTimer
+from settlement.protocol.effects import Effect, SetTimer
 from settlement.values import unguarded
 from simulator.faults import CrashPoints
 from simulator.hosts import Replica, Timer

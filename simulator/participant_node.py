@@ -8,35 +8,33 @@ from typing import Any, Protocol
 
 from settlement.protocol import participant
 from settlement.protocol.crashpoints import AFTER, BEFORE
-from settlement.protocol.messages import (
+from settlement.protocol.effects import (
     COORDINATOR,
     ORPHAN_TIMER,
-    AskOutcome,
-    BarrierRecord,
     CancelTimer,
-    ChargeRequested,
     Collect,
-    Collected,
     Confirm,
-    Decision,
-    DecisionReceived,
     Effect,
-    Event,
-    Message,
-    ParticipantPhase,
     Persist,
-    PrepareRequested,
-    Recovered,
     Release,
     Reply,
     Reserve,
-    Reserved,
     Revoke,
     Send,
     SetTimer,
-    TimerFired,
-    Vote,
 )
+from settlement.protocol.events import (
+    ChargeRequested,
+    Collected,
+    DecisionReceived,
+    Event,
+    PrepareRequested,
+    Recovered,
+    Reserved,
+    TimerFired,
+)
+from settlement.protocol.messages import AskOutcome, Message
+from settlement.protocol.records import BarrierRecord, Decision, ParticipantPhase, Vote
 from settlement.protocol.shipped import Protocol as CommitProtocol
 from settlement.values import unguarded
 from simulator.database import DatabaseUnavailable

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from settlement.protocol.messages import Decision, Voted
+from settlement.protocol.messages import Voted
+from settlement.protocol.records import Decision
 from settlement.protocol.transitions import ProtocolError
 from simulator.kernel import Steps
 from simulator.network import NotSent, Reply, Unknown

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from settlement.protocol.messages import CoordinatorPhase
+from settlement.protocol.records import CoordinatorPhase
 from simulator.channel import ChannelStore
 from simulator.coordinator_node import Transaction, TransactionStore
 from simulator.events import AUDIT, Trail

@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from settlement.protocol.messages import ParticipantPhase
+from settlement.protocol.records import ParticipantPhase
 from simulator.inputs import SimulationInput
 from simulator.model import Simulation
 

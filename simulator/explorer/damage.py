@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from settlement.protocol.messages import Decision, ParticipantPhase
+from settlement.protocol.records import Decision, ParticipantPhase
 from simulator.explorer.participants import Node, Outside
 from simulator.explorer.parts import Bounds
 from simulator.explorer.states import Core

@@ -14,30 +14,10 @@ from itertools import combinations
 
 from settlement.protocol import lease
 from settlement.protocol.coordinator import CoordinatorState, CoordinatorTiming
-from settlement.protocol.messages import (
-    Acknowledge,
-    AckReceived,
-    Answer,
-    CancelTimer,
-    CoordinatorPhase,
-    Decision,
-    Effect,
-    Event,
-    Fenced,
-    Message,
-    Outcome,
-    OutcomeAsked,
-    Participant,
-    Persist,
-    Reply,
-    Send,
-    SetTimer,
-    Started,
-    TimerFired,
-    TransactionRecord,
-    Voted,
-    VoteReceived,
-)
+from settlement.protocol.effects import CancelTimer, Effect, Persist, Reply, Send, SetTimer
+from settlement.protocol.events import AckReceived, Event, Fenced, OutcomeAsked, Started, TimerFired, VoteReceived
+from settlement.protocol.messages import Acknowledge, Answer, Message, Outcome, Voted
+from settlement.protocol.records import CoordinatorPhase, Decision, Participant, TransactionRecord
 from settlement.protocol.shipped import Protocol
 from settlement.protocol.transitions import ProtocolError
 from simulator.explorer.engine import Problem

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from settlement.protocol.messages import RETRY_TIMER, CoordinatorPhase, Decision, Event, Recovered, TimerFired
+from settlement.protocol.effects import RETRY_TIMER
+from settlement.protocol.events import Event, Recovered, TimerFired
+from settlement.protocol.records import CoordinatorPhase, Decision
 from simulator.explorer import gateway, operators
 from simulator.explorer.gateway import Drive, Moment, View
 from simulator.explorer.parts import (

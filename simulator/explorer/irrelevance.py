@@ -6,24 +6,10 @@ from dataclasses import replace
 from itertools import combinations
 
 from settlement.protocol.coordinator import CoordinatorState
-from settlement.protocol.messages import (
-    PATIENCE_TIMER,
-    PREPARE_TIMER,
-    RETRY_TIMER,
-    AckReceived,
-    CoordinatorPhase,
-    Effect,
-    Event,
-    Fenced,
-    Message,
-    Persist,
-    Recovered,
-    Reply,
-    Send,
-    TimerFired,
-    Vote,
-    VoteReceived,
-)
+from settlement.protocol.effects import PATIENCE_TIMER, PREPARE_TIMER, RETRY_TIMER, Effect, Persist, Reply, Send
+from settlement.protocol.events import AckReceived, Event, Fenced, Recovered, TimerFired, VoteReceived
+from settlement.protocol.messages import Message
+from settlement.protocol.records import CoordinatorPhase, Vote
 from settlement.protocol.shipped import Protocol
 from settlement.protocol.transitions import ProtocolError
 from simulator.explorer.gateway import Drive, event_of, without_history

@@ -12,14 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from settlement.protocol.coordinator import CoordinatorState
-from settlement.protocol.messages import (
-    CoordinatorPhase,
-    Decision,
-    Forgotten,
-    Overruled,
-    Resumed,
-    TransactionRecord,
-)
+from settlement.protocol.events import Forgotten, Overruled, Resumed
+from settlement.protocol.records import CoordinatorPhase, Decision, TransactionRecord
 from settlement.protocol.transitions import ProtocolError
 from simulator.explorer import gateway
 from simulator.explorer.engine import Problem

@@ -5,15 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from settlement.protocol.messages import (
-    AskOutcome,
-    Decision,
-    Event,
-    Outcome,
-    ParticipantPhase,
-    TimerFired,
-    Vote,
-)
+from settlement.protocol.events import Event, TimerFired
+from settlement.protocol.messages import AskOutcome, Outcome
+from settlement.protocol.records import Decision, ParticipantPhase, Vote
 from simulator.explorer import gateway, participants
 from simulator.explorer.participants import Node, Outside, Stage
 from simulator.explorer.parts import (

@@ -11,38 +11,33 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from settlement.protocol.messages import (
+from settlement.protocol.effects import (
     ORPHAN_TIMER,
-    BarrierRecord,
     CancelTimer,
-    Charge,
-    ChargeRequested,
     Collect,
-    Collected,
     Confirm,
-    Decide,
-    Decision,
-    DecisionReceived,
     Effect,
-    Event,
-    Outcome,
-    ParticipantPhase,
     Persist,
-    Prepare,
-    PrepareRequested,
-    Recovered,
     Release,
     Reply,
     Reserve,
-    Reserved,
     Revoke,
     Send,
     SetTimer,
-    TimerFired,
-    Vote,
-    Voted,
 )
+from settlement.protocol.events import (
+    ChargeRequested,
+    Collected,
+    DecisionReceived,
+    Event,
+    PrepareRequested,
+    Recovered,
+    Reserved,
+    TimerFired,
+)
+from settlement.protocol.messages import Charge, Decide, Outcome, Prepare, Voted
 from settlement.protocol.participant import ParticipantState
+from settlement.protocol.records import BarrierRecord, Decision, ParticipantPhase, Vote
 from settlement.protocol.shipped import Protocol
 from settlement.protocol.transitions import ProtocolError
 from simulator.explorer.engine import Problem

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
-from settlement.protocol.messages import Decision, TransactionRecord
+from settlement.protocol.records import Decision, TransactionRecord
 from settlement.protocol.shipped import Protocol
 from simulator.explorer import gateway, irrelevance, participants
 from simulator.explorer.engine import Problem

@@ -8,29 +8,18 @@ from functools import partial
 from typing import Any
 
 from settlement.protocol import coordinator, lease, participant
-from settlement.protocol.messages import (
-    ORPHAN_TIMER,
+from settlement.protocol.effects import ORPHAN_TIMER, CancelTimer, Confirm, Persist, Release, Reply, Reserve, SetTimer
+from settlement.protocol.events import (
     AckReceived,
-    CancelTimer,
-    Confirm,
-    CoordinatorPhase,
-    Decision,
     DecisionReceived,
-    ParticipantPhase,
-    Persist,
     PrepareRequested,
     Recovered,
-    Release,
-    Reply,
-    Reserve,
     Reserved,
-    SetTimer,
     TimerFired,
-    TransactionRecord,
-    Vote,
-    Voted,
     VoteReceived,
 )
+from settlement.protocol.messages import Voted
+from settlement.protocol.records import CoordinatorPhase, Decision, ParticipantPhase, TransactionRecord, Vote
 from settlement.protocol.transitions import Outcome
 
 from .patching import Mutant, Undo, attribute, everywhere, mutant, no_rule, rule, together

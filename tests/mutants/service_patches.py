@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from settlement.protocol import participant
-from settlement.protocol.messages import CoordinatorPhase
+from settlement.protocol.records import CoordinatorPhase
 
 from .patching import Mutant, Undo, attribute, mutant, together
 
@@ -205,7 +205,9 @@ def voted_before_commit() -> Undo:
     """A yes is sent while the local transaction that reserves has not begun."""
     from settlement.chassis.barrier import Replying
     from settlement.chassis.participant_driver import ParticipantDriver
-    from settlement.protocol.messages import ParticipantPhase, Reply, Vote, Voted
+    from settlement.protocol.effects import Reply
+    from settlement.protocol.messages import Voted
+    from settlement.protocol.records import ParticipantPhase, Vote
 
     honest = ParticipantDriver._reserve
 

@@ -11,8 +11,9 @@ from sqlalchemy import Row, Table, bindparam, func, insert, select, update
 
 from settlement.chassis.participant import Payload
 from settlement.chassis.two_phase_metrics import InDoubt
-from settlement.protocol.messages import BarrierRecord, ParticipantPhase, Reply, Vote
+from settlement.protocol.effects import Reply
 from settlement.protocol.participant import ParticipantState
+from settlement.protocol.records import BarrierRecord, ParticipantPhase, Vote
 
 if TYPE_CHECKING:
     from settlement.chassis.database import Database, Transaction

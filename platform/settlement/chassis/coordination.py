@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from settlement.chassis.participant import Payload
 from settlement.protocol.lease import Lease
-from settlement.protocol.messages import TransactionRecord
+from settlement.protocol.records import TransactionRecord
 
 if TYPE_CHECKING:
     from settlement.chassis.database import Transaction

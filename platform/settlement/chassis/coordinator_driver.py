@@ -24,23 +24,11 @@ from settlement.chassis.trace import Trace, bind_gid, enter_trace
 from settlement.chassis.two_phase_metrics import CoordinatorMetrics
 from settlement.protocol.coordinator import ROLE, CoordinatorState, CoordinatorTiming, handle
 from settlement.protocol.crashpoints import AFTER, BEFORE, name_of
+from settlement.protocol.effects import Persist, Reply
+from settlement.protocol.events import Event, Forgotten, OutcomeAsked, Overruled, Recovered, Resumed, Started
 from settlement.protocol.lease import Lease, grant
-from settlement.protocol.messages import (
-    Answer,
-    CoordinatorPhase,
-    Event,
-    Forgotten,
-    Outcome,
-    OutcomeAsked,
-    Overruled,
-    Participant,
-    Persist,
-    Recovered,
-    Reply,
-    Resumed,
-    Started,
-    TransactionRecord,
-)
+from settlement.protocol.messages import Answer, Outcome
+from settlement.protocol.records import CoordinatorPhase, Participant, TransactionRecord
 from settlement.protocol.shipped import PROTOCOLS, TWO_PHASE, Protocol
 
 if TYPE_CHECKING:

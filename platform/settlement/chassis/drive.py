@@ -21,28 +21,11 @@ from settlement.chassis.http_client import CallFailed, NotSent
 from settlement.chassis.trace import Trace
 from settlement.protocol.coordinator import ROLE, CoordinatorState
 from settlement.protocol.crashpoints import AFTER, BEFORE, name_of
+from settlement.protocol.effects import CancelTimer, Effect, Persist, Reply, Send, SetTimer
+from settlement.protocol.events import AckReceived, Event, Fenced, TimerFired, VoteReceived
 from settlement.protocol.lease import Lease, renew
-from settlement.protocol.messages import (
-    AckReceived,
-    Answer,
-    CancelTimer,
-    Charge,
-    CoordinatorPhase,
-    Decide,
-    Effect,
-    Event,
-    Fenced,
-    Message,
-    Persist,
-    Prepare,
-    Reply,
-    Send,
-    SetTimer,
-    TimerFired,
-    TransactionRecord,
-    Vote,
-    VoteReceived,
-)
+from settlement.protocol.messages import Answer, Charge, Decide, Message, Prepare
+from settlement.protocol.records import CoordinatorPhase, TransactionRecord, Vote
 
 if TYPE_CHECKING:
     from settlement.chassis.app import Chassis

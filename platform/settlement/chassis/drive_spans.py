@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
 from settlement.chassis.trace import Recording, SpanKind, Trace, current_trace, enter_trace, started
-from settlement.protocol.messages import CoordinatorPhase, Decision
+from settlement.protocol.records import CoordinatorPhase, Decision
 
 PREPARE: Final = "2pc prepare"
 COMPLETE: Final = "2pc complete"

@@ -18,15 +18,10 @@ from settlement.chassis.http_client import CallFailed
 from settlement.chassis.participant import Unresolved
 from settlement.chassis.trace import Recording, bind_gid
 from settlement.protocol.crashpoints import AFTER, BEFORE
-from settlement.protocol.messages import (
-    ORPHAN_TIMER,
-    Decision,
-    Effect,
-    Recovered,
-    Send,
-    TimerFired,
-)
+from settlement.protocol.effects import ORPHAN_TIMER, Effect, Send
+from settlement.protocol.events import Recovered, TimerFired
 from settlement.protocol.participant import ParticipantState, handle
+from settlement.protocol.records import Decision
 
 if TYPE_CHECKING:
     from settlement.chassis.app import Chassis

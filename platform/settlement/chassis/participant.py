@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Column, Index, Integer, MetaData, Table, Text
 
 from settlement.chassis.columns import moment, reference, word
-from settlement.protocol.messages import Vote
+from settlement.protocol.records import Vote
 
 if TYPE_CHECKING:
     from settlement.chassis.database import Transaction

@@ -37,27 +37,10 @@ from settlement.chassis.participant_routes import participant_routes
 from settlement.chassis.problems import Problem
 from settlement.chassis.two_phase_metrics import ParticipantMetrics
 from settlement.protocol.crashpoints import AFTER, BEFORE, name_of
-from settlement.protocol.messages import (
-    BarrierRecord,
-    ChargeRequested,
-    Collect,
-    Collected,
-    Confirm,
-    Decision,
-    DecisionReceived,
-    Effect,
-    Event,
-    ParticipantPhase,
-    Persist,
-    PrepareRequested,
-    Release,
-    Reply,
-    Reserve,
-    Reserved,
-    Revoke,
-    Vote,
-)
+from settlement.protocol.effects import Collect, Confirm, Effect, Persist, Release, Reply, Reserve, Revoke
+from settlement.protocol.events import ChargeRequested, Collected, DecisionReceived, Event, PrepareRequested, Reserved
 from settlement.protocol.participant import ROLE, ParticipantState
+from settlement.protocol.records import BarrierRecord, Decision, ParticipantPhase, Vote
 from settlement.protocol.shipped import ARTICLE, PROTOCOLS
 from settlement.protocol.transitions import ProtocolError
 

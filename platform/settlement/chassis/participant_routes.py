@@ -17,11 +17,8 @@ from settlement.chassis.refusals import refusals
 from settlement.chassis.security import signed_service
 from settlement.chassis.trace import annotate, bind_gid
 from settlement.protocol.crashpoints import AFTER
-from settlement.protocol.messages import (
-    Decision,
-    Vote,
-    Voted,
-)
+from settlement.protocol.messages import Voted
+from settlement.protocol.records import Decision, Vote
 from settlement.protocol.transitions import ProtocolError
 
 if TYPE_CHECKING:

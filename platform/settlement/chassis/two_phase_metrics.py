@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from settlement.chassis.metrics import LATENCY_BUCKETS_S
-from settlement.protocol.messages import Decision, Vote
+from settlement.protocol.records import Decision, Vote
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -19,33 +19,20 @@ from __future__ import annotations
 from dataclasses import replace
 
 from settlement.protocol.coordinator import ROLE, CoordinatorState
-from settlement.protocol.messages import (
-    PATIENCE_TIMER,
+from settlement.protocol.effects import PATIENCE_TIMER, CancelTimer, Effect, Persist, Reply, Send, SetTimer
+from settlement.protocol.events import (
     AckReceived,
-    Answer,
-    CancelTimer,
-    Charge,
-    CoordinatorPhase,
-    Decide,
-    Decision,
-    Effect,
     Event,
     Fenced,
     OutcomeAsked,
-    Participant,
-    Persist,
-    Prepare,
     Recovered,
-    Reply,
-    Send,
-    SetTimer,
     Started,
     TimerFired,
-    TransactionRecord,
-    Vote,
     VoteReceived,
 )
+from settlement.protocol.messages import Answer, Charge, Decide, Prepare
 from settlement.protocol.messages import Outcome as OutcomeMessage
+from settlement.protocol.records import CoordinatorPhase, Decision, Participant, TransactionRecord, Vote
 from settlement.protocol.transitions import Outcome, ProtocolError, Table, Transition, step
 
 Phase = CoordinatorPhase

@@ -11,23 +11,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from settlement.protocol import participant
-from settlement.protocol.messages import (
-    Acknowledge,
-    ChargeRequested,
-    Collect,
-    Collected,
-    Decision,
-    DecisionReceived,
-    Effect,
-    Event,
-    ParticipantPhase,
-    Persist,
-    Reply,
-    Revoke,
-    Vote,
-    Voted,
-)
+from settlement.protocol.effects import Collect, Effect, Persist, Reply, Revoke
+from settlement.protocol.events import ChargeRequested, Collected, DecisionReceived, Event
+from settlement.protocol.messages import Acknowledge, Voted
 from settlement.protocol.participant import ROLE, ParticipantState
+from settlement.protocol.records import Decision, ParticipantPhase, Vote
 from settlement.protocol.transitions import Outcome, Table, Transition, step
 
 Phase = ParticipantPhase

@@ -15,36 +15,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from settlement.protocol.messages import (
-    PREPARE_TIMER,
-    RETRY_TIMER,
+from settlement.protocol.effects import PREPARE_TIMER, RETRY_TIMER, CancelTimer, Effect, Persist, Reply, Send, SetTimer
+from settlement.protocol.events import (
     AckReceived,
-    Answer,
-    CancelTimer,
-    CoordinatorPhase,
-    Decide,
-    Decision,
-    Effect,
     Event,
     Fenced,
     Forgotten,
     OutcomeAsked,
     Overruled,
-    Participant,
-    Persist,
-    Prepare,
     Recovered,
-    Reply,
     Resumed,
-    Send,
-    SetTimer,
     Started,
     TimerFired,
-    TransactionRecord,
-    Vote,
     VoteReceived,
 )
+from settlement.protocol.messages import Answer, Decide, Prepare
 from settlement.protocol.messages import Outcome as OutcomeMessage
+from settlement.protocol.records import CoordinatorPhase, Decision, Participant, TransactionRecord, Vote
 from settlement.protocol.transitions import Outcome, ProtocolError, Table, Transition, step
 from settlement.values import unguarded
 

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from settlement.protocol import article, article_participant, coordinator, participant
-from settlement.protocol.messages import Effect
+from settlement.protocol.effects import Effect
 from settlement.protocol.shipped import ARTICLE, TWO_PHASE
 from settlement.protocol.transitions import Table
 

@@ -12,32 +12,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from settlement.protocol.messages import (
+from settlement.protocol.effects import (
     COORDINATOR,
     ORPHAN_TIMER,
-    Acknowledge,
-    AskOutcome,
-    BarrierRecord,
     CancelTimer,
     Confirm,
-    Decision,
-    DecisionReceived,
     Effect,
-    Event,
-    ParticipantPhase,
     Persist,
-    PrepareRequested,
-    Recovered,
     Release,
     Reply,
     Reserve,
-    Reserved,
     Send,
     SetTimer,
-    TimerFired,
-    Vote,
-    Voted,
 )
+from settlement.protocol.events import DecisionReceived, Event, PrepareRequested, Recovered, Reserved, TimerFired
+from settlement.protocol.messages import Acknowledge, AskOutcome, Voted
+from settlement.protocol.records import BarrierRecord, Decision, ParticipantPhase, Vote
 from settlement.protocol.transitions import Outcome, ProtocolError, Table, Transition, step
 from settlement.values import unguarded
 

@@ -11,7 +11,8 @@ from typing import Final
 
 from settlement.protocol import article, article_participant, coordinator, participant
 from settlement.protocol.coordinator import CoordinatorState
-from settlement.protocol.messages import Effect, Event
+from settlement.protocol.effects import Effect
+from settlement.protocol.events import Event
 from settlement.protocol.participant import ParticipantState
 
 TWO_PHASE: Final = "two_phase"

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Generic, Protocol, TypeVar
 
-from settlement.protocol.messages import Effect, Event
+from settlement.protocol.effects import Effect
+from settlement.protocol.events import Event
 
 
 class HasPhase(Protocol):

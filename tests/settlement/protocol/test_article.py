@@ -7,45 +7,43 @@ import pytest
 from settlement.protocol import article, article_participant
 from settlement.protocol.coordinator import CoordinatorState
 from settlement.protocol.crashpoints import CRASH_POINTS, KNOWN_POINTS, POINTS_OF
-from settlement.protocol.messages import (
+from settlement.protocol.effects import (
     PATIENCE_TIMER,
-    Acknowledge,
-    AckReceived,
-    Answer,
-    Charge,
-    ChargeRequested,
     Collect,
-    Collected,
     Confirm,
-    CoordinatorPhase,
-    Decide,
-    Decision,
-    DecisionReceived,
     Effect,
-    Event,
-    Fenced,
-    Outcome,
-    OutcomeAsked,
-    Participant,
-    ParticipantPhase,
     Persist,
-    Prepare,
-    PrepareRequested,
-    Recovered,
     Release,
     Reply,
-    Reserved,
     Revoke,
     Send,
     SetTimer,
+)
+from settlement.protocol.events import (
+    AckReceived,
+    ChargeRequested,
+    Collected,
+    DecisionReceived,
+    Event,
+    Fenced,
+    OutcomeAsked,
+    PrepareRequested,
+    Recovered,
+    Reserved,
     Started,
     TimerFired,
-    TransactionRecord,
-    Vote,
-    Voted,
     VoteReceived,
 )
+from settlement.protocol.messages import Acknowledge, Answer, Charge, Decide, Outcome, Prepare, Voted
 from settlement.protocol.participant import ParticipantState
+from settlement.protocol.records import (
+    CoordinatorPhase,
+    Decision,
+    Participant,
+    ParticipantPhase,
+    TransactionRecord,
+    Vote,
+)
 from settlement.protocol.shipped import PROTOCOLS
 from settlement.protocol.transitions import ProtocolError
 

@@ -3,32 +3,22 @@
 import pytest
 
 from settlement.protocol.coordinator import TRANSITIONS, CoordinatorState, CoordinatorTiming, handle
-from settlement.protocol.messages import (
+from settlement.protocol.effects import Effect, Persist, Reply, Send, SetTimer
+from settlement.protocol.events import (
     AckReceived,
-    Answer,
-    CoordinatorPhase,
-    Decide,
-    Decision,
-    Effect,
     Event,
     Fenced,
     Forgotten,
-    Outcome,
     OutcomeAsked,
     Overruled,
-    Participant,
-    Persist,
-    Prepare,
     Recovered,
-    Reply,
     Resumed,
-    Send,
-    SetTimer,
     Started,
     TimerFired,
-    Vote,
     VoteReceived,
 )
+from settlement.protocol.messages import Answer, Decide, Outcome, Prepare
+from settlement.protocol.records import CoordinatorPhase, Decision, Participant, Vote
 from settlement.protocol.transitions import ProtocolError
 
 BOTH = (Participant("order"), Participant("payment"))

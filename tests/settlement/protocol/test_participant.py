@@ -2,30 +2,11 @@
 
 import pytest
 
-from settlement.protocol.messages import (
-    COORDINATOR,
-    Acknowledge,
-    AskOutcome,
-    Confirm,
-    Decision,
-    DecisionReceived,
-    Effect,
-    Event,
-    ParticipantPhase,
-    Persist,
-    PrepareRequested,
-    Recovered,
-    Release,
-    Reply,
-    Reserve,
-    Reserved,
-    Send,
-    SetTimer,
-    TimerFired,
-    Vote,
-    Voted,
-)
+from settlement.protocol.effects import COORDINATOR, Confirm, Effect, Persist, Release, Reply, Reserve, Send, SetTimer
+from settlement.protocol.events import DecisionReceived, Event, PrepareRequested, Recovered, Reserved, TimerFired
+from settlement.protocol.messages import Acknowledge, AskOutcome, Voted
 from settlement.protocol.participant import TRANSITIONS, ParticipantState, handle
+from settlement.protocol.records import Decision, ParticipantPhase, Vote
 from settlement.protocol.transitions import ProtocolError
 
 PREPARED = (PrepareRequested(), Reserved(Vote.YES))

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from settlement.protocol.crashpoints import CRASH_POINTS
-from settlement.protocol.messages import Decision, ParticipantPhase, Vote
+from settlement.protocol.records import Decision, ParticipantPhase, Vote
 
 from .walk import Options, Walk
 

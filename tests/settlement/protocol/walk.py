@@ -15,44 +15,42 @@ from typing import Any
 
 from settlement.protocol import coordinator, crashpoints, participant
 from settlement.protocol.coordinator import CoordinatorState, CoordinatorTiming
-from settlement.protocol.messages import (
+from settlement.protocol.effects import (
     COORDINATOR,
-    Acknowledge,
-    AckReceived,
-    Answer,
-    AskOutcome,
-    BarrierRecord,
     CancelTimer,
     Confirm,
-    CoordinatorPhase,
-    Decide,
-    Decision,
-    DecisionReceived,
     Effect,
-    Event,
-    Fenced,
-    Outcome,
-    OutcomeAsked,
-    Participant,
-    ParticipantPhase,
     Persist,
-    Prepare,
-    PrepareRequested,
-    Recovered,
     Release,
     Reply,
     Reserve,
-    Reserved,
     Send,
     SetTimer,
+)
+from settlement.protocol.events import (
+    AckReceived,
+    DecisionReceived,
+    Event,
+    Fenced,
+    OutcomeAsked,
+    PrepareRequested,
+    Recovered,
+    Reserved,
     Started,
     TimerFired,
-    TransactionRecord,
-    Vote,
-    Voted,
     VoteReceived,
 )
+from settlement.protocol.messages import Acknowledge, Answer, AskOutcome, Decide, Outcome, Prepare, Voted
 from settlement.protocol.participant import ParticipantState
+from settlement.protocol.records import (
+    BarrierRecord,
+    CoordinatorPhase,
+    Decision,
+    Participant,
+    ParticipantPhase,
+    TransactionRecord,
+    Vote,
+)
 
 GID = "g1"
 

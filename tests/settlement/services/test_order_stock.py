@@ -24,16 +24,10 @@ from sqlalchemy import Executable, Row, insert, select, text
 from settlement.chassis.participant import Payload
 from settlement.chassis.problems import Problem
 from settlement.chassis.sqlite import SqliteDatabase
-from settlement.protocol.messages import (
-    Confirm,
-    Decision,
-    DecisionReceived,
-    PrepareRequested,
-    Release,
-    Reserve,
-    Reserved,
-)
+from settlement.protocol.effects import Confirm, Release, Reserve
+from settlement.protocol.events import DecisionReceived, PrepareRequested, Reserved
 from settlement.protocol.participant import ParticipantState, handle
+from settlement.protocol.records import Decision
 from settlement.protocol.transitions import ProtocolError
 from settlement.services.order.catalogue import Catalogue
 from settlement.services.order.model import VIEWS, OrderStatus, metadata, orders

@@ -8,15 +8,8 @@ from typing import Any
 import pytest
 
 from settlement.protocol import coordinator
-from settlement.protocol.messages import (
-    CoordinatorPhase,
-    Decision,
-    Forgotten,
-    Overruled,
-    Recovered,
-    Resumed,
-    TimerFired,
-)
+from settlement.protocol.events import Forgotten, Overruled, Recovered, Resumed, TimerFired
+from settlement.protocol.records import CoordinatorPhase, Decision
 from simulator.explorer import story
 from simulator.explorer.engine import Exploration, Judged, Kind, Verdict, explore
 from simulator.explorer.parts import Bounds

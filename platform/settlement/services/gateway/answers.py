@@ -8,7 +8,7 @@ from sqlalchemy import Row
 from starlette.responses import JSONResponse, Response
 
 from settlement.chassis.problems import Problem
-from settlement.protocol.messages import Decision
+from settlement.protocol.records import Decision
 
 # The HTTP status of a refusal, by its reason. A reason that is not here is a conflict with the state of things: 409.
 STATUS_OF: Final = {

@@ -15,7 +15,7 @@ from settlement.chassis.fields import REPLAYED, NeededKey
 from settlement.chassis.problems import Problem
 from settlement.chassis.refusals import Responses, refusals
 from settlement.chassis.security import current_user, operator, signed_service
-from settlement.protocol.messages import Decision
+from settlement.protocol.records import Decision
 from settlement.services.gateway.admission import PaymentAdmission
 from settlement.services.gateway.answers import FAILURES, describe
 from settlement.services.gateway.interventions import Interventions

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from settlement.chassis.http_client import CallFailed
-from settlement.protocol.messages import CoordinatorPhase, Decision
+from settlement.protocol.records import CoordinatorPhase, Decision
 from settlement.services.gateway.answers import describe_to_operator
 from settlement.services.gateway.journal import participants_of, record_of
 

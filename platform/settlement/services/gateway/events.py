@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Row
 
-from settlement.protocol.messages import Decision
+from settlement.protocol.records import Decision
 
 if TYPE_CHECKING:
     from settlement.chassis.database import Transaction

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import Row, bindparam, insert, select
 
 from settlement.chassis.problems import Problem
-from settlement.protocol.messages import Decision, Forgotten, Overruled, Resumed
+from settlement.protocol.events import Forgotten, Overruled, Resumed
+from settlement.protocol.records import Decision
 from settlement.protocol.transitions import ProtocolError
 from settlement.services.gateway.doubt import Case, examine, is_resolved, unable_to_commit
 from settlement.services.gateway.events import publish_intervention
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from settlement.chassis.app import Chassis
     from settlement.chassis.coordinator_driver import Coordinator
     from settlement.chassis.database import Transaction
-    from settlement.protocol.messages import TransactionRecord
+    from settlement.protocol.records import TransactionRecord
     from settlement.services.gateway.journal import GatewayJournal
     from settlement.services.gateway.schemas import HeuristicOrder, OperatorOrder
 

@@ -17,7 +17,7 @@ from settlement.chassis.participant import Payload
 from settlement.chassis.sql import insert_ignore
 from settlement.chassis.two_phase_metrics import InDoubt
 from settlement.protocol.lease import Lease, claim
-from settlement.protocol.messages import CoordinatorPhase, Decision, Participant, TransactionRecord
+from settlement.protocol.records import CoordinatorPhase, Decision, Participant, TransactionRecord
 from settlement.services.gateway.events import publish
 from settlement.services.gateway.model import fenced_writes, idempotency_keys, transactions
 from settlement.services.gateway.notifications import enqueue

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 import aiohttp
 from sqlalchemy import Row, bindparam, insert, select, update
 
-from settlement.protocol.messages import Decision
+from settlement.protocol.records import Decision
 from settlement.services.gateway.model import notifications
 from settlement.setting_formats import hosts_of
 

@@ -8,7 +8,7 @@ from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from settlement.chassis.fields import AmountMinor, Currency, PayMethod, Url
-from settlement.protocol.messages import CoordinatorPhase, Decision
+from settlement.protocol.records import CoordinatorPhase, Decision
 
 Gid = Annotated[str, Path(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
 

@@ -23,7 +23,7 @@ from settlement.chassis.database import CommitUnknown
 from settlement.chassis.participant import Payload
 from settlement.chassis.problems import Problem
 from settlement.chassis.trace import bind_gid
-from settlement.protocol.messages import CoordinatorPhase, Decision
+from settlement.protocol.records import CoordinatorPhase, Decision
 from settlement.services.gateway.answers import first_answer
 from settlement.services.gateway.journal import GatewayJournal, KeyTaken, Request, participants_of
 from settlement.services.gateway.notifications import allowed
