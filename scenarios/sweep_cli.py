@@ -99,7 +99,7 @@ def sweep(
 
 
 def _refuse_contradictions(sources: dict[str, object], options: dict[str, object], backend: str) -> None:
-    """Stop with exit code 2 unless exactly one source is given, with options that it takes, and the backend is known."""
+    """Stop with exit code 2 unless there is one source, with options that it takes, and the backend is known."""
     from scenarios.console import BAD_INPUT, stop
     from scenarios.spreading import BACKENDS
 

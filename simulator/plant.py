@@ -20,6 +20,8 @@ from simulator.service import Platform, Service
 
 IDLE_STEP_S = 0.1
 """What a process does with nothing to do, it does in pieces this far apart."""
+START_STEP_S = 0.1
+"""Its start-up is work in pieces of this length, so that its CPU is accounted for as time passes."""
 
 
 class Plant:
@@ -114,7 +116,7 @@ class Plant:
     def restart(self, process: Process) -> None:
         """It is started again, and ready when its start-up time has passed."""
         self.note(process, "restarted")
-        self._kernel.after(self._start_s(process), self.boot, process)
+        self._starting(process, self._start_s(process))
 
     def pause(self, process: Process) -> None:
         """SIGSTOP."""
@@ -170,6 +172,16 @@ class Plant:
     def _start_s(self, process: Process) -> float:
         return max(self._plan.calibration.start_s(each.service) for each in self._of(process))
 
+    def _starting(self, process: Process, left_s: float) -> None:
+        """To start is work for a core (imports, nearly all of it), so it takes longer where cores are shared."""
+        if left_s <= 0.0:
+            self.boot(process)
+            return
+        step_s = min(START_STEP_S, left_s)
+        process.cpu_s += step_s
+        host = self._platform.host_of(tuple(each.service for each in self._of(process)))
+        host.run(step_s / host.speed, self._starting, process, left_s - step_s)
+
     def _idle(self, process: Process, incarnation: int, work_s: float) -> None:
         """Leases, relays and sampling: work that is always there."""
         if process.incarnation == incarnation:
@@ -222,7 +234,7 @@ class Plant:
         known = self.replicas.get(replica_name(plan.service, number))
         process = known.process if known is not None else self._make(services, number)
         self.note(process, "started")
-        self._kernel.after(self._start_s(process), self.boot, process)
+        self._starting(process, self._start_s(process))
         return process
 
     def withdraw(self, process: Process) -> None:

@@ -6,6 +6,7 @@ called. CPU comes from the operating system's accounts, sampled as `cpu_s_per_s`
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -62,10 +63,20 @@ def samples(history: History) -> pandas.DataFrame:
     """The samples with `process` by service and the CPU seconds that each stands for."""
     table = history["resources"].sort_values(["process", "at_s"])
     since_s = table.groupby("process")["at_s"].diff()
-    # The first sample of a process only has its own length, which is that of any other.
+    for replica, at_s in _restarts(history):
+        mine = table["process"].str.split("+").map(lambda members, replica=replica: replica in members)
+        since_s[mine & (table["at_s"] >= at_s) & (table["at_s"] - since_s < at_s)] = math.nan
+    # The first sample of a process has its own length only, which is that of any other.
     length_s = since_s.fillna(since_s.median())
     names = table["process"].map(process_of)
     return table.assign(from_s=table["at_s"] - length_s, cpu_s=table["cpu_s_per_s"] * length_s, process=names)
+
+
+def _restarts(history: History) -> list[tuple[str, float]]:
+    """Which replica was started again, and when."""
+    table = history["services"]
+    again = table[table["event"] == "restarted"]
+    return list(zip(again["replica"], again["at_s"], strict=True))
 
 
 def _window(segment: Segment, requests: pandas.DataFrame, resources: pandas.DataFrame) -> Window:

@@ -64,6 +64,23 @@ def test_a_replica_that_is_cut_off_runs_on_and_loses_its_transactions_to_the_oth
     assert "died" not in set(tables["services"].event)
 
 
+def test_a_start_is_work_and_takes_longer_where_cores_are_shared(platform, fault):
+    def started(rate_per_s):
+        plan = platform(
+            fault("kill", 2, 3, service="payment", replica=0, restart_after_s=1.0), rate_per_s=rate_per_s, load_s=6
+        )
+        tables = simulate(plan)
+        at_s = tables["services"].query("replica == 'payment-0' and at_s > 0").set_index("event").at_s
+        used = tables["resources"].query("process == 'payment-0' and @at_s.restarted <= at_s <= @at_s.ready")
+        return at_s["ready"] - at_s["restarted"], used.cpu_s_per_s.max()
+
+    start_s = platform().calibration.start_s("payment")
+    alone_s, alone_cores = started(1)
+    assert alone_s == pytest.approx(start_s, rel=0.05)
+    assert alone_cores == pytest.approx(1.0, abs=0.25)
+    assert started(60)[0] > 1.2 * start_s
+
+
 def test_the_autoscaler_follows_the_load_up_and_down(platform):
     plan = platform(rate_per_s=120, load_s=30, rest_s=60, journeys=("browse",))
     apart = replace(plan, placement=Placement(cores=1), calibration=replace(plan.calibration, client_cpu_s=0.0001))
