@@ -7,8 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from settlement.ledger import GRANTS, MERCHANT, Book, source_of, user_account
+from settlement.ledger import GRANTS, MERCHANT, Book, Layer, Posting, source_of, user_account
 from simulator.node import Payload
+
+_LAYERS = {layer: str(layer) for layer in Layer}
+
+
+def _columns(posting: Posting) -> tuple[Any, ...]:
+    return posting.account, posting.currency, posting.amount_minor, _LAYERS[posting.layer]
 
 
 @dataclass
@@ -47,18 +53,10 @@ class Books:
         """Let the hold go."""
         self._stamp(gid, now_ms, lambda: self.book.void(gid))
 
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> list[tuple[Any, ...]]:
         """The postings table."""
         return [
-            {
-                "posting_id": f"posting-{number:08d}",
-                "gid": gid,
-                "account": posting.account,
-                "currency": posting.currency,
-                "amount_minor": posting.amount_minor,
-                "layer": str(posting.layer),
-                "posted_s": posted_ms / 1000,
-            }
+            (f"posting-{number:08d}", gid, *_columns(posting), posted_ms / 1000)
             for number, (posting, (gid, posted_ms)) in enumerate(zip(self.book.postings, self.stamps, strict=True), 1)
         ]
 

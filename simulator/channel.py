@@ -16,7 +16,7 @@ from simulator.kernel import Steps
 from simulator.service import Answer, Platform, Service, problem
 
 
-@dataclass
+@dataclass(slots=True)
 class Charge:
     """One row of the channel's own ledger."""
 
@@ -80,7 +80,7 @@ class Channel(Service):
         before = charge and charge.view
         answer: Answer = act(channel, charge, body)
         if charge is not None and charge.view != before:
-            charge.updated_s = self.platform.kernel.now_s
+            charge.updated_s = self.platform.kernel.now
         yield self.process.commit(self.platform.commit_s)
         return answer
 
@@ -103,7 +103,7 @@ class Channel(Service):
         return self._insert(charge)
 
     def _insert(self, charge: Charge) -> Charge:
-        charge.updated_s = self.platform.kernel.now_s
+        charge.updated_s = self.platform.kernel.now
         self._store.charges[charge.channel, charge.out_trade_no] = charge
         return charge
 

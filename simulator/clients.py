@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from settlement.values import unguarded
 from simulator.hosts import Replica
@@ -38,6 +38,26 @@ class Order:
     currency: str = ""
 
 
+class Operation(NamedTuple):
+    """Money that a client asks to be moved: the first columns of its row, before it is known how it ended."""
+
+    operation: str
+    kind: str
+    key: str
+    order: Order
+    method: str
+    intended_s: float
+    started_s: float
+
+    def ended(self, ended_s: float, outcome: str, gid: str, error: str) -> tuple[Any, ...]:
+        """The row of the payments table."""
+        operation, kind, key, order, method, intended_s, started_s = self
+        return (
+            operation, kind, key, gid, order.order_no, order.amount_minor, order.currency, method, intended_s,
+            started_s, ended_s, outcome, error,
+        )  # fmt: skip
+
+
 class StepFailed(Exception):
     """A step before the money operation did not succeed."""
 
@@ -56,7 +76,7 @@ def describe(reply: Reply) -> str:
     return "" if 200 <= reply.status < 300 else str(reply.body.get("code") or f"http_{reply.status}")
 
 
-@dataclass
+@dataclass(slots=True)
 class Pool:
     """Slots that rest in order (the longest rest first), and arrivals that wait for one."""
 
@@ -106,7 +126,7 @@ class Clients:
         self._plan, self._recorder = plan, recorder
         self.pool = Pool(plan.load.pool, plan.load.timeout_s)
         self.planned = len(plan.arrivals)
-        self.interrupted: dict[int, Any] = {}
+        self.interrupted: dict[int, Operation] = {}
         self._users_wanted = 0
         self._journeys: dict[int, Iterator[Arrival]] = {}
 
@@ -116,22 +136,19 @@ class Clients:
             self._start_closed()
             return
         self.pool.idle.extend(range(self.pool.size))
-        for arrival in self._plan.arrivals:
-            self._kernel.at(arrival.at_s, self._release(arrival))
+        arrivals = sorted(self._plan.arrivals, key=lambda arrival: arrival.at_s)
+        self._kernel.at_each([(arrival.at_s, arrival) for arrival in arrivals], self._arrive)
 
     def finish(self) -> None:
         """The run is over: who is still in the middle of a money operation does not know how it ended."""
-        for row in self.interrupted.values():
-            self._recorder.payments.append({**row, "ended_s": self._kernel.now})
+        for asked in self.interrupted.values():
+            self._recorder.payments.append(asked.ended(self._kernel.now, "unknown", "", "interrupted"))
         self.pool.dropped += len(self.pool.waiting)
 
-    def _release(self, arrival: Arrival) -> Any:
-        def arrive() -> None:
-            slot = self.pool.arrive(arrival, self._kernel.now)
-            if slot is not None:
-                self._source.process.spawn(self._occupy(slot, arrival))
-
-        return arrive
+    def _arrive(self, arrival: Arrival) -> None:
+        slot = self.pool.arrive(arrival, self._kernel.now)
+        if slot is not None:
+            self._source.process.spawn(self._occupy(slot, arrival))
 
     def _occupy(self, slot: int, arrival: Arrival) -> Steps[None]:
         current: Arrival | None = arrival
@@ -184,7 +201,7 @@ class Journey:
         source: Replica,
         plan: SimulationInput,
         recorder: Recorder,
-        interrupted: dict[int, Any],
+        interrupted: dict[int, Operation],
     ) -> None:
         self._kernel, self._network, self._source = kernel, network, source
         self._plan, self._recorder = plan, recorder
@@ -223,8 +240,9 @@ class Journey:
             order = yield from self.check_out()
         except StepFailed as failure:
             # The client wanted to pay and could not: an operation that failed, certainly without a charge.
-            row = self._row("pay", Order(), self._intended_s, self._kernel.now)
-            self._record(row, "fail", "", str(failure))
+            now_s = self._kernel.now
+            asked = self._operation("pay", Order(), self._intended_s, now_s)
+            self._recorder.payments.append(asked.ended(now_s, "fail", "", str(failure)))
             return Order(), ""
         return order, (yield from self.pay(order))
 
@@ -252,11 +270,11 @@ class Journey:
         self, kind: str, route: str, poll: str, body: dict[str, Any], order: Order, intended_s: float
     ) -> Steps[str]:
         """Carry a money operation to its end and record it; the gid if it succeeded, else ''."""
-        row = self._row(kind, order, intended_s, self._kernel.now)
-        self._interrupted[id(row)] = row
+        asked = self._operation(kind, order, intended_s, self._kernel.now)
+        self._interrupted[id(asked)] = asked
         outcome, gid, error = yield from self._negotiate(kind, route, poll, body)
-        del self._interrupted[id(row)]
-        self._record(row, outcome, gid, error)
+        del self._interrupted[id(asked)]
+        self._recorder.payments.append(asked.ended(self._kernel.now, outcome, gid, error))
         return gid if outcome == "ok" else ""
 
     def _negotiate(self, kind: str, route: str, poll: str, body: dict[str, Any]) -> Steps[tuple[str, str, str]]:
@@ -321,26 +339,9 @@ class Journey:
         )
         return reply
 
-    def _row(self, kind: str, order: Order, intended_s: float, started_s: float) -> dict[str, Any]:
-        return {
-            "operation": self._arrival.key,
-            "kind": kind,
-            "key": f"{self._arrival.key}-{kind}",
-            "gid": "",
-            "order_no": order.order_no,
-            "amount_minor": order.amount_minor,
-            "currency": order.currency,
-            "method": self._arrival.method,
-            "intended_s": intended_s,
-            "started_s": started_s,
-            "ended_s": self._kernel.now,
-            "outcome": "unknown",
-            "error": "interrupted",
-        }
-
-    def _record(self, row: dict[str, Any], outcome: str, gid: str, error: str) -> None:
-        told = {"outcome": outcome, "gid": gid, "error": error, "ended_s": self._kernel.now}
-        self._recorder.payments.append({**row, **told})
+    def _operation(self, kind: str, order: Order, intended_s: float, started_s: float) -> Operation:
+        arrival = self._arrival
+        return Operation(arrival.key, kind, f"{arrival.key}-{kind}", order, arrival.method, intended_s, started_s)
 
 
 def _judge(reply: Reply) -> str:

@@ -27,11 +27,11 @@ from simulator.database import DatabaseUnavailable
 from simulator.events import Outbox
 from simulator.faults import CrashPoints
 from simulator.hosts import Replica
-from simulator.kernel import Future, Steps
+from simulator.kernel import Crashed, Future, Steps
 from simulator.node import Node, Payload
 
 
-@dataclass
+@dataclass(slots=True)
 class Transaction:
     """A durable row of the gateway: record, lease, and what the audit wants to know. Times in seconds."""
 
@@ -111,6 +111,20 @@ class Draft:
     payload: Payload
 
 
+@dataclass(eq=False, slots=True)
+class Drive:
+    """What a replica has in its memory of a transaction that it drives, from the beginning or after a take-over.
+
+    `draft`: of a transaction without a row; `answered`: who waits for its answer. `inbox` are the events that come
+    while effects are run; None while nothing is.
+    """
+
+    state: coordinator.CoordinatorState
+    draft: Draft | None = None
+    answered: Future | None = None
+    inbox: deque[Event] | None = None
+
+
 _OVER = (CoordinatorPhase.CLOSED, CoordinatorPhase.FENCED)
 """The phases in which nothing is left to drive."""
 
@@ -142,33 +156,30 @@ class CoordinatorNode(Node):
         # A restarted replica is another owner: what its dead predecessor held is not its own.
         self._owner = f"{replica.name}/{replica.process.incarnation}"
         self.send: Messenger = _nobody
-        self._states: dict[str, coordinator.CoordinatorState] = {}
-        self._inbox: dict[str, deque[Event]] = {}
-        self._drafts: dict[str, Draft] = {}
-        self._waiters: dict[str, Future] = {}
+        self._drives: dict[str, Drive] = {}
 
     def begin(self, gid: str, draft: Draft, participants: tuple[Participant, ...]) -> Future:
         """Start a transaction; the future `Answer` is None if another replica took it over meanwhile."""
-        self._drafts[gid] = draft
-        self._states[gid] = coordinator.CoordinatorState(gid, timing=self._timing)
-        self._waiters[gid] = Future()
-        waiter = self._waiters[gid]
+        state, answered = coordinator.CoordinatorState(gid, timing=self._timing), Future()
+        self._drives[gid] = Drive(state, draft, answered)
         self.feed(gid, Started(participants))
-        return waiter
+        return answered
 
     def feed(self, gid: str, event: Event) -> None:
         """Something happened to a transaction of this replica (events of forgotten ones are stale: ignored)."""
-        inbox = self._inbox.get(gid)
-        if inbox is not None:
-            inbox.append(event)
+        drive = self._drives.get(gid)
+        if drive is None:
             return
-        state = self._states.get(gid)
-        if state is not None:
-            state, effects = self._handle(state, event)
-            self._states[gid] = state
-            if effects or state.phase in _OVER:  # else a vote or an acknowledgement that others are waited for
-                self._inbox[gid] = deque()
-                self.process.spawn(self._drain(gid, state, effects))
+        if drive.inbox is not None:
+            drive.inbox.append(event)
+            return
+        drive.state, effects = self._handle(drive.state, event)
+        if effects or drive.state.phase in _OVER:  # else a vote or an acknowledgement that others are waited for
+            drive.inbox = deque()
+            try:
+                self._run(drive, effects)
+            except Crashed:
+                return
 
     def decision_of(self, gid: str) -> Decision | None:
         """Answer an inquiry from the durable record: any replica can. None: undecided, keep waiting."""
@@ -191,7 +202,7 @@ class CoordinatorNode(Node):
         for row in [row for row in self._store.unfinished.values() if row.lease.is_lapsed(clock_ms)]:
             if not row.lease.is_lapsed(self.process.clock_ms) or row.gid not in self._store.unfinished:
                 continue  # another replica was faster
-            if row.gid in self._states:
+            if row.gid in self._drives:
                 continue  # our own live drives are no orphans, however slow this process or its disk is
             try:
                 yield from self._take_over(row, claim(row.lease, self._owner, self.process.clock_ms, self._lease_ms))
@@ -222,63 +233,91 @@ class CoordinatorNode(Node):
         row.lease = lease
         row.record = record = replace(row.record, epoch=lease.epoch)
         yield self.process.commit(self._commit_s)
-        self._states[row.gid] = coordinator.CoordinatorState(row.gid, timing=self._timing)
+        self._drives[row.gid] = Drive(coordinator.CoordinatorState(row.gid, timing=self._timing))
         self.feed(row.gid, Recovered(record))
 
-    def _drain(self, gid: str, state: coordinator.CoordinatorState, effects: tuple[Effect, ...]) -> Steps[None]:
-        inbox = self._inbox[gid]
+    def _run(self, drive: Drive, effects: tuple[Effect, ...], position: int = 0) -> None:
+        """Run the effects from `position` on, and what the events in the inbox lead to, up to the next write."""
+        points, gid, effects_left = self._crash_points, drive.state.gid, len(effects)
         while True:
-            try:
-                yield from self._run(state, effects)
-            except DatabaseUnavailable as unavailable:
-                self._abandon(gid, unavailable)
-                break
-            if state.phase in _OVER:
-                self._forget(gid)
-            if not inbox or gid not in self._states:
-                break
-            state, effects = self._handle(self._states[gid], inbox.popleft())
-            self._states[gid] = state
-        del self._inbox[gid]
+            while position < effects_left:
+                effect = effects[position]
+                if points.watched:
+                    self._passed(coordinator.ROLE, drive.state.phase, effect, BEFORE)
+                if isinstance(effect, Persist):
+                    self._write(drive, effects, position)
+                    return  # goes on in `_written`
+                self._perform(gid, drive, effect)
+                if points.watched:
+                    self._passed(coordinator.ROLE, drive.state.phase, effect, AFTER)
+                position += 1
+            if drive.state.phase in _OVER:
+                self._forget(gid, drive)
+                return
+            if not drive.inbox:
+                drive.inbox = None
+                return
+            drive.state, effects = self._handle(drive.state, drive.inbox.popleft())
+            position, effects_left = 0, len(effects)
 
-    def _abandon(self, gid: str, why: DatabaseUnavailable) -> None:
+    def _write(self, drive: Drive, effects: tuple[Effect, ...], position: int) -> None:
+        """Run a `Persist`; the others follow when it is durable."""
+        if self.process.database is not None:
+            connected = self.process.database.connect()
+            self.process.when(connected, self._connected, drive, effects, position)
+        else:
+            self._save(drive, effects, position)
+
+    def _connected(self, connected: Future, drive: Drive, effects: tuple[Effect, ...], position: int) -> None:
+        if connected.error is None:
+            self._save(drive, effects, position)
+        elif isinstance(connected.error, DatabaseUnavailable):
+            self._abandon(drive, connected.error)
+        else:
+            raise connected.error
+
+    def _save(self, drive: Drive, effects: tuple[Effect, ...], position: int) -> None:
+        effect = effects[position]
+        assert isinstance(effect, Persist)  # noqa: S101 - narrows the type
+        saved = self._persist(drive, effect)
+        self.process.write(self._commit_s, self._written, drive, effects, position, saved)
+
+    def _written(self, drive: Drive, effects: tuple[Effect, ...], position: int, saved: bool) -> None:
+        try:
+            if not saved:
+                self._fence(drive)
+                return
+            if self._crash_points.watched:
+                self._passed(coordinator.ROLE, drive.state.phase, effects[position], AFTER)
+            self._run(drive, effects, position + 1)
+        except Crashed:
+            return
+
+    def _fence(self, drive: Drive) -> None:
+        """Somebody else has taken it over: that is what happens next, and what else was to be done is not."""
+        if drive.inbox is not None:
+            drive.inbox.appendleft(Fenced())
+        self._run(drive, ())
+
+    def _abandon(self, drive: Drive, why: DatabaseUnavailable) -> None:
         """Nothing more is said or done here; whoever claims the lease when it has run out finds out from the record."""
-        self._states.pop(gid, None)
-        self._drafts.pop(gid, None)
+        gid = drive.state.gid
+        del self._drives[gid]
         for timer in (PREPARE_TIMER, RETRY_TIMER, PATIENCE_TIMER):
             self._cancel_timer(gid, timer)
-        waiter = self._waiters.pop(gid, None)
-        if waiter is not None:
-            waiter.settle(error=why)
+        if drive.answered is not None:
+            drive.answered.settle(error=why)
 
-    def _run(self, state: coordinator.CoordinatorState, effects: tuple[Effect, ...]) -> Steps[None]:
-        points = self._crash_points
-        for effect in effects:
-            if points.watched:
-                self._passed(coordinator.ROLE, state.phase, effect, BEFORE)
-            if isinstance(effect, Persist):
-                if self.process.database is not None:
-                    yield self.process.database.connect()
-                saved = self._persist(effect)
-                yield self.process.commit(self._commit_s)
-                if not saved:
-                    self._inbox[state.gid].appendleft(Fenced())
-                    return
-            else:
-                self._perform(state.gid, effect)
-            if points.watched:
-                self._passed(coordinator.ROLE, state.phase, effect, AFTER)
-
-    def _persist(self, effect: Persist) -> bool:
+    def _persist(self, drive: Drive, effect: Persist) -> bool:
         record, now_s, clock_ms = effect.record, self.process.kernel.now, self.process.clock_ms
         assert isinstance(record, TransactionRecord)  # noqa: S101 - narrows the type
-        draft = self._drafts.pop(record.gid, None)
+        draft, drive.draft = drive.draft, None
         if draft is not None:
             lease = grant(self._owner, clock_ms, self._lease_ms)
             self._store.add(Transaction(record.gid, draft.kind, draft.key, draft.payload, record, lease, now_s))
         return self._store.save(record, now_s, clock_ms, self._lease_ms)
 
-    def _perform(self, gid: str, effect: Effect) -> None:
+    def _perform(self, gid: str, drive: Drive, effect: Effect) -> None:
         if isinstance(effect, Send):
             self.send(gid, effect.to, effect.message)
         elif isinstance(effect, SetTimer):
@@ -286,16 +325,16 @@ class CoordinatorNode(Node):
         elif isinstance(effect, CancelTimer):
             self._cancel_timer(gid, effect.name)
         elif isinstance(effect, Reply) and isinstance(effect.message, Answer):
-            self._answer(gid, effect.message)
+            self._answer(drive, effect.message)
 
-    def _answer(self, gid: str, answer: Answer | None) -> None:
-        waiter = self._waiters.pop(gid, None)
-        if waiter is not None:
-            waiter.settle(answer)
+    def _answer(self, drive: Drive, answer: Answer | None) -> None:
+        answered, drive.answered = drive.answered, None
+        if answered is not None:
+            answered.settle(answer)
 
-    def _forget(self, gid: str) -> None:
-        self._states.pop(gid, None)
-        self._answer(gid, None)
+    def _forget(self, gid: str, drive: Drive) -> None:
+        del self._drives[gid]
+        self._answer(drive, None)
 
 
 def _nobody(gid: str, to: str, message: Message) -> None:

@@ -42,7 +42,7 @@ class ActiveFault:
         return float(self.fault.parameters["within_ms"]) * self.luck.draw() / 1000
 
 
-@dataclass
+@dataclass(slots=True)
 class Trouble:
     """What goes wrong with one message.
 

@@ -97,8 +97,8 @@ class Gateway(Service):
 
     def _await_close(self, row: Transaction) -> Steps[None]:
         """Who was just told of the decision may refund at once, a moment before the participants have applied it."""
-        until_s = self.platform.kernel.now_s + self._prepare_timeout_s
-        while row.record.phase is not CoordinatorPhase.CLOSED and self.platform.kernel.now_s < until_s:
+        until_s = self.platform.kernel.now + self._prepare_timeout_s
+        while row.record.phase is not CoordinatorPhase.CLOSED and self.platform.kernel.now < until_s:
             yield self.process.sleep(CLOSE_POLL_S)
 
     def _carry_out(self, gid: str, draft: Draft, participants: tuple[Participant, ...]) -> Steps[Answer]:

@@ -29,7 +29,7 @@ from simulator.placement import Hosts
 from simulator.plant import Plant
 from simulator.purchases import Shoppers
 from simulator.randomness import Streams
-from simulator.recorder import Databases, Recorder, all_rows, tables
+from simulator.recorder import Databases, Recorder, Rows, all_rows, tables
 from simulator.resources import Usage
 from simulator.service import Broker, Platform
 from simulator.timeline import FaultRecord, Timeline
@@ -92,7 +92,7 @@ class Simulation:
         self.clients.start()
         self.shoppers.start()
 
-    def end(self) -> dict[str, list[Any]]:
+    def end(self) -> Rows:
         """Stop here: the rows of all history tables."""
         self.timeline.finish()
         self.clients.finish()
@@ -115,8 +115,8 @@ class Simulation:
     def _settle(self) -> None:
         """As the real worlds do: until no transaction is unfinished and audit knows all, at most SETTLE_S_MAX more."""
         until_s = self.plan.duration_s + SETTLE_S_MAX
-        while (self.databases.gateway.unfinished or self.databases.untold) and self.kernel.now_s < until_s:
-            self.kernel.run_until(self.kernel.now_s + SETTLE_POLL_S)
+        while (self.databases.gateway.unfinished or self.databases.untold) and self.kernel.now < until_s:
+            self.kernel.run_until(self.kernel.now + SETTLE_POLL_S)
 
     # -- measuring --------------------------------------------------------------------------------------------------
 
@@ -124,16 +124,12 @@ class Simulation:
         def sample() -> None:
             for process in (*self.plant.processes, self._generator):
                 spent_s = process.cpu_s - before_s.get(process.name, 0.0)
+                rss_bytes = self.plan.calibration.rss_bytes if process.running else 0
                 self.recorder.resources.append(
-                    {
-                        "at_s": self.kernel.now_s,
-                        "process": process.name,
-                        "cpu_s_per_s": round(spent_s / SAMPLE_INTERVAL_S, 9),
-                        "rss_bytes": self.plan.calibration.rss_bytes if process.running else 0,
-                    }
+                    (self.kernel.now, process.name, round(spent_s / SAMPLE_INTERVAL_S, 9), rss_bytes)
                 )
             if watch is not None:
-                watch(self.kernel.now_s)
+                watch(self.kernel.now)
             processes = (*self.plant.processes, self._generator)
             self._sample({process.name: process.cpu_s for process in processes}, watch)
 

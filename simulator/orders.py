@@ -25,7 +25,7 @@ def price_minor(goods_id: int) -> int:
     return 100 + (goods_id * 7_919) % 9_900
 
 
-@dataclass
+@dataclass(slots=True)
 class Order:
     """One row. `holder_gid`: the one transaction that holds it now, or ''."""
 
@@ -41,7 +41,7 @@ class Order:
     refund_gid: str = ""
 
 
-@dataclass
+@dataclass(slots=True)
 class Stock:
     """Units of one article; every unit is in exactly one of the three places."""
 

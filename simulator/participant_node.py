@@ -61,6 +61,7 @@ _APPLIED_BY: dict[type[Effect], Action] = {
 }
 
 
+_PREPARE_REQUESTED, _CHARGE_REQUESTED = PrepareRequested(), ChargeRequested()
 # Tuples, because `A | B` would make a union anew at every question.
 _RESERVING, _LATE = (Reserve, Collect), (Release, Confirm)
 
@@ -105,7 +106,7 @@ class Business(Protocol):
         ...
 
 
-@dataclass
+@dataclass(slots=True)
 class Barrier:
     """A durable row of a participant. Times in seconds, None while it has not happened."""
 
@@ -132,7 +133,9 @@ class BarrierStore:
 
     def save(self, record: BarrierRecord, kind: str, payload: Payload, now_s: float) -> None:
         """Write the record; remembers when the vote and the outcome became durable."""
-        row = self.rows.setdefault(record.gid, Barrier(record, kind, payload))
+        row = self.rows.get(record.gid)
+        if row is None:
+            row = self.rows[record.gid] = Barrier(record, kind, payload)
         row.record = record
         if record.vote is not None and row.voted_s is None:
             row.voted_s = now_s
@@ -170,11 +173,11 @@ class ParticipantNode(Node):
 
     def prepare(self, gid: str, kind: str, payload: Payload) -> Steps[Replying]:
         """Answer a prepare with a vote."""
-        return self._asked(gid, kind, payload, PrepareRequested())
+        return self._asked(gid, kind, payload, _PREPARE_REQUESTED)
 
     def charge(self, gid: str, kind: str, payload: Payload) -> Steps[Replying]:
         """Take the money at once, and answer like a prepare: the article's second phase."""
-        return self._asked(gid, kind, payload, ChargeRequested())
+        return self._asked(gid, kind, payload, _CHARGE_REQUESTED)
 
     def _asked(self, gid: str, kind: str, payload: Payload, asked: Event) -> Steps[Replying]:
         if gid in self._reserving:
@@ -273,7 +276,7 @@ class ParticipantNode(Node):
         assert isinstance(effect.record, BarrierRecord)  # noqa: S101 - narrows the type
         if change is not None:
             change()
-        self._store.save(effect.record, kind, payload, self.process.kernel.now_s)
+        self._store.save(effect.record, kind, payload, self.process.kernel.now)
 
     def _perform(self, gid: str, effect: Effect) -> None:
         if isinstance(effect, SetTimer):
@@ -289,7 +292,7 @@ class ParticipantNode(Node):
         self.process.spawn(self._run(state, effects, row.kind, row.payload, None))
 
     def _inquire(self, gid: str) -> Steps[None]:
-        self._store.asked(gid, self.process.kernel.now_s)
+        self._store.asked(gid, self.process.kernel.now)
         decision = yield from self.ask_coordinator(gid)
         if decision is None:
             return
@@ -304,7 +307,7 @@ class ParticipantNode(Node):
         if row is None:
             phase = ParticipantPhase.RESERVING if gid in self._reserving else ParticipantPhase.INITIAL
             return participant.ParticipantState(gid, phase, orphan_interval_ms=self._orphan_interval_ms)
-        return participant.handle(self._blank(gid), Recovered(row.record))[0]
+        return participant.ParticipantState.of(row.record, self._orphan_interval_ms)
 
     def _blank(self, gid: str) -> participant.ParticipantState:
         return participant.ParticipantState(gid, orphan_interval_ms=self._orphan_interval_ms)

@@ -25,7 +25,7 @@ QUERIES_MAX = 2
 CARD, WALLET = "/card/authorizations", "/wallet/payments"
 
 
-@dataclass
+@dataclass(slots=True)
 class Hold:
     """What the payment service holds or has taken for one transaction (a row of `audit_payments`)."""
 

@@ -152,8 +152,7 @@ class Plant:
     def note(self, process: Process, event: str) -> None:
         """Write down what became of a process."""
         self._recorder.services += [
-            {"service": replica.service, "replica": replica.name, "event": event, "at_s": self._kernel.now}
-            for replica in self._of(process)
+            (replica.service, replica.name, event, self._kernel.now) for replica in self._of(process)
         ]
 
     def _fall_silent(self, process: Process) -> None:

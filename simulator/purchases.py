@@ -8,7 +8,7 @@ the same. Attempts with different keys are rivals, of which one can win.
 import math
 from typing import Any
 
-from simulator.clients import Journey, Order, StepFailed
+from simulator.clients import Journey, Operation, Order, StepFailed
 from simulator.hosts import Replica
 from simulator.inputs import Arrival, Attempt, Purchase, SimulationInput
 from simulator.kernel import Kernel, Steps
@@ -29,7 +29,7 @@ class Shoppers:
         source: Replica,
         plan: SimulationInput,
         recorder: Recorder,
-        interrupted: dict[int, Any],
+        interrupted: dict[int, Operation],
     ) -> None:
         self._kernel, self._network, self._source = kernel, network, source
         self._plan, self._recorder = plan, recorder
@@ -83,5 +83,5 @@ class Shoppers:
         arrival = Arrival(
             0, purchase.at_s, attempt.kind, attempt.method, purchase.goods_id, purchase.count, key
         )  # its number would count open arrivals
-        journey.set_out(purchase.user_id, arrival, self._kernel.now_s)
+        journey.set_out(purchase.user_id, arrival, self._kernel.now)
         return journey

@@ -4,11 +4,12 @@ Transactions, votes, orders, stock, postings and charges are read from the simul
 audit views are read in the real platform: nothing here listens to the code under test.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
+from operator import attrgetter, itemgetter
 from typing import Any
 
 import pandas as pd
+import pyarrow
 
 from settlement.protocol.records import CoordinatorPhase
 from simulator.channel import ChannelStore
@@ -17,7 +18,7 @@ from simulator.events import AUDIT, Trail
 from simulator.network import Reply
 from simulator.orders import OrderStore
 from simulator.participant_node import BarrierStore
-from simulator.payments import PaymentStore
+from simulator.payments import Hold, PaymentStore
 
 NOT_YET = float("nan")
 COLUMNS: dict[str, tuple[str, ...]] = {
@@ -55,6 +56,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 Row = dict[str, Any]
+Rows = dict[str, list[tuple[Any, ...]]]
+"""By table, the values of each row in the order of COLUMNS."""
 
 
 @dataclass
@@ -62,9 +65,9 @@ class Recorder:
     """What is written down while the run goes on."""
 
     requests: list[tuple[Any, ...]] = field(default_factory=list)
-    payments: list[Row] = field(default_factory=list)
-    services: list[Row] = field(default_factory=list)
-    resources: list[Row] = field(default_factory=list)
+    payments: list[tuple[Any, ...]] = field(default_factory=list)
+    services: list[tuple[Any, ...]] = field(default_factory=list)
+    resources: list[tuple[Any, ...]] = field(default_factory=list)
     stations: list[Row] = field(default_factory=list)
 
     def request(
@@ -114,114 +117,124 @@ class Databases:
         return any(outbox.pending.get(AUDIT) for outbox in (self.gateway.outbox, self.order.events))
 
 
-def tables(rows: dict[str, list[Any]]) -> dict[str, pd.DataFrame]:
+def tables(rows: Rows) -> dict[str, pd.DataFrame]:
     """The rows of all history tables as frames."""
     return {name: _frame(rows[name], columns) for name, columns in COLUMNS.items()}
 
 
-def _frame(rows: list[Any], columns: Iterable[str]) -> pd.DataFrame:
-    """Rows as a frame. Column by column: pandas takes three times as long to find the columns of dicts."""
-    names = list(columns)
-    if rows and isinstance(rows[0], dict):
-        return pd.DataFrame({name: [row[name] for row in rows] for name in names})
-    return pd.DataFrame(rows, columns=names)
+def _frame(rows: list[tuple[Any, ...]], columns: tuple[str, ...]) -> pd.DataFrame:
+    """Rows as a frame, by way of Arrow: it finds out what is in a column in half the time that pandas takes."""
+    if not rows:
+        return pd.DataFrame([], columns=list(columns))
+    arrays = [pyarrow.array(values) for values in zip(*rows, strict=True)]
+    frame: pd.DataFrame = pyarrow.table(arrays, names=list(columns)).to_pandas()
+    return frame
 
 
-def all_rows(recorder: Recorder, databases: Databases, faults: list[Row], generator: Row) -> dict[str, list[Any]]:
+def named(rows: Rows) -> dict[str, list[Any]]:
+    """The same rows by the names of their columns; the many requests stay as they are."""
+    return {
+        name: each if name == "requests" else [dict(zip(COLUMNS[name], row, strict=True)) for row in each]
+        for name, each in rows.items()
+    }
+
+
+def all_rows(recorder: Recorder, databases: Databases, faults: list[Row], generator: Row) -> Rows:
     """The rows of all history tables, in a fixed order: by time where there is one, else by number."""
     return {
         "requests": recorder.requests,
         "payments": recorder.payments,
         "transactions": _transactions(databases),
-        "faults": faults,
+        "faults": _in_order("faults", faults),
         "resources": recorder.resources,
-        "stations": recorder.stations,
+        "stations": _in_order("stations", recorder.stations),
         "orders": [_order(order) for order in databases.order.orders.values()],
-        "stock": [{"goods_id": goods_id, **vars(stock)} for goods_id, stock in databases.order.stock.items()],
+        "stock": [
+            (goods_id, each.initial_units, each.available_units, each.reserved_units, each.sold_units)
+            for goods_id, each in databases.order.stock.items()
+        ],
         "postings": databases.payment.books.rows(),
         "holds": [_hold(hold) for hold in databases.payment.holds.values()],
         "charges": [_charge(charge) for charge in databases.channel.charges.values()],
         "events": [
-            {
-                "event_id": event_id,
-                "type": event.type,
-                "subject": event.subject,
-                "occurred_s": event.occurred_s,
-                "recorded_s": recorded_s,
-            }
+            (event_id, event.type, event.subject, event.occurred_s, recorded_s)
             for event_id, (event, recorded_s) in databases.trail.recorded.items()
         ],
-        "generator": [generator],
+        "generator": _in_order("generator", [generator]),
         "services": recorder.services,
     }
 
 
-def _transactions(databases: Databases) -> list[Row]:
+def _in_order(table: str, rows: list[Row]) -> list[tuple[Any, ...]]:
+    return [tuple(row[name] for name in COLUMNS[table]) for row in rows]
+
+
+_AT_S, _GID, _ROLE, _EVENT = (COLUMNS["transactions"].index(name) for name in ("at_s", "gid", "role", "event"))
+
+
+def _transactions(databases: Databases) -> list[tuple[Any, ...]]:
     rows = [row for transaction in databases.gateway.rows.values() for row in _decisions(transaction)]
     rows += _fenced(databases.gateway)
     for role, barrier in (("order", databases.order.barrier), ("payment", databases.payment.barrier)):
         rows += _votes(role, barrier, databases.gateway)
-    return sorted(rows, key=lambda row: (row["at_s"], row["gid"], row["role"], row["event"]))
+    return sorted(rows, key=itemgetter(_AT_S, _GID, _ROLE, _EVENT))
 
 
-def _about(transaction: Transaction) -> Row:
+def _about(transaction: Transaction) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """The first and the last columns of all rows about a transaction."""
     payload = transaction.payload
-    return {
-        "gid": transaction.gid,
-        "kind": transaction.kind,
-        "key": transaction.key,
-        "epoch": transaction.lease.epoch,
-        "heuristic": transaction.record.heuristic,
-        "amount_minor": payload.amount_minor,
-        "currency": payload.currency,
-        "method": payload.method,
-    }
+    return (
+        (transaction.gid, transaction.kind, transaction.key),
+        (payload.amount_minor, payload.currency, payload.method),
+    )
 
 
-def _decisions(transaction: Transaction) -> list[Row]:
-    about = {**_about(transaction), "role": "coordinator"}
+def _decisions(transaction: Transaction) -> list[tuple[Any, ...]]:
     record = transaction.record
-    rows = [{**about, "event": "begun", "value": "", "at_s": transaction.begun_s}]
+    first, last = _about(transaction)
+    last = (transaction.lease.epoch, record.heuristic, *last)
+    rows = [(*first, "coordinator", "begun", "", transaction.begun_s, *last)]
     if record.decision is not None:
-        rows.append({**about, "event": "decided", "value": str(record.decision), "at_s": transaction.decided_s})
+        decision = str(record.decision)
+        rows.append((*first, "coordinator", "decided", decision, transaction.decided_s, *last))
     if record.phase is CoordinatorPhase.CLOSED:
-        rows.append({**about, "event": "closed", "value": str(record.decision), "at_s": transaction.closed_s})
+        rows.append((*first, "coordinator", "closed", str(record.decision), transaction.closed_s, *last))
     if record.phase is CoordinatorPhase.EXHAUSTED:
-        rows.append({**about, "event": "exhausted", "value": str(record.decision), "at_s": transaction.exhausted_s})
+        rows.append((*first, "coordinator", "exhausted", str(record.decision), transaction.exhausted_s, *last))
     return rows
 
 
-def _fenced(gateway: TransactionStore) -> list[Row]:
-    return [
-        {
-            **_about(gateway.rows[write.gid]), "role": "coordinator", "event": "fenced", "epoch": write.epoch,
-            "value": "" if write.decision is None else str(write.decision), "at_s": write.at_s,
-        }
-        for write in gateway.fenced
-    ]  # fmt: skip
-
-
-def _votes(role: str, barrier: BarrierStore, gateway: TransactionStore) -> list[Row]:
+def _fenced(gateway: TransactionStore) -> list[tuple[Any, ...]]:
     rows = []
-    for gid, row in barrier.rows.items():
-        about = {**_about(gateway.rows[gid]), "role": role, "epoch": 0, "heuristic": False}
-        if row.record.vote is not None:
-            rows.append({**about, "event": "vote", "value": str(row.record.vote), "at_s": row.voted_s})
-        if row.inquiries:
-            rows.append({**about, "event": "asked", "value": str(row.inquiries), "at_s": row.asked_s})
-        if row.outcome_s is not None:
-            rows.append({**about, "event": "applied", "value": str(row.record.phase), "at_s": row.outcome_s})
+    for write in gateway.fenced:
+        row = gateway.rows[write.gid]
+        first, last = _about(row)
+        said = "" if write.decision is None else str(write.decision)
+        rows.append((*first, "coordinator", "fenced", said, write.at_s, write.epoch, row.record.heuristic, *last))
     return rows
 
 
-def _order(order: Any) -> Row:
-    return {name: getattr(order, name) for name in COLUMNS["orders"]}
+def _votes(role: str, barrier: BarrierStore, gateway: TransactionStore) -> list[tuple[Any, ...]]:
+    rows: list[tuple[Any, ...]] = []
+    for gid, row in barrier.rows.items():
+        first, last = _about(gateway.rows[gid])
+        last = (0, False, *last)
+        if row.record.vote is not None:
+            rows.append((*first, role, "vote", str(row.record.vote), row.voted_s, *last))
+        if row.inquiries:
+            rows.append((*first, role, "asked", str(row.inquiries), row.asked_s, *last))
+        if row.outcome_s is not None:
+            rows.append((*first, role, "applied", str(row.record.phase), row.outcome_s, *last))
+    return rows
 
 
-def _hold(hold: Any) -> Row:
+_order = attrgetter(*COLUMNS["orders"])
+_charge = attrgetter(*COLUMNS["charges"])
+
+
+def _hold(hold: Hold) -> tuple[Any, ...]:
     channel = "" if hold.method == "balance" else hold.method
-    return {**{name: getattr(hold, name) for name in COLUMNS["holds"] if name != "channel"}, "channel": channel}
-
-
-def _charge(charge: Any) -> Row:
-    return {name: getattr(charge, name) for name in COLUMNS["charges"]}
+    return (
+        hold.gid, hold.payment_gid, hold.kind, hold.method, channel, hold.out_trade_no, hold.amount_minor,
+        hold.currency, hold.state,
+    )  # fmt: skip

@@ -25,7 +25,7 @@ Handler = Callable[[Any], Steps[Answer] | Answer]
 """Answers at once, or in steps."""
 
 
-@dataclass
+@dataclass(slots=True)
 class Broker:
     """What carries events from outboxes to consumers. `down`: killed, and not started again yet."""
 

@@ -12,6 +12,7 @@ from typing import Any
 from settlement.protocol.records import ParticipantPhase
 from simulator.inputs import SimulationInput
 from simulator.model import Simulation
+from simulator.recorder import named
 
 POLL_S = 0.1
 QUIET_S = 1.0
@@ -43,20 +44,20 @@ def weather(plan: SimulationInput, calm_s: float, settle_s_max: float) -> Afterm
         simulation.begin()
         simulation.kernel.run_until(calm_s)
         settled_s = _settle(simulation, calm_s, settle_s_max)
-        simulation.kernel.run_until(simulation.kernel.now_s + QUIET_S)
+        simulation.kernel.run_until(simulation.kernel.now + QUIET_S)
     except Exception as failure:  # noqa: BLE001 - whatever the platform's code raises is a finding about it
         error = f"{type(failure).__name__}: {failure}"
-    ended_s, unsettled = simulation.kernel.now_s, tuple(_unsettled(simulation))
-    return Aftermath(simulation.end(), settled_s, ended_s, unsettled, error, counted)
+    ended_s, unsettled = simulation.kernel.now, tuple(_unsettled(simulation))
+    return Aftermath(named(simulation.end()), settled_s, ended_s, unsettled, error, counted)
 
 
 def _settle(simulation: Simulation, calm_s: float, settle_s_max: float) -> float | None:
     kernel = simulation.kernel
     while _unsettled(simulation):
-        if kernel.now_s >= calm_s + settle_s_max:
+        if kernel.now >= calm_s + settle_s_max:
             return None
-        kernel.run_until(kernel.now_s + POLL_S)
-    return kernel.now_s - calm_s
+        kernel.run_until(kernel.now + POLL_S)
+    return kernel.now - calm_s
 
 
 def _unsettled(simulation: Simulation) -> list[str]:

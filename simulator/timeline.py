@@ -115,11 +115,11 @@ class Timeline:
 
         def begin() -> None:
             active.append(self._links.add(fault))
-            record.started_s = self._kernel.now_s
+            record.started_s = self._kernel.now
 
         def end() -> None:
             self._links.remove(active[0])
-            record.ended_s = self._kernel.now_s
+            record.ended_s = self._kernel.now
 
         self._kernel.at(fault.at_s, begin)
         self._kernel.at(fault.until_s, end)
@@ -127,11 +127,11 @@ class Timeline:
 
     def _schedule_switch(self, record: FaultRecord, process: Process | None) -> None:
         def begin() -> None:
-            record.started_s, record.hits = self._kernel.now_s, 1
+            record.started_s, record.hits = self._kernel.now, 1
             self._switch_any(record.fault, process, on=True)
 
         def end() -> None:
-            record.ended_s = self._kernel.now_s
+            record.ended_s = self._kernel.now
             self._switch_any(record.fault, process, on=False)
 
         self._kernel.at(record.fault.at_s, begin)
@@ -173,7 +173,7 @@ class Timeline:
         def disarm() -> None:
             if self._crash_points.disarm(crash):
                 record.detail = f"{record.fault.parameters['point']} never reached"
-                record.ended_s = self._kernel.now_s
+                record.ended_s = self._kernel.now
 
         self._kernel.at(record.fault.at_s, self._crash_points.arm, crash)
         at_s, armed_s = record.fault.at_s, record.fault.parameters.get("for_s")
@@ -184,7 +184,7 @@ class Timeline:
         if not process.running:
             record.detail = "was already dead"
             return
-        record.started_s, record.hits = self._kernel.now_s, record.hits + 1
+        record.started_s, record.hits = self._kernel.now, record.hits + 1
         self._life.kill(process)
         restart_after_s = record.fault.parameters.get("restart_after_s")
         if restart_after_s is not None:
@@ -192,7 +192,7 @@ class Timeline:
 
     def _restart(self, record: FaultRecord, process: Process) -> None:
         # The time it needs to become ready again counts as recovery.
-        record.ended_s = self._kernel.now_s
+        record.ended_s = self._kernel.now
         self._life.restart(process)
 
     def finish(self) -> None:

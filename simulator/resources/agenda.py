@@ -5,10 +5,10 @@ tuple and a call. What falls on the same instant runs in the order in which it w
 first), so a run is a pure function of its input.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from heapq import heappop, heappush
 from itertools import count
-from typing import Any
+from typing import Any, TypeVar
 
 import simpy
 from simpy.core import EmptySchedule
@@ -17,17 +17,20 @@ NORMAL = 1
 _URGENT_FIRST = -(1 << 62)
 """Added to the number of an urgent entry: it precedes all normal ones of its instant, in order among themselves."""
 
+T = TypeVar("T")
 Entry = tuple[float, int, Callable[..., None], tuple[Any, ...]]
 
 
 class Agenda(simpy.Environment):
     """Virtual time in seconds. A `simpy.Environment` whose own heap also holds plain callbacks."""
 
-    now: float = 0.0
-    """Seconds since the start."""
+    # Slots, because the interpreter does not cache the look-up of an instance's value behind the class' property `now`.
+    __slots__ = ("heap", "now", "numbers")
 
     def __init__(self) -> None:
         super().__init__()
+        self.now: float = 0.0
+        """Seconds since the start."""
         self.heap: list[Entry] = []
         self.numbers = count()
 
@@ -38,6 +41,27 @@ class Agenda(simpy.Environment):
     def after(self, delay_s: float, action: Callable[..., None], *arguments: Any) -> None:
         """Call `action(*arguments)` in `delay_s` seconds (not negative)."""
         heappush(self.heap, (self.now + delay_s, next(self.numbers), action, arguments))
+
+    def at_each(self, moments: Iterable[tuple[float, T]], action: Callable[[T], None]) -> None:
+        """Call `action(item)` at the time of each (time in seconds, item), which come in order of time.
+
+        What falls on the same instant is ordered as if all of them were put down now; but only the next one is in the
+        heap, because every push and pop of anything else costs more in a large heap.
+        """
+        numbers = self.numbers
+        entries = iter([(time_s, next(numbers), item) for time_s, item in moments])
+
+        def follow() -> None:
+            following = next(entries, None)
+            if following is not None:
+                time_s, number, item = following
+                heappush(self.heap, (time_s if time_s > self.now else self.now, number, happen, (item,)))
+
+        def happen(item: T) -> None:
+            follow()
+            action(item)
+
+        follow()
 
     def run_until(self, time_s: float) -> None:
         """Play everything that is due before `time_s`; then it is `time_s`."""

@@ -32,8 +32,11 @@ class Deadlines:
 
     def add(self, item: Expires) -> None:
         """`item.expire()` is called in `delay_s` seconds, unless it is settled by then."""
-        due_s = self._agenda.now + self.delay_s
-        self._pending.append((due_s, item))
+        due_s, pending = self._agenda.now + self.delay_s, self._pending
+        # Let go at once of what is over: it is still in the processor's cache, and takes its bodies with it.
+        while pending and pending[0][1].settled:
+            pending.popleft()
+        pending.append((due_s, item))
         if not self._watching:
             self._watching = True
             self._agenda.at(due_s, self._watch)

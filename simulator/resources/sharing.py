@@ -25,13 +25,15 @@ class Job:
     is out of date.
     """
 
-    __slots__ = ("arguments", "demand_s", "due_s", "ends_at_s", "live", "since_s", "then")
+    __slots__ = ("arguments", "demand_s", "due_s", "ends_at_s", "itself", "live", "since_s", "then")
 
     def __init__(self, then: Callable[..., None], arguments: tuple[Any, ...] = ()) -> None:
         self.then, self.arguments = then, arguments
         self.demand_s = self.since_s = self.ends_at_s = 0.0
         self.due_s = NEVER
         self.live = False
+        self.itself = (self,)
+        """The arguments of its entries in the agenda."""
 
 
 class SharedCores:
@@ -52,7 +54,7 @@ class SharedCores:
         self._next_due_s = NEVER
         self._version = 0
         self._end_entry = self._end
-        self._arrived = self._completed = self._gave_up = self._queue_max = 0
+        self._completed = self._gave_up = self._queue_max = 0
         self._busy_steps = self._queue_steps = self._wait_s = self._wait_s_max = self._demand_s = 0.0
 
     @property
@@ -70,7 +72,6 @@ class SharedCores:
         """Do `demand_s` core-seconds of work for a job that has nothing to do."""
         agenda = self._agenda
         now_s = agenda.now
-        self._arrived += 1
         job.demand_s, job.since_s, job.live = demand_s, now_s, True
         if self._sharing or self._running >= self.cores:
             self._begin_sharing(job, demand_s)
@@ -79,7 +80,7 @@ class SharedCores:
         self._busy_steps -= now_s
         self._alone[job] = None
         due_s = job.due_s = now_s + demand_s
-        heappush(agenda.heap, (due_s, next(agenda.numbers), self._due_entry, (job,)))
+        heappush(agenda.heap, (due_s, next(agenda.numbers), self._due_entry, job.itself))
 
     def cancel(self, job: Job) -> float:
         """Drop a job; the core-seconds that it still needed. Nothing happens (0) if it is done already."""
@@ -108,8 +109,9 @@ class SharedCores:
     def usage(self) -> Usage:
         """Everything since the start."""
         now_s, busy = self._agenda.now, min(self._running, self.cores)
+        arrived = self._completed + self._gave_up + self._running
         return Usage(
-            self.name, self.cores, 0.0, now_s, self._arrived, self._completed, 0, self._gave_up,
+            self.name, self.cores, 0.0, now_s, arrived, self._completed, 0, self._gave_up,
             self._busy_steps + busy * now_s, self._queue_steps + (self._running - busy) * now_s, self._queue_max,
             self._completed, self._wait_s, self._wait_s_max, self._demand_s,
         )  # fmt: skip
@@ -170,7 +172,7 @@ class SharedCores:
         for ends_at_s, _, job in left:
             self._alone[job] = None
             job.due_s = now_s + max(0.0, ends_at_s - self._attained_s)
-            heappush(agenda.heap, (job.due_s, next(agenda.numbers), self._due_entry, (job,)))
+            heappush(agenda.heap, (job.due_s, next(agenda.numbers), self._due_entry, job.itself))
 
     def _advance(self, now_s: float) -> None:
         passed_s = now_s - self._since_s

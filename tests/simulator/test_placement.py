@@ -6,6 +6,7 @@ import pytest
 
 from simulator.model import Simulation
 from simulator.placement import Placement
+from simulator.recorder import named
 
 APART = Placement(cores=1)
 
@@ -17,13 +18,17 @@ def _played(plan):
     return simulation
 
 
+def _written(simulation, table):
+    return named({table: getattr(simulation.recorder, table)})[table]
+
+
 def _pay_mean_s(simulation):
-    rows = [row for row in simulation.recorder.payments if row["outcome"] == "ok"]
+    rows = [row for row in _written(simulation, "payments") if row["outcome"] == "ok"]
     return sum(row["ended_s"] - row["intended_s"] for row in rows) / len(rows)
 
 
 def _busy_s(simulation, service):
-    rows = [row for row in simulation.recorder.resources if row["process"].startswith(service)]
+    rows = [row for row in _written(simulation, "resources") if row["process"].startswith(service)]
     simulation.end()
     return sum(row["cpu_s_per_s"] for row in rows)
 

@@ -146,7 +146,7 @@ _STOP_WAITING, _STOP_RETRYING = CancelTimer(PREPARE_TIMER), CancelTimer(RETRY_TI
 def _start(state: CoordinatorState, event: Started) -> Step:
     if not event.participants or len({p.name for p in event.participants}) != len(event.participants):
         raise ProtocolError(ROLE, state.phase, repr(event), "participants must be distinct and at least one")
-    begun = replace(state, phase=Phase.PREPARING, participants=event.participants)
+    begun = CoordinatorState(state.gid, Phase.PREPARING, state.timing, event.participants, epoch=state.epoch)
     asked_first = [p for p in event.participants if not p.asked_last] or list(event.participants)
     return begun, (
         Persist(begun.record),
@@ -161,17 +161,20 @@ def _count_vote(state: CoordinatorState, event: VoteReceived) -> Step:
         return _decide(state, Decision.ABORT, event.reason or f"{event.participant} voted no")
     before = state.yes_votes
     voted = state.counting(before | {event.participant}, state.acked)
-    if all(p.name in voted.yes_votes for p in state.participants):
+    if len(voted.yes_votes) == len(state.participants):  # names are distinct, and each was checked to be one of them
         return _decide(voted, Decision.COMMIT, "")
     return voted, tuple(Send(p.name, Prepare(state.gid)) for p in _newly_due(before, voted))
 
 
 def _newly_due(before: frozenset[str], voted: CoordinatorState) -> list[Participant]:
     """Those asked last, at the vote that completes the others'."""
+    last = [p for p in voted.participants if p.asked_last]
+    if not last:
+        return last
     others = [p.name for p in voted.participants if not p.asked_last]
     complete_now = all(name in voted.yes_votes for name in others)
     complete_before = all(name in before for name in others)
-    return [p for p in voted.participants if p.asked_last] if complete_now and not complete_before else []
+    return last if complete_now and not complete_before else []
 
 
 def _decide(state: CoordinatorState, decision: Decision, reason: str) -> Step:
@@ -203,7 +206,7 @@ def _prepare_timed_out(state: CoordinatorState, event: TimerFired) -> Step:
 def _count_ack(state: CoordinatorState, event: AckReceived) -> Step:
     _require_participant(state, event.participant, event)
     acked = state.counting(state.yes_votes, state.acked | {event.participant})
-    if any(p.name not in acked.acked for p in state.participants):
+    if len(acked.acked) < len(state.participants):
         return acked, ()
     closed = acked.entering(Phase.CLOSED, acked.decision, acked.reason)
     return closed, (Persist(closed.record), _STOP_RETRYING)

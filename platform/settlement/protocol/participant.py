@@ -46,6 +46,11 @@ class ParticipantState:
     reason: str = ""
     orphan_interval_ms: int = 5_000
 
+    @classmethod
+    def of(cls, record: BarrierRecord, orphan_interval_ms: int) -> ParticipantState:
+        """What a replica knows of a transaction that it only has the record of."""
+        return cls(record.gid, record.phase, record.vote, record.reason, orphan_interval_ms)
+
     def entering(self, phase: Phase, vote: Vote | None, reason: str) -> ParticipantState:
         """The state in another phase. Spelled out: `dataclasses.replace` costs three times as much."""
         return ParticipantState(self.gid, phase, vote, reason, self.orphan_interval_ms)
@@ -68,11 +73,14 @@ def handle(state: ParticipantState, event: Event) -> Step:
     return step(ROLE, TRANSITIONS, state, event)
 
 
+_RESERVE, _CONFIRM, _RELEASE, _STOP_ASKING = Reserve(), Confirm(), Release(), CancelTimer(ORPHAN_TIMER)
+
+
 # ---- rules ----------------------------------------------------------------------------------------------------------
 
 
 def _reserve(state: ParticipantState, _event: PrepareRequested) -> Step:
-    return state.entering(Phase.RESERVING, state.vote, state.reason), (Reserve(),)
+    return state.entering(Phase.RESERVING, state.vote, state.reason), (_RESERVE,)
 
 
 def _vote(state: ParticipantState, event: Reserved) -> Step:
@@ -102,13 +110,13 @@ def _refuse_late(state: ParticipantState, _event: PrepareRequested) -> Step:
 
 
 def _release_late(state: ParticipantState, event: Reserved) -> Step:
-    return state, (Release(), Reply(Voted(state.gid, Vote.NO, state.reason or event.reason or "aborted")))
+    return state, (_RELEASE, Reply(Voted(state.gid, Vote.NO, state.reason or event.reason or "aborted")))
 
 
 def _apply(state: ParticipantState, event: DecisionReceived) -> Step:
     if event.decision is Decision.COMMIT:
         committed = state.entering(Phase.COMMITTED, state.vote, state.reason)
-        return committed, (Confirm(), Persist(committed.record), CancelTimer(ORPHAN_TIMER), _ack(state))
+        return committed, (_CONFIRM, Persist(committed.record), _STOP_ASKING, _ack(state))
     return _abort(state, event)
 
 
@@ -116,7 +124,7 @@ def _abort(state: ParticipantState, event: DecisionReceived) -> Step:
     if event.decision is Decision.COMMIT:
         raise ProtocolError(ROLE, state.phase, repr(event), "nothing was promised here")
     aborted = state.entering(Phase.ABORTED, state.vote, state.reason)
-    return aborted, (Release(), Persist(aborted.record), CancelTimer(ORPHAN_TIMER), _ack(state))
+    return aborted, (_RELEASE, Persist(aborted.record), _STOP_ASKING, _ack(state))
 
 
 def _acknowledge_again(state: ParticipantState, event: DecisionReceived) -> Step:
@@ -143,7 +151,7 @@ def _recover(state: ParticipantState, event: Recovered) -> Step:
         return state, ()
     if not isinstance(record, BarrierRecord):
         raise ProtocolError(ROLE, state.phase, repr(event), "not a participant's record")
-    found = state.entering(record.phase, record.vote, record.reason)
+    found = ParticipantState.of(record, state.orphan_interval_ms)
     if record.phase is Phase.PREPARED:
         return found, (SetTimer(ORPHAN_TIMER, state.orphan_interval_ms),)
     return found, ()
