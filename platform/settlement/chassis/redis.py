@@ -9,18 +9,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as ConnectionLost
-from redis.exceptions import RedisError
-from redis.exceptions import TimeoutError as RedisTimeout
 from structlog.typing import FilteringBoundLogger
 
 from settlement.chassis.live_settings import LiveSettings
+
+if TYPE_CHECKING:  # the library is loaded when there is a Redis: it is a tenth of the start of a process that has none
+    from redis.asyncio import Redis
 
 PROBE_INTERVAL_MS: Final = 250
 CONNECTIONS_MAX: Final = 32
@@ -51,6 +48,10 @@ class SharedRedis:
         self, url: str, settings: LiveSettings, registry: CollectorRegistry, log: FilteringBoundLogger
     ) -> None:
         """`url` may hold a password and is never logged. Nothing is connected yet."""
+        from redis.asyncio import BlockingConnectionPool, Redis
+        from redis.asyncio.retry import Retry
+        from redis.backoff import NoBackoff
+
         self._settings = settings
         self._log = log
         # No retries and no timeouts of its own: `run` has the one deadline, which covers connecting and waiting for a
@@ -78,16 +79,18 @@ class SharedRedis:
         return await self._attempt(command, waits_ms)
 
     async def _attempt(self, command: Callable[[Redis], Awaitable[T]], waits_ms: float = 0) -> T:
+        from redis import exceptions
+
         timeout_ms = self._settings.integer("redis.timeout_ms") + waits_ms
         try:
             async with asyncio.timeout(timeout_ms / 1_000):
                 return await command(self.client)
-        except (ConnectionLost, RedisTimeout, OSError) as error:  # TimeoutError is an OSError
+        except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:  # TimeoutError is an OSError
             self._errors.labels("down").inc()
             down = RedisDown(str(error) or f"no answer within {timeout_ms:g} ms")
             self._went_down(down)
             raise down from error
-        except RedisError as error:
+        except exceptions.RedisError as error:
             self._errors.labels("refused").inc()
             raise RedisRefused(str(error)) from error
 

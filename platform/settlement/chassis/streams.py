@@ -18,11 +18,10 @@ import math
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 from prometheus_client import CollectorRegistry, Gauge
-from redis.asyncio import Redis
 from structlog.typing import FilteringBoundLogger
 
 from settlement.chassis.clock import Clock
@@ -31,6 +30,9 @@ from settlement.chassis.live_settings import LiveSettings
 from settlement.chassis.metrics import Metrics
 from settlement.chassis.redis import RedisDown, RedisFailed, RedisRefused, SharedRedis
 from settlement.topology import SUBSCRIPTIONS
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
 
 PREFIX: Final = "events:"
 TRIM_INTERVAL_MS: Final = 1_000
