@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import accumulate, groupby
 from typing import Any, Final
 
 from scenarios.matrix.cells import COORDINATOR, Cell, Return
@@ -28,6 +28,8 @@ SETTINGS: Final[dict[str, Any]] = {
     "channel.decline_share": 0.2,  # some payments must abort, after the order has said yes
 }
 METHODS: Final = {"card": 40, "wallet": 40, "balance": 20}
+LATENESS_S: Final = 1.5
+"""Of questions that are to come too late."""
 WARMUP_S: Final = 3.0
 BASELINE_S: Final = 5.0
 ATOMIC: Final = ("atomic", "money_conserved", "client_truth")
@@ -105,11 +107,10 @@ def _kind(cell: Cell) -> str:
 
 def _pass(key: Key, group: list[Cell], pace: Pace) -> Pass:
     service, comes_back, kind = key
-    window_s = pace.armed_s + _DEAD_S[comes_back] + pace.settle_s + (_SLEEP_S if kind == "overtaken" else 0.0)
-    starts_s = [WARMUP_S + BASELINE_S + number * window_s for number in range(len(group))]
+    lengths_s = [_armed_s(cell, pace) + _DEAD_S[comes_back] + pace.settle_s for cell in group]
+    *starts_s, load_s = accumulate(lengths_s, initial=WARMUP_S + BASELINE_S)
     faults = [_crash(cell, at_s, pace) for cell, at_s in zip(group, starts_s, strict=True)]
     provoked = [fault for cell, at_s in zip(group, starts_s, strict=True) for fault in _provocations(cell, at_s, pace)]
-    load_s = starts_s[-1] + window_s
     if kind == "gives-up":
         provoked.append(_silence("payment", starts_s[0], load_s - starts_s[0] - 1.0))
     name = f"matrix-{service}-{comes_back}" + ("" if kind == "plain" else f"-{kind}")
@@ -133,18 +134,24 @@ def _pass(key: Key, group: list[Cell], pace: Pace) -> Pass:
         }
     )
     windows = [
-        Window(cell, f"f{number}", at_s, at_s + window_s)
-        for number, (cell, at_s) in enumerate(zip(group, starts_s, strict=True), 1)
+        Window(cell, f"f{number}", at_s, at_s + length_s)
+        for number, (cell, at_s, length_s) in enumerate(zip(group, starts_s, lengths_s, strict=True), 1)
     ]
     return Pass(name, scenario, tuple(windows), gives_up=kind == "gives-up")
 
 
 def _crash(cell: Cell, at_s: float, pace: Pace) -> dict[str, Any]:
-    asleep_s = _SLEEP_S if _kind(cell) == "overtaken" else 0.0
     return {
-        "kind": "crash_at", "at": _time(at_s), "for": _time(pace.armed_s + asleep_s), "service": cell.service,
+        "kind": "crash_at", "at": _time(at_s), "for": _time(_armed_s(cell, pace)), "service": cell.service,
         "point": cell.point, "restart_after": _time(_DEAD_S[cell.comes_back]),
     }  # fmt: skip
+
+
+def _armed_s(cell: Cell, pace: Pace) -> float:
+    """How long the crash may wait for somebody to come by: longer where that takes a nap or a late question."""
+    if _kind(cell) == "overtaken":
+        return pace.armed_s + _SLEEP_S
+    return pace.armed_s + (LATENESS_S if cell.is_like(*_ASKED_TOO_LATE) else 0.0)
 
 
 def _provocations(cell: Cell, at_s: float, pace: Pace) -> Iterator[dict[str, Any]]:
@@ -200,13 +207,13 @@ def _late_question(_cell: Cell, at_s: float, for_s: float) -> list[dict[str, Any
     """The order asks, and by the time its question arrives it has been told and all is over."""
     return [
         _silence("order", at_s, 1.0),
-        _late_questions("order", at_s, for_s),
+        _late_questions("order", at_s, for_s + LATENESS_S),
     ]
 
 
 def _late_questions(service: str, at_s: float, for_s: float) -> dict[str, Any]:
     return {"kind": "latency", "at": _time(at_s), "for": _time(for_s), "from": service, "to": COORDINATOR,
-            "path": "/transactions", "delay": "1500ms"}  # fmt: skip
+            "path": "/transactions", "delay": _time(LATENESS_S)}  # fmt: skip
 
 
 def _sleep(_cell: Cell, at_s: float, _for_s: float) -> list[dict[str, Any]]:
@@ -220,12 +227,13 @@ def _sleep(_cell: Cell, at_s: float, _for_s: float) -> list[dict[str, Any]]:
 
 Provoke = Callable[[Cell, float, float], list[dict[str, Any]]]
 _SLEEP_S: Final = 2 * LEASE_MS / 1000 + 0.5
+_ASKED_TOO_LATE: Final = ("*", "coordinator.closed.reply.*")
 PROVOCATIONS: Final[list[tuple[tuple[str, str], Provoke]]] = [
     (("*", "participant.aborted.*"), _other_refuses),
     (("*", "participant.prepared.send.*"), _silent_itself),
     (("payment", "participant.initial.reply.*"), _lost_replies),
     (("*", "coordinator.preparing.reply.*"), _slow_channel),
-    (("*", "coordinator.closed.reply.*"), _late_question),
+    (_ASKED_TOO_LATE, _late_question),
     (("*", "coordinator.exhausted.reply.*"), _too_late_question),
     (("*", "coordinator.fenced.*"), _sleep),
 ]

@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from scenarios.matrix.cells import COORDINATOR, UNREACHABLE, Return, cells
-from scenarios.matrix.passes import PACES, passes
+from scenarios.matrix.passes import LATENESS_S, PACES, passes
 from scenarios.spec import load_scenario
 from settlement.protocol.crashpoints import COORDINATOR_POINTS, PARTICIPANT_POINTS
 
@@ -44,3 +44,11 @@ def test_each_run_is_a_scenario_that_anybody_could_have_written(world, tmp_path)
         file = tmp_path / "scenario.yaml"
         file.write_text(each.scenario.to_yaml(), encoding="utf-8")
         assert load_scenario(file).model_dump() == each.scenario.model_dump()
+
+
+@pytest.mark.parametrize("world", PACES)
+def test_a_crash_is_armed_for_longer_than_the_question_it_waits_for_is_late(world):
+    (only,) = passes(cells("gateway", "coordinator.closed.reply.before", "quick"), PACES[world])
+    crash, silence, question = only.scenario.faults
+    assert crash.for_s == question.for_s == LATENESS_S + PACES[world].armed_s
+    assert silence.for_s + LATENESS_S <= crash.for_s
