@@ -26,7 +26,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from IPython.display import Markdown
 
-from scenarios.capacity_commands import Asked, question_of
+from scenarios.capacity.commands import Asked, question_of
 from scenarios.report import capacity_plots
 from scenarios.report import capacity_words as said
 from scenarios.study import drawing

@@ -33,8 +33,8 @@ import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
-from scenarios.capacity_commands import METHODS
-from scenarios.capacity_traffic import traffic_input
+from scenarios.capacity.commands import METHODS
+from scenarios.capacity.traffic import traffic_input
 from scenarios.study import Case, drawing, study, words
 from settlement.policies.autoscaler import Scaling
 from settlement.topology import DEFAULT_TOPOLOGY

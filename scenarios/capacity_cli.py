@@ -73,7 +73,7 @@ def capacity(
     """
     if context.invoked_subcommand is not None:
         return
-    from scenarios import capacity_commands as commands
+    from scenarios.capacity import commands
     from scenarios.console import reported_errors
 
     with reported_errors():
@@ -123,7 +123,7 @@ def autoscale(
 
     Exit codes: 0 a tuning keeps the promise, 1 none does, 2 bad input, 130 interrupted.
     """
-    from scenarios import capacity_studies as studies
+    from scenarios.capacity import studies
     from scenarios.console import reported_errors
 
     with reported_errors():
@@ -169,7 +169,7 @@ def metastability(
       paylab capacity metastability --shedding
       paylab capacity metastability --loads 0.6,0.7 --budgets 0,0.1,1 --json
     """
-    from scenarios import capacity_studies as studies
+    from scenarios.capacity import studies
     from scenarios.console import reported_errors
 
     with reported_errors():

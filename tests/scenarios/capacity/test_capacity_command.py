@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from scenarios import capacity_commands
-from scenarios.capacity_commands import Asked, parse_share, question_of
-from scenarios.capacity_confirm import cores_needed, real_scenario
-from scenarios.capacity_traffic import paying_share, scenario
+from scenarios.capacity import commands
+from scenarios.capacity.commands import Asked, parse_share, question_of
+from scenarios.capacity.confirm import cores_needed, real_scenario
+from scenarios.capacity.traffic import paying_share, scenario
 from scenarios.cli import app
 from scenarios.spec import InvalidScenario
 from simulator import calibration
@@ -30,7 +30,7 @@ def little_effort(payments: int) -> Effort:
 def answered(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     out = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(capacity_commands, "Effort", little_effort)
+        patch.setattr(commands, "Effort", little_effort)
         result = CliRunner().invoke(app, [*ASKED, *QUICK, "--failures", "0", "--out", str(out)])
     assert result.exit_code == 0, result.output
     (folder,) = out.iterdir()
@@ -66,7 +66,7 @@ def test_the_document_is_the_whole_answer(answered: tuple[Path, str]):
 
 
 def test_the_notebook_shows_it(answered: tuple[Path, str], tmp_path: Path):
-    from scenarios.capacity_notebook import write
+    from scenarios.capacity.notebook import write
 
     notebook = json.loads(write(answered[0] / "answer.json", tmp_path / "out.ipynb").read_text())
     outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]

@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 
-from scenarios.capacity_traffic import traffic_input
+from scenarios.capacity.traffic import traffic_input
 from simulator import calibration
 from simulator.capacity import Effort, Objective, Question
 from simulator.capacity.demands import Demand, DemandTable

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import typer
 from pydantic import ValidationError
 
-from scenarios.capacity_traffic import paying_share, scenario, traffic_input
+from scenarios.capacity.traffic import paying_share, scenario, traffic_input
 from scenarios.console import FAILED, messages, output, say, stop
 from scenarios.errors import LabError
 from scenarios.runfolder import run_name
@@ -117,7 +117,7 @@ def question_of(asked: Asked) -> Question:
 def read_traffic(
     reader: Reader, mix: str, settings: tuple[str, ...], topology: str, calibration: Path | None
 ) -> dict[str, Any]:
-    """What `scenarios.capacity_traffic` wants to know, problems noted."""
+    """What `scenarios.capacity.traffic` wants to know, problems noted."""
     weights = reader.read("--mix", _pairs, mix, {})
     changed = {
         name: value for text in settings for name, value in reader.read("--set", _pairs, text, {}).items()
@@ -187,7 +187,7 @@ def plan(asked: Asked, out: Path, confirm: bool, notebook: Path | None, as_json:
 
         capacity_terminal.show(document, output)
     if notebook is not None:
-        from scenarios.capacity_notebook import write
+        from scenarios.capacity.notebook import write
 
         say(f"notebook: {write(folder / 'answer.json', notebook)}")
     say(f"report: {folder / 'report.html'}")
@@ -244,7 +244,7 @@ def _refuse(error: Infeasible, as_json: bool) -> None:
 
 
 def _confirm(document: Mapping[str, Any], question: Question, out: Path) -> dict[str, Any]:
-    from scenarios.capacity_confirm import confirm
+    from scenarios.capacity.confirm import confirm
 
     asked = partial(scenario, traffic=question.build.keywords["traffic"])  # type: ignore[attr-defined]
     return confirm(document, asked, question.build(1.0, 1.0, 1).calibration, out)

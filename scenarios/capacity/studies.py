@@ -14,8 +14,8 @@ from typing import Any
 import typer
 from rich.table import Table
 
-from scenarios.capacity_commands import Reader, narrated, new_folder, parse_share, read_traffic
-from scenarios.capacity_traffic import traffic_input
+from scenarios.capacity.commands import Reader, narrated, new_folder, parse_share, read_traffic
+from scenarios.capacity.traffic import traffic_input
 from scenarios.console import FAILED, output, say
 from scenarios.report import capacity_studies as report
 from scenarios.spec.problems import InvalidScenario, Problem
