@@ -151,7 +151,7 @@ def _armed_s(cell: Cell, pace: Pace) -> float:
     """How long the crash may wait for somebody to come by: longer where that takes a nap or a late question."""
     if _kind(cell) == "overtaken":
         return pace.armed_s + _SLEEP_S
-    return pace.armed_s + (LATENESS_S if cell.is_like(*_ASKED_TOO_LATE) else 0.0)
+    return pace.armed_s + (LATENESS_S if any(cell.is_like(*each) for each in (_ASKED_LATE, _ASKED_TOO_LATE)) else 0.0)
 
 
 def _provocations(cell: Cell, at_s: float, pace: Pace) -> Iterator[dict[str, Any]]:
@@ -200,7 +200,7 @@ def _late_votes(at_s: float, for_s: float) -> dict[str, Any]:
 
 def _too_late_question(_cell: Cell, at_s: float, for_s: float) -> list[dict[str, Any]]:
     """Payment hears no decision, and its question takes so long that the coordinator has given up meanwhile."""
-    return [_late_questions("payment", at_s, for_s)]
+    return [_late_questions("payment", at_s, for_s + LATENESS_S)]
 
 
 def _late_question(_cell: Cell, at_s: float, for_s: float) -> list[dict[str, Any]]:
@@ -227,14 +227,15 @@ def _sleep(_cell: Cell, at_s: float, _for_s: float) -> list[dict[str, Any]]:
 
 Provoke = Callable[[Cell, float, float], list[dict[str, Any]]]
 _SLEEP_S: Final = 2 * LEASE_MS / 1000 + 0.5
-_ASKED_TOO_LATE: Final = ("*", "coordinator.closed.reply.*")
+_ASKED_LATE: Final = ("*", "coordinator.closed.reply.*")
+_ASKED_TOO_LATE: Final = ("*", "coordinator.exhausted.reply.*")
 PROVOCATIONS: Final[list[tuple[tuple[str, str], Provoke]]] = [
     (("*", "participant.aborted.*"), _other_refuses),
     (("*", "participant.prepared.send.*"), _silent_itself),
     (("payment", "participant.initial.reply.*"), _lost_replies),
     (("*", "coordinator.preparing.reply.*"), _slow_channel),
-    (_ASKED_TOO_LATE, _late_question),
-    (("*", "coordinator.exhausted.reply.*"), _too_late_question),
+    (_ASKED_LATE, _late_question),
+    (_ASKED_TOO_LATE, _too_late_question),
     (("*", "coordinator.fenced.*"), _sleep),
 ]
 """((service, point) patterns, what must go wrong for that step to be passed)."""
