@@ -64,10 +64,10 @@ class StepFailed(Exception):
 
 def outcome_of(reply: Reply) -> str:
     """The outcome of one attempt. status 0 with body `sent`: nobody answered."""
+    if 0 < reply.status < 300:
+        return "ok"
     if reply.status == 0:
         return "unknown" if reply.body["sent"] else "fail"
-    if reply.status < 300:
-        return "ok"
     return "unknown" if reply.status >= 500 and reply.body.get("status") != "failed" else "fail"
 
 

@@ -1,6 +1,7 @@
 """The coordinator's interpreter, and the gateway's tables that it keeps its records in."""
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -116,13 +117,14 @@ class Drive:
     """What a replica has in its memory of a transaction that it drives, from the beginning or after a take-over.
 
     `draft`: of a transaction without a row; `answered`: who waits for its answer. `inbox` are the events that come
-    while effects are run; None while nothing is.
+    while effects are run; None while nothing is. `effects` are those that are still to be run.
     """
 
     state: coordinator.CoordinatorState
     draft: Draft | None = None
     answered: Future | None = None
     inbox: deque[Event] | None = None
+    effects: Iterator[Effect] = field(default_factory=lambda: iter(()))
 
 
 _OVER = (CoordinatorPhase.CLOSED, CoordinatorPhase.FENCED)
@@ -175,9 +177,9 @@ class CoordinatorNode(Node):
             return
         drive.state, effects = self._handle(drive.state, event)
         if effects or drive.state.phase in _OVER:  # else a vote or an acknowledgement that others are waited for
-            drive.inbox = deque()
+            drive.inbox, drive.effects = deque(), iter(effects)
             try:
-                self._run(drive, effects)
+                self._run(drive)
             except Crashed:
                 return
 
@@ -236,21 +238,19 @@ class CoordinatorNode(Node):
         self._drives[row.gid] = Drive(coordinator.CoordinatorState(row.gid, timing=self._timing))
         self.feed(row.gid, Recovered(record))
 
-    def _run(self, drive: Drive, effects: tuple[Effect, ...], position: int = 0) -> None:
-        """Run the effects from `position` on, and what the events in the inbox lead to, up to the next write."""
-        points, gid, effects_left = self._crash_points, drive.state.gid, len(effects)
+    def _run(self, drive: Drive) -> None:
+        """Run the effects that are left, and what the events in the inbox lead to, up to the next write."""
+        points, gid = self._crash_points, drive.state.gid
         while True:
-            while position < effects_left:
-                effect = effects[position]
+            for effect in drive.effects:
                 if points.watched:
                     self._passed(coordinator.ROLE, drive.state.phase, effect, BEFORE)
                 if isinstance(effect, Persist):
-                    self._write(drive, effects, position)
+                    self._write(drive, effect)
                     return  # goes on in `_written`
                 self._perform(gid, drive, effect)
                 if points.watched:
                     self._passed(coordinator.ROLE, drive.state.phase, effect, AFTER)
-                position += 1
             if drive.state.phase in _OVER:
                 self._forget(gid, drive)
                 return
@@ -258,46 +258,46 @@ class CoordinatorNode(Node):
                 drive.inbox = None
                 return
             drive.state, effects = self._handle(drive.state, drive.inbox.popleft())
-            position, effects_left = 0, len(effects)
+            drive.effects = iter(effects)
 
-    def _write(self, drive: Drive, effects: tuple[Effect, ...], position: int) -> None:
+    def _write(self, drive: Drive, effect: Persist) -> None:
         """Run a `Persist`; the others follow when it is durable."""
-        if self.process.database is not None:
-            connected = self.process.database.connect()
-            self.process.when(connected, self._connected, drive, effects, position)
+        if self.process.database is None:
+            self._save(drive, effect)
         else:
-            self._save(drive, effects, position)
+            self.process.when(self.process.database.connect(), self._connected, drive, effect)
 
-    def _connected(self, connected: Future, drive: Drive, effects: tuple[Effect, ...], position: int) -> None:
+    def _connected(self, connected: Future, drive: Drive, effect: Persist) -> None:
         if connected.error is None:
-            self._save(drive, effects, position)
+            self._save(drive, effect)
         elif isinstance(connected.error, DatabaseUnavailable):
             self._abandon(drive, connected.error)
         else:
             raise connected.error
 
-    def _save(self, drive: Drive, effects: tuple[Effect, ...], position: int) -> None:
-        effect = effects[position]
-        assert isinstance(effect, Persist)  # noqa: S101 - narrows the type
+    def _save(self, drive: Drive, effect: Persist) -> None:
         saved = self._persist(drive, effect)
-        self.process.write(self._commit_s, self._written, drive, effects, position, saved)
+        self.process.write(self._commit_s, self._written if saved else self._fence, (drive, effect))
 
-    def _written(self, drive: Drive, effects: tuple[Effect, ...], position: int, saved: bool) -> None:
+    def _written(self, what: tuple[Drive, Persist]) -> None:
+        drive, effect = what
         try:
-            if not saved:
-                self._fence(drive)
-                return
             if self._crash_points.watched:
-                self._passed(coordinator.ROLE, drive.state.phase, effects[position], AFTER)
-            self._run(drive, effects, position + 1)
+                self._passed(coordinator.ROLE, drive.state.phase, effect, AFTER)
+            self._run(drive)
         except Crashed:
             return
 
-    def _fence(self, drive: Drive) -> None:
+    def _fence(self, what: tuple[Drive, Persist]) -> None:
         """Somebody else has taken it over: that is what happens next, and what else was to be done is not."""
+        drive, _ = what
         if drive.inbox is not None:
             drive.inbox.appendleft(Fenced())
-        self._run(drive, ())
+        drive.effects = iter(())
+        try:
+            self._run(drive)
+        except Crashed:
+            return
 
     def _abandon(self, drive: Drive, why: DatabaseUnavailable) -> None:
         """Nothing more is said or done here; whoever claims the lease when it has run out finds out from the record."""

@@ -98,11 +98,12 @@ class Relay:
         if cost_s:
             # Who has not said in time that it has had them is told again.
             self._under_way[consumer] = self._platform.kernel.now + self._patience_s
-            target.process.run(cost_s, self._heard, consumer, batch)
+            target.process.run(cost_s, self._heard, (consumer, batch))
         else:
-            target.process.deliver(self._heard, consumer, batch)
+            target.process.deliver(self._heard, (consumer, batch))
 
-    def _heard(self, consumer: str, batch: list[Event]) -> None:
+    def _heard(self, delivery: tuple[str, list[Event]]) -> None:
+        consumer, batch = delivery
         self._under_way.pop(consumer, None)
         if consumer == AUDIT:
             for event in batch:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 QUOTA_PERIOD_S = 0.1
 """A container's CPU quota is an allowance for each period of this length (Linux' CFS bandwidth control)."""
 
-_Work = tuple[float, float, Callable[..., None], tuple[Any, ...]]
+_Work = tuple[float, float, Callable[[Any], None], Any]
+"""Since when it waits, its demand, and what follows with what argument."""
 
 
 class Database(Protocol):
@@ -52,12 +53,12 @@ class Host(SharedCores):
         self.speed = speed
 
 
-def _nothing() -> None:
+def _nothing(_: Any) -> None:
     """What a process that has never worked goes on with."""
 
 
-def _leave_out(_: Future, action: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-    action(*arguments)
+def _leave_out(_: Future, action: Callable[[Any], None], argument: Any) -> None:
+    action(argument)
 
 
 class Timer:
@@ -90,7 +91,7 @@ class Process(Job):
     """
 
     __slots__ = (
-        "_allowance_s", "_arguments", "_begun_s", "_busy", "_busy_area_s", "_completed", "_deferred", "_host",
+        "_allowance_s", "_argument", "_begun_s", "_busy", "_busy_area_s", "_completed", "_deferred", "_host",
         "_left_s", "_lost", "_period", "_queue_max", "_queue_steps", "_speed", "_then", "_wait_s", "_wait_s_max",
         "_work", "clock_skew_s", "commit_wait_s", "cpu_s", "cut_off", "database", "disk_delay_s", "incarnation",
         "kernel", "name", "on_death", "paused", "quota", "requests", "running",
@@ -111,8 +112,8 @@ class Process(Job):
         self._host, self._speed = host, host.speed
         self._work: deque[_Work] = deque()
         self._busy = False
-        self._then: Callable[..., None] = _nothing
-        self._arguments: tuple[Any, ...] = ()
+        self._then: Callable[[Any], None] = _nothing
+        self._argument: Any = None
         self._completed = self._lost = self._queue_max = 0
         self._begun_s = self._busy_area_s = self._queue_steps = self._wait_s = self._wait_s_max = 0.0
         self._left_s, self._allowance_s, self._period = 0.0, 0.0, -1
@@ -128,17 +129,17 @@ class Process(Job):
         self.run(demand_s, future.settle)
         return future
 
-    def run(self, demand_s: float, then: Callable[..., None], *arguments: Any) -> None:
-        """Occupy the event loop (and a core) for `demand_s`, then call `then(*arguments)`."""
+    def run(self, demand_s: float, then: Callable[[Any], None], argument: Any = None) -> None:
+        """Occupy the event loop (and a core) for `demand_s`, then call `then(argument)`."""
         now_s = self.kernel.now
         if self._busy or self.paused or not self.running:
-            self._work.append((now_s, demand_s, then, arguments))
+            self._work.append((now_s, demand_s, then, argument))
             self._queue_steps -= now_s
             if len(self._work) > self._queue_max:
                 self._queue_max = len(self._work)
             return
         self._busy, self._begun_s = True, now_s
-        self._then, self._arguments = then, arguments
+        self._then, self._argument = then, argument
         if self.quota is None:
             self._host.begin(self, demand_s / self._speed)
         else:
@@ -153,12 +154,12 @@ class Process(Job):
             self.run(demand_s, future.settle)
         return future
 
-    def write(self, demand_s: float, then: Callable[..., None], *arguments: Any) -> None:
-        """Commit, then call `then(*arguments)`, if the process lives until then."""
+    def write(self, demand_s: float, then: Callable[[Any], None], argument: Any) -> None:
+        """Commit, then call `then(argument)`, if the process lives until then."""
         if self.commit_wait_s or self.disk_delay_s or self.database is not None:
-            self.when(self.commit(demand_s), _leave_out, then, arguments)
+            self.when(self.commit(demand_s), _leave_out, then, argument)
         else:
-            self.run(demand_s, then, *arguments)
+            self.run(demand_s, then, argument)
 
     def _wait_for_disk(self, written: Future) -> None:
         done = written.settle if self.database is None else partial(self.database.write, written)
@@ -174,7 +175,7 @@ class Process(Job):
         if self._work:
             # What this leads to stands in line behind what has been waiting.
             incarnation = self.incarnation
-            self._then(*self._arguments)
+            self._then(self._argument)
             if self.incarnation != incarnation:
                 return
             if not self.paused:
@@ -183,10 +184,10 @@ class Process(Job):
             self._busy = False
         else:
             self._busy = False
-            self._then(*self._arguments)
+            self._then(self._argument)
 
     def _take_next(self) -> None:
-        since_s, demand_s, then, arguments = self._work.popleft()
+        since_s, demand_s, then, argument = self._work.popleft()
         now_s = self.kernel.now
         self._queue_steps += now_s
         wait_s = now_s - since_s
@@ -194,7 +195,7 @@ class Process(Job):
         if wait_s > self._wait_s_max:
             self._wait_s_max = wait_s
         self._busy, self._begun_s = True, now_s
-        self._then, self._arguments = then, arguments
+        self._then, self._argument = then, argument
         if self.quota is None:
             self._host.begin(self, demand_s / self._speed)
         else:
@@ -240,7 +241,7 @@ class Process(Job):
     def _put_back(self, left_s: float) -> None:
         """What a pause interrupts is what the process goes on with."""
         now_s = self.kernel.now
-        self._work.appendleft((now_s, (left_s + self._left_s) * self._speed, self._then, self._arguments))
+        self._work.appendleft((now_s, (left_s + self._left_s) * self._speed, self._then, self._argument))
         self._queue_steps -= now_s
         self._busy_area_s += now_s - self._begun_s
         self._left_s, self._busy = 0.0, False

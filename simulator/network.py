@@ -76,15 +76,23 @@ class Call(Future):
         "trouble", "until_s", "work_s",
     )  # fmt: skip
 
-    def __init__(self, network: "Network", source: Replica, path: Path, body: Any) -> None:
+    def __init__(
+        self,
+        network: "Network",
+        source: Replica,
+        path: Path,
+        body: Any,
+        work_s: float,
+        until_s: float,
+        peer: Peer | None,
+    ) -> None:
         self.settled, self.value, self.error, self._waiter = False, None, None, None
         self.network, self.source, self.path, self.body = network, source, path, body
         self.incarnation = source.process.incarnation
         self.target: Replica  # once it is sent
         self.sent, self.attempt = False, 1
-        self.peer: Peer | None = None
+        self.work_s, self.until_s, self.peer = work_s, until_s, peer
         self.permit: Permit | None = None
-        self.until_s = self.work_s = 0.0
         self.trouble = self.there = NO_TROUBLE
 
     def expire(self) -> None:
@@ -194,13 +202,12 @@ class Network:
         service's call); whether there is another one after a failure is its caller's to say (`simulator.calling`).
         """
         path = self._paths.get((source.service, service, route)) or self._new_path(source.service, service, route)
-        call = Call(self, source, path, body)
+        peer = source.caller.peers[service]
+        work_s = self._call_cpu_s if cpu_s is None else cpu_s
+        call = Call(self, source, path, body, work_s, self._kernel.now + timeout_s, peer)
         if timeout_s != path.timeout_s:
             path.timeout_s, path.deadlines = timeout_s, self._kernel.deadlines(timeout_s)
         path.deadlines.add(call)
-        call.work_s = self._call_cpu_s if cpu_s is None else cpu_s
-        call.until_s = self._kernel.now + timeout_s
-        peer = call.peer = source.caller.peers[service]
         if peer is not None and peer.spent:
             peer.call_made()
         self.attempt(call)
@@ -233,9 +240,12 @@ class Network:
             return True
         if trouble.delay_s:
             # Held up between the caller's work and the wire.
-            process.run(call.work_s, process.later, trouble.delay_s, self._send, call)
+            process.run(call.work_s, self._hold_up, call)
             return True
         return False
+
+    def _hold_up(self, call: Call) -> None:
+        call.source.process.later(call.trouble.delay_s, self._send, call)
 
     def _send(self, call: Call) -> None:
         path, trouble = call.path, call.trouble
@@ -257,7 +267,7 @@ class Network:
         target = call.source.caller.choose(call.path.service) if call.trouble.delay_s else None
         if target is not None and not self._parted(call.source, target):
             call.target = target
-            self._kernel.after(call.path.there_s(), self._arrive, call, target)
+            self._kernel.after(call.path.there_s(), self._arrive, (call, target))
 
     def _unlisted(self, call: Call) -> None:
         if not call.source.caller.unlisted(call):
@@ -266,7 +276,8 @@ class Network:
     def _parted(self, source: Replica, target: Replica) -> bool:
         return self._faults.separate(source.process.name, target.process.name)
 
-    def _arrive(self, call: Call, target: Replica) -> None:
+    def _arrive(self, sent: tuple[Call, Replica]) -> None:
+        call, target = sent
         process = target.process
         if not process.running or target.app is None:
             self._refuse(call, target)
@@ -295,7 +306,7 @@ class Network:
         target = call.source.caller.choose(call.path.service)
         if target is None or not target.process.running or target.app is None:
             return
-        copy = Call(self, call.source, call.path, call.body)
+        copy = Call(self, call.source, call.path, call.body, 0.0, 0.0, None)
         copy.target, copy.settled = target, True
         copy.path.visits += 1
         target.process.requests[copy] = None
@@ -307,9 +318,12 @@ class Network:
         if not self._faults.calm:
             call.there = self._faults.of_route(target.service, path.route)
         if path.wait_s or call.there.delay_s:
-            target.process.run(cost(), target.process.later, path.wait_s + call.there.delay_s, self._handle, call)
+            target.process.run(cost(), self._wait, call)
         else:
             target.process.run(cost(), self._handle_entry, call)
+
+    def _wait(self, call: Call) -> None:
+        call.target.process.later(call.path.wait_s + call.there.delay_s, self._handle, call)
 
     def _handle(self, call: Call) -> None:
         target = call.target
@@ -348,7 +362,8 @@ class Network:
         entry = (agenda.now + flight_s, next(agenda.numbers), self._answered_entry, (call, status, body))
         heappush(agenda.heap, entry)
 
-    def _answered(self, call: Call, status: int, body: Any) -> None:
+    def _answered(self, answer: tuple[Call, int, Any]) -> None:
+        call, status, body = answer
         process = call.source.process
         if process.incarnation == call.incarnation and not call.settled:
             reply = Reply(status, body, call.target.name)

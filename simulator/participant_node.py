@@ -207,7 +207,8 @@ class ParticipantNode(Node):
         if type(effects[0]) not in _APPLIED_BY:
             return (yield from self._run(state, effects, kind, payload, None))
         action = _APPLIED_BY[type(effects[0])]
-        outside = yield from self._act(state, effects[0], action, kind, payload)
+        steps = self._act(state, effects[0], action, kind, payload)
+        outside = None if steps is None else (yield from steps)
         row = self._store.rows.get(gid)
         if (None if row is None else row.record) is not known:
             state, effects = self._handle(self._load(gid), event)  # a duplicate was faster while the channel was asked
@@ -221,7 +222,8 @@ class ParticipantNode(Node):
     ) -> Steps[tuple[Reserved | Collected, Change | None]]:
         action, answered = (Action.COLLECT, Collected) if isinstance(effect, Collect) else (Action.RESERVE, Reserved)
         try:
-            outside = yield from self._act(state, effect, action, kind, payload)
+            steps = self._act(state, effect, action, kind, payload)
+            outside = None if steps is None else (yield from steps)
             change = self._business.change(action, state.gid, kind, payload, outside)
         except Refused as refusal:
             return answered(Vote.NO, refusal.reason), None
@@ -231,14 +233,19 @@ class ParticipantNode(Node):
 
     def _act(
         self, state: participant.ParticipantState, effect: Effect, action: Action, kind: str, payload: Payload
+    ) -> Steps[Any] | None:
+        """The outside half; None if there is none."""
+        if self._crash_points.watched:
+            return self._act_watched(state, effect, action, kind, payload)
+        return self._business.reach_out(action, state.gid, kind, payload)
+
+    def _act_watched(
+        self, state: participant.ParticipantState, effect: Effect, action: Action, kind: str, payload: Payload
     ) -> Steps[Any]:
-        points = self._crash_points
-        if points.watched:
-            self._passed(participant.ROLE, state.phase, effect, BEFORE)
+        self._passed(participant.ROLE, state.phase, effect, BEFORE)
         steps = self._business.reach_out(action, state.gid, kind, payload)
         outside = None if steps is None else (yield from steps)
-        if points.watched:
-            self._passed(participant.ROLE, state.phase, effect, AFTER)
+        self._passed(participant.ROLE, state.phase, effect, AFTER)
         return outside
 
     def _run(
@@ -253,7 +260,9 @@ class ParticipantNode(Node):
         replying = _UNSENT  # replaced, unless nobody waits for an answer
         for effect in effects:
             if isinstance(effect, _LATE):  # a reservation that came home after the abort
-                yield from self._act(state, effect, Action.RELEASE, kind, payload)
+                steps = self._act(state, effect, Action.RELEASE, kind, payload)
+                if steps is not None:
+                    yield from steps
                 continue
             if points.watched:
                 self._passed(participant.ROLE, state.phase, effect, BEFORE)

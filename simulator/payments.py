@@ -125,21 +125,27 @@ class PaymentBusiness:
         self._platform, self._store = platform, store
         self._channel = ChannelClient(platform, replica)
 
-    def reach_out(self, action: Action, gid: str, kind: str, payload: Payload) -> Steps[None]:
-        """The channel's half. A refund moves money only when it is committed."""
+    def reach_out(self, action: Action, gid: str, kind: str, payload: Payload) -> Steps[None] | None:
+        """The channel's half; None: it has none. A refund moves money only when it is committed."""
         if payload.method == "balance":
-            return
-        path = CARD if payload.method == "card" else WALLET
+            return None
+        is_card, channel = payload.method == "card", self._channel
+        path = CARD if is_card else WALLET
         if kind == "refund":
-            if action in (Action.CONFIRM, Action.COLLECT):
-                yield from self._channel.refund(path, payload, payload.refund_no)
-            return
-        if action in (Action.RESERVE, Action.COLLECT):
-            yield from self._channel.charge(path, payload)
-        if action in (Action.CONFIRM, Action.COLLECT) and path == CARD:
+            takes_effect = action in (Action.CONFIRM, Action.COLLECT)
+            return channel.refund(path, payload, payload.refund_no) if takes_effect else None
+        if action is Action.RESERVE:
+            return channel.charge(path, payload)
+        if action is Action.CONFIRM:
+            return channel.capture(payload) if is_card else None
+        if action is Action.RELEASE:
+            return channel.void(payload) if is_card else channel.cancel(payload)
+        return self._collect(path, payload) if action is Action.COLLECT else None
+
+    def _collect(self, path: str, payload: Payload) -> Steps[None]:
+        yield from self._channel.charge(path, payload)
+        if path == CARD:
             yield from self._channel.capture(payload)
-        elif action is Action.RELEASE:
-            yield from self._channel.void(payload) if path == CARD else self._channel.cancel(payload)
 
     def change(self, action: Action, gid: str, kind: str, payload: Payload, outside: Any) -> Change:
         """Our own books' half."""

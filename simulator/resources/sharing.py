@@ -9,6 +9,7 @@ meanwhile. The number of jobs in M/G/1 under processor sharing depends on the de
 """
 
 from collections.abc import Callable
+from functools import partial
 from heapq import heapify, heappop, heappush
 from typing import Any
 
@@ -19,21 +20,19 @@ NEVER = -1.0
 
 
 class Job:
-    """One piece of work at a time, that calls `then(*arguments)` when it is done; may be used again after that.
+    """One piece of work at a time, that calls `then()` when it is done; may be used again after that.
 
     `due_s`: when it ends if it has a core of its own, else NEVER. An entry of the agenda that finds another time there
     is out of date.
     """
 
-    __slots__ = ("arguments", "demand_s", "due_s", "ends_at_s", "itself", "live", "since_s", "then")
+    __slots__ = ("demand_s", "due_s", "ends_at_s", "live", "since_s", "then")
 
-    def __init__(self, then: Callable[..., None], arguments: tuple[Any, ...] = ()) -> None:
-        self.then, self.arguments = then, arguments
+    def __init__(self, then: Callable[[], None]) -> None:
+        self.then = then
         self.demand_s = self.since_s = self.ends_at_s = 0.0
         self.due_s = NEVER
         self.live = False
-        self.itself = (self,)
-        """The arguments of its entries in the agenda."""
 
 
 class SharedCores:
@@ -64,7 +63,7 @@ class SharedCores:
 
     def run(self, demand_s: float, then: Callable[..., None], *arguments: Any) -> Job:
         """Do `demand_s` core-seconds of work, then call `then(*arguments)`."""
-        job = Job(then, arguments)
+        job = Job(partial(then, *arguments) if arguments else then)
         self.begin(job, demand_s)
         return job
 
@@ -80,7 +79,7 @@ class SharedCores:
         self._busy_steps -= now_s
         self._alone[job] = None
         due_s = job.due_s = now_s + demand_s
-        heappush(agenda.heap, (due_s, next(agenda.numbers), self._due_entry, job.itself))
+        heappush(agenda.heap, (due_s, next(agenda.numbers), self._due_entry, job))
 
     def cancel(self, job: Job) -> float:
         """Drop a job; the core-seconds that it still needed. Nothing happens (0) if it is done already."""
@@ -131,7 +130,7 @@ class SharedCores:
         if job.ends_at_s:
             self._count_wait(job, now_s)
         job.live = False
-        job.then(*job.arguments)
+        job.then()
 
     # -- more jobs than cores ---------------------------------------------------------------------------------------
 
@@ -172,7 +171,7 @@ class SharedCores:
         for ends_at_s, _, job in left:
             self._alone[job] = None
             job.due_s = now_s + max(0.0, ends_at_s - self._attained_s)
-            heappush(agenda.heap, (job.due_s, next(agenda.numbers), self._due_entry, job.itself))
+            heappush(agenda.heap, (job.due_s, next(agenda.numbers), self._due_entry, job))
 
     def _advance(self, now_s: float) -> None:
         passed_s = now_s - self._since_s
@@ -199,7 +198,7 @@ class SharedCores:
         if due_s != self._next_due_s:
             self._next_due_s = due_s
             version = self._version = self._version + 1
-            heappush(agenda.heap, (due_s, next(agenda.numbers), self._end_entry, (version,)))
+            heappush(agenda.heap, (due_s, next(agenda.numbers), self._end_entry, version))
 
     def _end(self, version: int) -> None:
         if version != self._version:
@@ -216,7 +215,7 @@ class SharedCores:
         # Who has done one piece of work often has another: its end and the next beginning are one change of speed.
         self._ending = True
         try:
-            job.then(*job.arguments)
+            job.then()
         finally:
             self._ending = False
             self._plan()

@@ -63,7 +63,8 @@ class Station:
             self._queue_max = len(waiting)
         return True
 
-    def _ended(self, service_s: float, then: Then, arguments: tuple[Any, ...]) -> None:
+    def _ended(self, visit: tuple[float, Then, tuple[Any, ...]]) -> None:
+        service_s, then, arguments = visit
         agenda = self._agenda
         now_s = agenda.now
         self._completed += 1

@@ -65,8 +65,8 @@ def balanced(batch: Iterable[Posting]) -> Batch:
     sums: defaultdict[tuple[str, Layer], int] = defaultdict(int)
     for line in lines:
         sums[line.currency, line.layer] += line.amount_minor
-    wrong = [f"{currency} {layer}: {total}" for (currency, layer), total in sums.items() if total]
-    if wrong:
+    if any(sums.values()):
+        wrong = [f"{currency} {layer}: {total}" for (currency, layer), total in sums.items() if total]
         raise UnbalancedError("a batch must sum to zero, but " + ", ".join(wrong))
     return lines
 
