@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 DEFAULT_ROUTE = "default"
+RISK = "risk"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,21 @@ class Demand:
     cpu_s: float
     variation: float = 0.0
     wait_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Assumed:
+    """What no experiment has measured: figures to be doubted, each with a value of its own in a document's `assumed`.
+
+    risk                 a visit to risk, if the calibration has no figures of it: the middle of the interval in which
+                         a calibration left it, 0 to 1.6 ms (notebooks/data/calibration.json)
+    refusal_cpu_s        turning a request away at the door
+    cached_read_spares   share of the CPU of reading a cart or the list of goods that an answer from memory spares
+    """
+
+    risk: Demand = Demand(0.0008, 0.3)
+    refusal_cpu_s: float = 0.0003
+    cached_read_spares: float = 0.3
 
 
 @dataclass(frozen=True)
@@ -42,6 +58,7 @@ class Calibration:
     idle_cpu             process (without its number) -> cores it uses with nothing to do: leases, relays, sampling
     startup_s            service -> from exec to ready; with a `default`
     rss_bytes            a process' resident memory
+    assumed              what was not measured
     """
 
     cores: int
@@ -57,9 +74,12 @@ class Calibration:
     idle_cpu: Mapping[str, float]
     startup_s: Mapping[str, float]
     rss_bytes: int
+    assumed: Assumed = Assumed()
 
     def demand(self, service: str, route: str) -> Demand:
         """What one visit to `route` of `service` costs. Raises KeyError for a service without figures."""
+        if service == RISK and service not in self.endpoints:
+            return self.assumed.risk
         routes = self.endpoints[service]
         return routes.get(route) or routes[DEFAULT_ROUTE]
 
@@ -93,6 +113,16 @@ def from_document(document: Mapping[str, Any]) -> Calibration:
         idle_cpu=document["idle_cpu"],
         startup_s=document["startup_s"],
         rss_bytes=document["rss_bytes"],
+        assumed=_assumed(document.get("assumed", {})),
+    )
+
+
+def _assumed(figures: Mapping[str, Any]) -> Assumed:
+    default = Assumed()
+    return Assumed(
+        _demand(figures["risk"]) if "risk" in figures else default.risk,
+        figures.get("refusal_cpu_ms", default.refusal_cpu_s * 1000) / 1000,
+        figures.get("cached_read_spares", default.cached_read_spares),
     )
 
 

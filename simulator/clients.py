@@ -4,7 +4,7 @@ Open load: arrivals start when the plan says, a bounded pool of users executes t
 dropped and counted if it waits too long. Closed load: so many users, one journey after the other, with pauses.
 
 An answer is ok, fail or unknown; when in doubt, unknown. A money operation is repeated with the same key until
-somebody says how it ended or its deadline has passed. A 5xx is a failure only if its body says that it failed.
+somebody says how it ended or its deadline has passed. What an answer means is the shipped rule's to say.
 """
 
 from collections import deque
@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
 
+from settlement.policies import conclusions
+from settlement.policies.conclusions import Answer as Meaning
 from settlement.values import unguarded
 from simulator.hosts import Replica
 from simulator.inputs import Arrival, SimulationInput, Stage
@@ -22,9 +24,6 @@ from simulator.recorder import Recorder
 
 PAUSE_FIRST_S = 0.1
 PAUSE_MAX_S = 1.0
-CLIENT = "client"
-"""The load generator's name as the source of a link."""
-
 NO_BODY: dict[str, Any] = {}
 
 
@@ -64,11 +63,9 @@ class StepFailed(Exception):
 
 def outcome_of(reply: Reply) -> str:
     """The outcome of one attempt. status 0 with body `sent`: nobody answered."""
-    if 0 < reply.status < 300:
+    if 200 <= reply.status < 300:
         return "ok"
-    if reply.status == 0:
-        return "unknown" if reply.body["sent"] else "fail"
-    return "unknown" if reply.status >= 500 and reply.body.get("status") != "failed" else "fail"
+    return conclusions.outcome_of(reply.status, reply.body, sent=_sent(reply)).value
 
 
 def describe(reply: Reply) -> str:
@@ -287,14 +284,17 @@ class Journey:
             else:
                 reply = yield from self._ask(kind, "gateway", route, keyed)
             gid = polled_gid or str(reply.body.get("gid") or "")
-            answer = "doubtful" if polled_gid and outcome_of(reply) != "ok" else _judge(reply)
-            if answer == "succeeded":
+            if polled_gid and outcome_of(reply) != "ok":
+                answer = Meaning.DOUBTFUL  # a failed look at the result says nothing about the result
+            else:
+                answer = conclusions.answer_of(reply.status, reply.body, in_doubt=in_doubt, sent=_sent(reply))
+            if answer is Meaning.SUCCEEDED:
                 return "ok", gid, ""
-            if answer == "failed":
+            if answer is Meaning.FAILED:
                 return "fail", gid, str(reply.body.get("reason") or describe(reply) or "failed")
-            if answer == "processing":
+            if answer is Meaning.PROCESSING:
                 polled_gid = gid
-            in_doubt = in_doubt or answer != "not done"
+            in_doubt = in_doubt or answer is not Meaning.NOT_DONE
             if self._kernel.now + pause_s >= until_s:
                 error = f"deadline passed; last: {describe(reply) or 'processing'}"
                 return ("unknown" if in_doubt else "fail"), gid, error
@@ -344,13 +344,6 @@ class Journey:
         return Operation(arrival.key, kind, f"{arrival.key}-{kind}", order, arrival.method, intended_s, started_s)
 
 
-def _judge(reply: Reply) -> str:
-    """What an answer means for a money operation that is still open."""
-    outcome = outcome_of(reply)
-    if outcome == "unknown" or reply.body.get("code") == "idempotency_key_in_use":
-        return "doubtful"
-    if reply.status == 0 or reply.body.get("code") == "payment_not_settled":
-        return "not done"
-    if outcome == "fail" or reply.body.get("status") == "failed":
-        return "failed"
-    return "succeeded" if reply.body.get("status") == "succeeded" else "processing"
+def _sent(reply: Reply) -> bool:
+    """Whether the request may have arrived."""
+    return reply.status != 0 or bool(reply.body["sent"])

@@ -6,6 +6,7 @@ there is one, whichever replica decided it; until then 409: the first attempt ma
 
 from typing import Any
 
+from settlement.policies.codes import KEY_IN_USE, NOT_SETTLED
 from settlement.protocol.coordinator import CoordinatorTiming
 from settlement.protocol.events import AckReceived, VoteReceived
 from settlement.protocol.messages import Charge, Decide, Message, Prepare
@@ -15,6 +16,8 @@ from simulator.hosts import Replica
 from simulator.kernel import Future, Steps
 from simulator.network import NotSent, Reply, Unknown
 from simulator.node import Payload
+from simulator.payment_admission import PaymentAdmission
+from simulator.risk import RiskGate
 from simulator.service import Answer, Platform, Service, problem
 
 CLOSE_POLL_S = 0.02
@@ -48,11 +51,12 @@ class Gateway(Service):
         self._call = platform.network.call
         self._prepare_timeout_s = plan.setting_s("gateway.prepare_timeout_ms")
         self._http_timeout_s = plan.setting_s("http.timeout_ms")
+        self._admission, self._risk = PaymentAdmission(platform.kernel, plan), RiskGate(platform, replica)
         self._delivering: set[tuple[str, str, Decision]] = set()
         self.routes = {
-            "POST /payments": self._pay,
+            "POST /payments": lambda body: self._begun(self._pay(body)),
             "GET /payments/{gid}": self._show,
-            "POST /payments/{gid}/refunds": self._refund,
+            "POST /payments/{gid}/refunds": lambda body: self._begun(self._refund(body)),
             "GET /refunds/{gid}": self._show,
             "GET /transactions/{gid}/outcome": self._outcome,
         }
@@ -63,6 +67,16 @@ class Gateway(Service):
         self.process.every(self.platform.plan.setting_s("gateway.recovery_interval_ms"), self.node.recover)
 
     # -- clients ----------------------------------------------------------------------------------------------------
+
+    def _begun(self, work: Steps[Answer]) -> Steps[Answer]:
+        """From the beginning of a payment or refund to its decision, if it is let in."""
+        now_s = self.platform.kernel.now
+        if not self._admission.try_begin():
+            return Answer(503, self.replica.door.turn_away(now_s))
+        try:
+            return (yield from work)
+        finally:
+            self._admission.end(now_s)
 
     def _pay(self, body: dict[str, Any]) -> Steps[Answer]:
         gid = self._store.new_gid("pay")
@@ -76,7 +90,13 @@ class Gateway(Service):
         )
         # A wallet cannot hold without charging: it is asked when everybody else has said yes.
         participants = (Participant("order"), Participant("payment", asked_last=body["method"] == "wallet"))
-        return (yield from self._carry_out(gid, Draft("payment", body["key"], payload), participants))
+        draft = Draft("payment", body["key"], payload)
+        # A payment that was taken is not assessed again: risk may have changed its mind since.
+        if self._risk.asks and (payload.user_id, draft.key) not in self._store.keys:
+            refusal = yield from self._risk.admit(body)
+            if refusal is not None:
+                return refusal
+        return (yield from self._carry_out(gid, draft, participants))
 
     def _refund(self, body: dict[str, Any]) -> Steps[Answer]:
         paid = self._store.rows.get(body["gid"])
@@ -84,7 +104,7 @@ class Gateway(Service):
             return problem(404, "payment_not_found")
         yield from self._await_close(paid)
         if paid.record.phase is not CoordinatorPhase.CLOSED:
-            return problem(409, "payment_not_settled")
+            return problem(409, NOT_SETTLED)
         if paid.record.decision is not Decision.COMMIT or body["amount_minor"] != paid.payload.amount_minor:
             return problem(409, "payment_not_refundable")
         gid = self._store.new_gid("refund")
@@ -113,7 +133,7 @@ class Gateway(Service):
         if (asked.order_no, asked.amount_minor, asked.method) != (before.order_no, before.amount_minor, before.method):
             return problem(422, "idempotency_key_reused")
         if row.record.decision is None:
-            return problem(409, "idempotency_key_in_use", gid=row.gid)
+            return problem(409, KEY_IN_USE, gid=row.gid)
         return self._answer(row)
 
     def _answer(self, row: Transaction) -> Answer:

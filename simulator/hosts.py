@@ -15,7 +15,8 @@ from simulator.kernel import Continuation, Future, Kernel, Steps, Task
 from simulator.resources import Job, SharedCores, Usage
 
 if TYPE_CHECKING:
-    from simulator.network import Caller
+    from simulator.caller import Caller
+    from simulator.doors import Door
 
 QUOTA_PERIOD_S = 0.1
 """A container's CPU quota is an allowance for each period of this length (Linux' CFS bandwidth control)."""
@@ -201,6 +202,11 @@ class Process(Job):
         else:
             self._begin_within_quota(demand_s / self._speed)
 
+    @property
+    def address(self) -> str:
+        """Where its calls come from: processes that share a host share an address."""
+        return self._host.name
+
     def usage(self) -> Usage:
         """The event loop as a server with one queue: a demand is the time that a piece of work occupied it."""
         now_s, waiting = self.kernel.now, len(self._work)
@@ -367,6 +373,10 @@ class App(Protocol):
         """Answer one request, at once or in steps."""
         ...
 
+    def recalls(self, route: str, body: Any) -> bool:
+        """Whether this read is answered from memory; asked as it comes in, of routes that may be."""
+        ...
+
     def start(self) -> None:
         """Recover what the database kept, start the background work."""
         ...
@@ -382,3 +392,5 @@ class Replica:
     app: App | None = None
     caller: "Caller" = field(init=False, repr=False)
     """How it calls others, for one life of its process."""
+    door: "Door" = field(init=False, repr=False)
+    """Whom it lets in, for the same life."""

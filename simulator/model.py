@@ -13,10 +13,11 @@ import pandas as pd
 from simulator.books import Books
 from simulator.calling import ClientCaller
 from simulator.channel import ChannelStore
-from simulator.clients import CLIENT, Clients
+from simulator.clients import Clients
 from simulator.coordinator_node import TransactionStore
 from simulator.database import DatabaseServer
 from simulator.directory import Directory
+from simulator.entrance import CLIENT
 from simulator.events import Trail
 from simulator.faults import CrashPoints, LinkFaults
 from simulator.hosts import Process, Replica

@@ -10,12 +10,14 @@ A payment makes a dozen calls, and each passes here six times: this file is the 
 from collections import Counter
 from collections.abc import Callable
 from heapq import heappush
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from settlement.policies.circuit_breaker import Permit
+from settlement.policies.concurrency_limit import Gate
 from simulator.calibration import Calibration
 from simulator.calling import Manner, manner_of
 from simulator.database import DatabaseUnavailable
+from simulator.entrance import Entrance, entrance_of
 from simulator.faults import NO_TROUBLE, LinkFaults
 from simulator.hosts import Process, Replica, Response
 from simulator.kernel import Crashed, Future, Kernel, Task
@@ -44,11 +46,11 @@ class Path:
     """What does not change from call to call of one service to one route of another.
 
     `there_s` and `back_s` draw a flight's latency, `costs` the CPU of a visit to each replica; `wait_s` is what a visit
-    waits beyond it; `manner` is how such calls are made.
+    waits beyond it; `manner` is how such calls are made, `entrance` how they are let in (None: all of them).
     """
 
     __slots__ = (
-        "back_s", "costs", "deadlines", "manner", "route", "service", "source", "there_s", "timeout_s",
+        "back_s", "costs", "deadlines", "entrance", "manner", "route", "service", "source", "there_s", "timeout_s",
         "visits", "wait_s",
     )  # fmt: skip
 
@@ -57,6 +59,7 @@ class Path:
         self.there_s: Callable[[], float]
         self.back_s: Callable[[], float]
         self.manner: Manner
+        self.entrance: Entrance | None
         self.deadlines: Deadlines
         self.timeout_s = -1.0
         self.wait_s = 0.0
@@ -68,12 +71,13 @@ class Call(Future):
     """One call under way: the future of its `Reply`, and the waiter for the handler's answer at the other end.
 
     It is made in attempts, one after the other: `attempt` is the number of this one, `sent` whether it is on its way,
-    `permit` the breaker's (None: it needs none). `peer` is what its caller knows of the service (None: nothing).
+    `permit` the breaker's (None: it needs none). `peer` is what its caller knows of the service (None: nothing). `gate`
+    counts it as in progress since `entered_s`.
     """
 
     __slots__ = (
-        "attempt", "body", "incarnation", "network", "path", "peer", "permit", "sent", "source", "target", "there",
-        "trouble", "until_s", "work_s",
+        "attempt", "body", "entered_s", "gate", "incarnation", "network", "path", "peer", "permit", "sent", "source",
+        "target", "there", "trouble", "until_s", "work_s",
     )  # fmt: skip
 
     def __init__(
@@ -93,6 +97,8 @@ class Call(Future):
         self.sent, self.attempt = False, 1
         self.work_s, self.until_s, self.peer = work_s, until_s, peer
         self.permit: Permit | None = None
+        self.gate: Gate | None = None
+        self.entered_s: float  # once there is one
         self.trouble = self.there = NO_TROUBLE
 
     def expire(self) -> None:
@@ -126,43 +132,6 @@ class Call(Future):
                 return  # the moment after the answer has left is a crash point
 
 
-class Caller(Protocol):
-    """Whoever makes calls: chooses among replicas, and hears how every attempt ended."""
-
-    @property
-    def peers(self) -> Any:
-        """By service: a `Peer`, or None."""
-        ...
-
-    def choose(self, service: str) -> Replica | None:
-        """The replica to call; None: nobody is known."""
-        ...
-
-    def send(self, call: Call) -> Replica | None:
-        """The same, for an attempt that is made now."""
-        ...
-
-    def answered(self, call: Call, reply: Reply) -> bool:
-        """Whether the call ends in this answer."""
-        ...
-
-    def refused(self, call: Call) -> bool:
-        """Nobody listened; whether the call is made again."""
-        ...
-
-    def broken(self, call: Call) -> bool:
-        """The connection broke; whether the call is made again."""
-        ...
-
-    def unlisted(self, call: Call) -> bool:
-        """Nobody is known; whether the call is made again."""
-        ...
-
-    def gave_up(self, call: Call) -> None:
-        """Its time is over."""
-        ...
-
-
 class Network:
     """Carries calls between replicas."""
 
@@ -170,7 +139,7 @@ class Network:
         self, kernel: Kernel, calibration: Calibration, streams: Streams, faults: LinkFaults, protocol: str
     ) -> None:
         self._kernel, self._calibration, self._streams = kernel, calibration, streams
-        self._call_cpu_s = calibration.call_cpu_s
+        self._call_cpu_s, self._refusal_cpu_s = calibration.call_cpu_s, calibration.assumed.refusal_cpu_s
         self._faults, self._protocol = faults, protocol
         self._hops: dict[tuple[str, str], Callable[[], float]] = {}
         self._paths: dict[tuple[str, str, str], Path] = {}
@@ -314,13 +283,23 @@ class Network:
 
     def _accept(self, call: Call) -> None:
         target, path = call.target, call.path
-        cost = path.costs.get(target.name) or self._new_cost(path, target)
+        work_s = (path.costs.get(target.name) or self._new_cost(path, target))()
+        if path.entrance is not None:
+            refusal = path.entrance.refusal(call, self._kernel.now)
+            if refusal is not None:
+                target.process.run(self._refusal_cpu_s, self._turn_away, (call, *refusal))
+                return
+            if path.entrance.remembers:
+                work_s *= path.entrance.share(call)
         if not self._faults.calm:
             call.there = self._faults.of_route(target.service, path.route)
         if path.wait_s or call.there.delay_s:
-            target.process.run(cost(), self._wait, call)
+            target.process.run(work_s, self._wait, call)
         else:
-            target.process.run(cost(), self._handle_entry, call)
+            target.process.run(work_s, self._handle_entry, call)
+
+    def _turn_away(self, refused: tuple[Call, int, dict[str, Any]]) -> None:
+        self.answer(*refused)
 
     def _wait(self, call: Call) -> None:
         call.target.process.later(call.path.wait_s + call.there.delay_s, self._handle, call)
@@ -352,6 +331,9 @@ class Network:
         target, path = call.target, call.path
         if target.process.requests.pop(call, 0) == 0:
             return
+        if call.gate is not None:
+            now_s = self._kernel.now
+            call.gate.leave((now_s - call.entered_s) * 1000, now_s * 1000)
         flight_s = path.back_s()
         if not self._faults.calm:
             back = self._faults.of_answer(path.source, path.service, path.route)
@@ -392,6 +374,7 @@ class Network:
         path.there_s, path.back_s = self._hop(source, service), self._hop(service, source)
         path.manner = manner_of(route, self._protocol)
         path.wait_s = self._calibration.demand(service, route).wait_s
+        path.entrance = entrance_of(source, service, route, self._calibration)
         return path
 
     def _hop(self, source: str, target: str) -> Callable[[], float]:

@@ -14,6 +14,7 @@ from simulator.network import NotSent, Reply, Unknown
 from simulator.node import Payload
 from simulator.participant_node import Action, BarrierStore, Change, ParticipantNode, Refused
 from simulator.participants import participant_routes
+from simulator.remembered import CartLists, GoodsList
 from simulator.service import Answer, Platform, Service, problem
 
 PAGE_SIZE = 20
@@ -62,12 +63,25 @@ class OrderStore:
     outbox: dict[int, tuple[int, tuple[tuple[int, int], ...]]] = field(default_factory=dict)
 
 
-class Cart(Service):
-    """Carts by user; the store is {user: {goods: count}}."""
+@dataclass
+class CartStore:
+    """The cart's database: {user: {goods: count}}, and the version of each user's cart."""
 
-    def __init__(self, platform: Platform, replica: Replica, store: dict[int, dict[int, int]]) -> None:
+    items: dict[int, dict[int, int]] = field(default_factory=dict)
+    versions: dict[int, int] = field(default_factory=dict)
+
+    def advance(self, user_id: int) -> None:
+        """Every change gives a cart its next version."""
+        self.versions[user_id] = self.versions.get(user_id, 0) + 1
+
+
+class Cart(Service):
+    """Carts by user."""
+
+    def __init__(self, platform: Platform, replica: Replica, store: CartStore) -> None:
         super().__init__(platform, replica)
         self._store = store
+        self._lists = CartLists(platform.kernel, platform.plan, store.versions)
         self.routes = {
             "GET /cart": self._get,
             "PUT /cart/items/{goods_id}": self._put,
@@ -75,13 +89,18 @@ class Cart(Service):
             "POST /events": self._ordered,
         }
 
+    def recalls(self, route: str, body: Any) -> bool:
+        """Whether the cart's list is known."""
+        return self._lists.recalls(body["user_id"])
+
     def _get(self, body: dict[str, Any]) -> Answer:
-        return Answer(200, {"items": sorted(self._store.get(body["user_id"], {}).items())})
+        return Answer(200, {"items": sorted(self._store.items.get(body["user_id"], {}).items())})
 
     def _put(self, body: dict[str, Any]) -> Steps[Answer]:
         if self.process.database is not None:
             yield self.process.database.connect()
-        self._store.setdefault(body["user_id"], {})[body["goods_id"]] = body["count"]
+        self._store.items.setdefault(body["user_id"], {})[body["goods_id"]] = body["count"]
+        self._store.advance(body["user_id"])
         yield self.process.commit(self.platform.commit_s)
         return Answer(200, {})
 
@@ -92,9 +111,10 @@ class Cart(Service):
         if self.process.database is not None:
             yield self.process.database.connect()
         for user_id, lines in body["events"]:
-            cart = self._store.get(user_id, {})
+            cart = self._store.items.get(user_id, {})
             for goods_id, _count in lines:
                 cart.pop(goods_id, None)
+            self._store.advance(user_id)
         yield self.process.commit(self.platform.commit_s)
         return Answer(200, {})
 
@@ -191,6 +211,7 @@ class OrderService(Service):
         interval_ms = platform.plan.setting("order.orphan_interval_ms")
         self._timeout_s = platform.plan.setting_s("http.timeout_ms")
         self._currency = str(platform.plan.setting("gateway.currency"))
+        self._list = GoodsList(platform.kernel, platform.plan, replica.door.overloaded)
         self.node = ParticipantNode(
             replica,
             platform.crash_points,
@@ -211,6 +232,10 @@ class OrderService(Service):
         """Set the timers of what is in doubt; start the outbox relay."""
         self.node.recover()
         self.process.every(self.platform.plan.setting_s("outbox.poll_interval_ms"), self._relay)
+
+    def recalls(self, route: str, body: Any) -> bool:
+        """Whether the last list of goods will do."""
+        return self._list.recalls()
 
     def _goods_list(self, body: dict[str, Any]) -> Answer:
         return Answer(200, {"goods": sorted(self._store.stock)[:PAGE_SIZE]})

@@ -8,14 +8,16 @@ from simulator.calling import ServiceCaller
 from simulator.channel import Channel
 from simulator.database import Connections, DatabaseServer
 from simulator.directory import Directory
+from simulator.doors import Door
 from simulator.events import Relay
 from simulator.fleet import Fleet
 from simulator.gateway import Gateway
 from simulator.hosts import App, Process, Replica
-from simulator.orders import Cart, OrderService
+from simulator.orders import Cart, CartStore, OrderService
 from simulator.payments import PaymentService
 from simulator.recorder import Databases, Recorder
 from simulator.resources import Usage
+from simulator.risk import Risk
 from simulator.service import Platform, Service
 
 IDLE_STEP_S = 0.1
@@ -39,7 +41,7 @@ class Plant:
         self._kernel, self._plan = platform.kernel, platform.plan
         self._directory, self._recorder, self._server = directory, recorder, server
         self._outboxes = {"gateway": databases.gateway.outbox, "order": databases.order.events}
-        self._carts: dict[int, dict[int, int]] = {}
+        self._carts = CartStore()
         self.processes: list[Process] = []
         self.replicas: dict[str, Replica] = {}
         self._connections: list[Connections] = []
@@ -90,7 +92,7 @@ class Plant:
         """The process serves from now on."""
         process.start()
         for replica in self._of(process):
-            replica.caller = self._caller(replica)
+            replica.caller, replica.door = self._caller(replica), Door(self._plan.setting)
             app = self._service(replica)
             replica.app = app
             outbox = self._outboxes.get(replica.service)
@@ -208,6 +210,8 @@ class Plant:
                 return Channel(platform, replica, stores.channel)
             case "cart":
                 return Cart(platform, replica, self._carts)
+            case "risk":
+                return Risk(platform, replica)
             case _:  # no journey of a run reaches the registry or the user center
                 return Service(platform, replica)
 

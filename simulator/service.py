@@ -73,6 +73,10 @@ class Service:
             raise LookupError(f"{self.replica.service} has no route {route!r}")
         return handler(body)
 
+    def recalls(self, route: str, body: Any) -> bool:
+        """Whether this read is answered from memory."""
+        return False
+
     def now_ms(self) -> int:
         """The clock of the service."""
         return self.platform.kernel.now_ms

@@ -21,6 +21,7 @@ from settlement import settings, topology
 from settlement.protocol import coordinator, shipped
 from settlement.protocol.diagrams import state_diagram
 from simulator.analysis import Precision
+from simulator.calibration import Assumed
 from simulator.capacity import Effort
 from simulator.model import SETTLE_S_MAX
 from simulator.recorder import COLUMNS
@@ -52,6 +53,7 @@ def page(root: Path) -> str:
         calibration=document,
         demands=list(_demands(document)),
         constants=[(name, value) for name, value in document.items() if isinstance(value, int | float)],
+        assumed=list(_assumed()),
         effort=Effort(),
         settle_s=f"{SETTLE_S_MAX:g}",
         precision=Precision(),
@@ -92,6 +94,16 @@ def _demands(document: Row) -> Iterator[Row]:
                 "service": service, "route": route, "cpu_ms": figures["cpu_ms"],
                 "variation": figures.get("variation", 0), "wait_ms": figures.get("wait_ms", 0),
             }  # fmt: skip
+
+
+def _assumed() -> Iterator[tuple[str, str, str]]:
+    """What is taken for granted, under its name in a calibration."""
+    figures = Assumed()
+    risk = f"cpu_ms {figures.risk.cpu_s * 1000:g}, variation {figures.risk.variation:g}"
+    yield "risk", risk, "a visit to risk, where a calibration has no figures of it"
+    yield "refusal_cpu_ms", f"{figures.refusal_cpu_s * 1000:g}", "turning a request away at the door"
+    spared = "share of reading a cart or the list of goods that an answer from memory spares"
+    yield "cached_read_spares", f"{figures.cached_read_spares:g}", spared
 
 
 def _python(root: Path) -> str:

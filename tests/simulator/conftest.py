@@ -9,6 +9,7 @@ import pytest
 
 from settlement.topology import DEFAULT_TOPOLOGY
 from simulator import calibration
+from simulator.calling import ServiceCaller
 from simulator.inputs import Arrival, Fault, Load, SimulationInput
 
 Tables = dict[str, pd.DataFrame]
@@ -118,3 +119,18 @@ def _assert_clients_were_told_the_truth(tables: Tables, decisions: "pd.Series[An
     told = tables["payments"]
     assert set(told.key[told.outcome == "ok"]) <= committed
     assert not set(told.key[told.outcome == "fail"]) & committed
+
+
+@pytest.fixture
+def attempts(monkeypatch):
+    """What service callers sent: (when, from, to, attempt)."""
+    sent = []
+    send = ServiceCaller.send
+
+    def noting(self, call):
+        target = send(self, call)
+        sent.append((call.network._kernel.now, call.source.name, target and target.name, call.attempt))
+        return target
+
+    monkeypatch.setattr(ServiceCaller, "send", noting)
+    return sent

@@ -3,26 +3,10 @@
 import pytest
 
 from settlement.policies.circuit_breaker import State, Tuning
-from simulator.calling import ServiceCaller
 from simulator.model import Simulation, simulate
 from simulator.peers import Peer
 
 NEVER = 1_000.0
-
-
-@pytest.fixture
-def attempts(monkeypatch):
-    """What service callers sent: (when, from, to, attempt)."""
-    sent = []
-    send = ServiceCaller.send
-
-    def noting(self, call):
-        target = send(self, call)
-        sent.append((call.network._kernel.now, call.source.name, target and target.name, call.attempt))
-        return target
-
-    monkeypatch.setattr(ServiceCaller, "send", noting)
-    return sent
 
 
 def test_a_dead_replica_costs_a_caller_few_attempts_and_is_called_again_when_it_is_back(

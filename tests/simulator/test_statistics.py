@@ -131,7 +131,7 @@ def test_the_digest_depends_on_the_seed_alone(platform):
 
 def test_idle_processes_and_delivered_events_cost_what_the_calibration_says(platform):
     def cpu_s(**figures):
-        plan = platform(rate_per_s=5, journeys=("pay",))
+        plan = platform(rate_per_s=5, journeys=("pay",), gateway__risk_mode="off")
         simulation = Simulation(replace(plan, calibration=replace(plan.calibration, **figures)))
         simulation.run()
         spent = {process.name: process.cpu_s for process in simulation.plant.processes}

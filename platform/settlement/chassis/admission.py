@@ -19,8 +19,6 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Final
 
 from prometheus_client import Counter, Gauge
 from starlette.types import Scope
@@ -31,32 +29,19 @@ from settlement.chassis.live_settings import LiveSettings
 from settlement.chassis.metrics import Metrics
 from settlement.chassis.problems import Problem
 from settlement.chassis.security import Tokens
-from settlement.policies.concurrency_limit import Fixed, Gate, Gradient, Limit
+from settlement.policies.codes import OVERLOADED, RATE_LIMITED
+from settlement.policies.concurrency_limit import Gate
+from settlement.policies.doors import (
+    RETRY_AFTER_S,
+    TROUBLE_MS,
+    Caller,
+    DoorRules,
+    concurrency_limit,
+    retry_after_s,
+)
 from settlement.policies.token_bucket import Taken
 
-# Never turned away. All but the first three ask for a signature or a token of their own.
-EXEMPT: Final = (
-    "/health/", "/metrics", "/openapi.json", "/faults", "/events", "/participant/decision", "/transactions/",
-    "/registry", "/config", "/eureka", "/operator",
-)  # fmt: skip
-# Open to signed services only, and part of something that was let in at the edge.
-BETWEEN_SERVICES: Final = ("/participant/", "/internal/")
-OF_THE_CHANNEL: Final = ("/card", "/wallet")
-ACCOUNTS: Final = frozenset({"/captcha", "/users", "/sessions"})
-RETRY_AFTER_S: Final = 1
-# How long this replica counts as overloaded after it turned somebody away.
-TROUBLE_MS: Final = 1_000
-
 Headers = list[tuple[bytes, bytes]]
-
-
-class Caller(StrEnum):
-    """Whom a request counts for; also the name of the policy in the RateLimit headers."""
-
-    USER = "user"
-    ADDRESS = "address"
-    ACCOUNT = "account"
-    SERVICE = "service"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +63,8 @@ class Admission:
         metrics: Metrics,
         clock: Clock,
     ) -> None:
-        self._accounts = ACCOUNTS if service == "usercenter" else frozenset()
-        self._between = BETWEEN_SERVICES + (OF_THE_CHANNEL if service == "channel" else ())
-        self._never_full = EXEMPT + self._between
+        self._rules = DoorRules(service)
+        self.counts, self.can_be_full = self._rules.counts, self._rules.can_be_full
         self._settings = settings
         self._shared = limiter
         self._own = LocalLimiter(clock)
@@ -102,14 +86,6 @@ class Admission:
     def overloaded(self) -> bool:
         """Whether somebody was turned away for want of time within the last second."""
         return self._clock.monotonic_ms() - self._turned_away_at_ms < TROUBLE_MS
-
-    def counts(self, path: str) -> bool:
-        """Whether calls of this path are counted, and refused with 429 when there are too many."""
-        return not path.startswith(EXEMPT)
-
-    def can_be_full(self, path: str) -> bool:
-        """Whether calls of this path are turned away with 503 when there is too much to do."""
-        return not path.startswith(self._never_full)
 
     async def count(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Headers:
         """Count the request for its caller; returns the headers its answer is to carry. Raises Problem 429."""
@@ -150,23 +126,27 @@ class Admission:
         self._turned_away_at_ms = self._clock.monotonic_ms()
         detail = "nothing was done; send the same request again"
         return Problem(
-            503, "overloaded", "There is too much to do here", detail, headers={"Retry-After": str(RETRY_AFTER_S)}
+            503, OVERLOADED, "There is too much to do here", detail, headers={"Retry-After": str(RETRY_AFTER_S)}
         )
 
     def _caller(self, scope: Scope, path: str, headers: Mapping[bytes, bytes]) -> tuple[Caller, str]:
         client = scope.get("client")
         address = client[0] if client else ""
-        if path in self._accounts and scope["method"] == "POST":
-            return Caller.ACCOUNT, f"account:{path}@{address}"
-        # Only where nothing but a signature opens: elsewhere the header would be a way around the limits of users.
-        if path.startswith(self._between):
-            return Caller.SERVICE, f"service:{address}"
+        user_id: int | None = None
+
+        def has_session() -> bool:
+            nonlocal user_id
+            user_id = self._user_of(headers)
+            return user_id is not None
+
+        caller = self._rules.caller(scope["method"], path, has_session)
+        if caller is Caller.ACCOUNT:
+            return caller, f"{caller}:{path}@{address}"
+        return caller, f"{caller}:{address if user_id is None else user_id}"
+
+    def _user_of(self, headers: Mapping[bytes, bytes]) -> int | None:
         scheme, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
-        if scheme.lower() == "bearer":
-            user_id = self._tokens.user_of(token, self._clock.now_ms())
-            if user_id is not None:
-                return Caller.USER, f"user:{user_id}"
-        return Caller.ADDRESS, f"address:{address}"
+        return self._tokens.user_of(token, self._clock.now_ms()) if scheme.lower() == "bearer" else None
 
     def _follow(self) -> None:
         self._policies = {caller: self._policy(caller) for caller in Caller}
@@ -174,11 +154,10 @@ class Admission:
         if (mode, value) == self._applied:
             return  # An adaptive limit keeps what it has learned.
         self._applied = (mode, value)
-        if mode == "off":
+        limit = concurrency_limit(mode, value)
+        if limit is None:
             self._gate = None
-            return
-        limit: Limit = Fixed(value) if mode == "fixed" else Gradient(value)
-        if self._gate is None:
+        elif self._gate is None:
             self._gate = Gate(limit)
         else:
             self._gate.follow(limit)
@@ -200,8 +179,8 @@ def _told(caller: Caller, policy: _Policy, taken: Taken) -> Headers:
 
 
 def _too_many(taken: Taken, told: Headers) -> Problem:
-    retry_after_s = max(1, math.ceil(taken.retry_after_ms / 1_000))
+    wait_s = retry_after_s(taken)
     headers = {name.decode(): value.decode() for name, value in told}
-    headers["Retry-After"] = str(retry_after_s)
-    detail = f"the next one is taken in {retry_after_s} s"
-    return Problem(429, "rate_limited", "Too many requests", detail, headers=headers)
+    headers["Retry-After"] = str(wait_s)
+    detail = f"the next one is taken in {wait_s} s"
+    return Problem(429, RATE_LIMITED, "Too many requests", detail, headers=headers)

@@ -23,6 +23,7 @@ from fastapi.routing import APIRoute
 
 from settlement.chassis.problems import PROBLEM_TYPE
 from settlement.chassis.refusals import CODES, NEEDED, WITHOUT_DATABASE, Codes, Guard, guard_of
+from settlement.policies.codes import OVERLOADED, RATE_LIMITED
 from settlement.topology import VERSION
 
 if TYPE_CHECKING:
@@ -66,8 +67,8 @@ BODY: Final[Codes] = {
 INPUT: Final[Codes] = {400: frozenset({"text_not_allowed"}), 422: frozenset({"validation_failed"})}
 DATABASE: Final[Codes] = {503: frozenset({"database_busy", "database_unavailable"})}
 WRITING: Final[Codes] = {503: frozenset({"outcome_unknown"})}
-TOO_OFTEN: Final[Codes] = {429: frozenset({"rate_limited"})}
-FULL: Final[Codes] = {503: frozenset({"overloaded"})}
+TOO_OFTEN: Final[Codes] = {429: frozenset({RATE_LIMITED})}
+FULL: Final[Codes] = {503: frozenset({OVERLOADED})}
 
 _RETRY_AFTER: Final = {"$ref": "#/components/headers/Retry-After"}
 _SPECIAL_HEADERS: Final[dict[int, dict[str, Any]]] = {

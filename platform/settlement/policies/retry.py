@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from settlement.policies.codes import OVERLOADED, RATE_LIMITED
+
 # What calls between services are repeated with: attempts in all, and the pauses in between.
 ATTEMPTS_MAX: Final = 4
 BACKOFF_BASE_MS: Final = 10.0
@@ -17,7 +19,7 @@ BACKOFF_MAX_MS: Final = 250.0
 RETRIED_STATUSES: Final = frozenset({502, 503, 504})
 # Refused at the door, with certainly nothing done.
 TURNED_AWAY: Final = frozenset({429, 503})
-TURNED_AWAY_CODES: Final = frozenset({"rate_limited", "overloaded"})
+TURNED_AWAY_CODES: Final = frozenset({RATE_LIMITED, OVERLOADED})
 RESERVE: Final = 10.0
 
 

@@ -14,16 +14,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from prometheus_client import Gauge
 
-from settlement.policies.concurrency_limit import Aimd, Fixed, Gate
+from settlement.policies.concurrency_limit import Gate
+from settlement.policies.doors import payments_limit
 
 if TYPE_CHECKING:
     from settlement.chassis.app import Chassis
-
-TIMEOUT_SHARE_MAX: Final = 0.5
 
 
 class PaymentAdmission:
@@ -64,13 +63,13 @@ class PaymentAdmission:
         if (mode, value, least) == self._applied:
             return  # What was learned is kept.
         self._applied = (mode, value, least)
-        limit = Fixed(value) if mode == "fixed" else Aimd(value, self._latency_ms_max, least)
-        if mode == "off":
+        limit = payments_limit(mode, value, least, self._prepare_timeout_ms)
+        if limit is None:
             self._gate = None
         elif self._gate is None:
             self._gate = Gate(limit)
         else:
             self._gate.follow(limit)
 
-    def _latency_ms_max(self) -> float:
-        return self._chassis.settings.integer("gateway.prepare_timeout_ms") * TIMEOUT_SHARE_MAX
+    def _prepare_timeout_ms(self) -> float:
+        return self._chassis.settings.integer("gateway.prepare_timeout_ms")

@@ -18,6 +18,7 @@ from prometheus_client import Counter
 
 from settlement.chassis.http_client import CallFailed
 from settlement.chassis.problems import Problem
+from settlement.policies.codes import RISK_UNAVAILABLE
 
 if TYPE_CHECKING:
     from settlement.chassis.app import Chassis
@@ -86,7 +87,7 @@ class RiskGate:
         if self._chassis.settings.text("gateway.risk_mode") == "fail_open":
             return UNASSESSED
         detail = "nothing was begun; the same request may be repeated"
-        raise Problem(503, "risk_unavailable", "Payments cannot be assessed now", detail, headers={"Retry-After": "1"})
+        raise Problem(503, RISK_UNAVAILABLE, "Payments cannot be assessed now", detail, headers={"Retry-After": "1"})
 
 
 def _payment_key(user_id: int, key: str, fingerprint: str) -> str:

@@ -23,6 +23,7 @@ from settlement.chassis.database import CommitUnknown
 from settlement.chassis.participant import Payload
 from settlement.chassis.problems import Problem
 from settlement.chassis.trace import bind_gid
+from settlement.policies.codes import KEY_IN_USE, NOT_SETTLED
 from settlement.protocol.records import CoordinatorPhase, Decision
 from settlement.services.gateway.answers import first_answer
 from settlement.services.gateway.journal import GatewayJournal, KeyTaken, Request, participants_of
@@ -164,7 +165,7 @@ class GatewayService:
         patience_ms = self._chassis.settings.integer("gateway.prepare_timeout_ms")
         if not await self._watch(payment.gid, patience_ms, lambda row: row.state == CoordinatorPhase.CLOSED):
             detail = "it is committed, but not everybody has applied it yet"
-            raise Problem(409, "payment_not_settled", "Come back later", detail, headers={"Retry-After": "1"})
+            raise Problem(409, NOT_SETTLED, "Come back later", detail, headers={"Retry-After": "1"})
 
     async def _watch(self, gid: str, patience_ms: int, reached: Callable[[Row[Any]], bool]) -> bool:
         deadline_ms = self._chassis.clock.monotonic_ms() + patience_ms
@@ -182,7 +183,7 @@ class GatewayService:
             raise Problem(422, "idempotency_key_reused", "This key was used for another request")
         if (await self._record(key.gid)).decision is None:
             detail = "the first request with this key is still being worked on"
-            raise Problem(409, "idempotency_key_in_use", "Come back later", detail, headers={"Retry-After": "1"})
+            raise Problem(409, KEY_IN_USE, "Come back later", detail, headers={"Retry-After": "1"})
         return await self._answer(key.gid, replayed=True)
 
     def _require_takeable(self, request: PaymentRequest) -> None:

@@ -1,0 +1,96 @@
+"""The door of a replica: rate limits for each caller, and a limit of what it does at a time, as in `chassis/admission`.
+
+Rules, limits and buckets are the shipped ones of `settlement.policies`, driven by the same settings. Whom nothing
+limits costs next to nothing: a full bucket lets its next `burst` requests in whenever they come, so it is looked at
+only after so many.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from settlement.policies.codes import OVERLOADED, RATE_LIMITED
+from settlement.policies.concurrency_limit import Gate
+from settlement.policies.doors import (
+    RETRY_AFTER_S,
+    TROUBLE_MS,
+    Caller,
+    concurrency_limit,
+    retry_after_s,
+)
+from settlement.policies.token_bucket import Taken, TokenBuckets
+
+RETRY_AFTER_MS = "retry_after_ms"
+"""Where the body of a refusal carries its Retry-After."""
+
+FULL: dict[str, Any] = {"code": OVERLOADED, RETRY_AFTER_MS: RETRY_AFTER_S * 1000.0}
+
+
+class Tally:
+    """One caller's bucket: `sure` more requests are let in whenever they come; `noted` are those not told to it yet."""
+
+    __slots__ = ("noted", "sure")
+
+    def __init__(self, sure: int) -> None:
+        self.sure = sure
+        self.noted: list[float] = []
+
+
+class Tallies:
+    """The shipped token buckets by key, told of requests only when one of them might be refused."""
+
+    def __init__(self, rate_per_s: float, burst: int) -> None:
+        self._rate_per_s, self._burst = rate_per_s, burst
+        self._buckets = TokenBuckets()
+        self._tallies: dict[Any, Tally] = {}
+
+    def take(self, key: Any, now_ms: float) -> Taken | None:
+        """Ask for a token; None: it was given."""
+        tally = self._tallies.get(key)
+        if tally is None:
+            tally = self._tallies[key] = Tally(self._burst)
+        if tally.sure > 0:
+            tally.sure -= 1
+            tally.noted.append(now_ms)
+            return None
+        name = str(key)
+        for at_ms in tally.noted:
+            self._buckets.take(name, at_ms, self._rate_per_s, self._burst)
+        tally.noted.clear()
+        taken = self._buckets.take(name, now_ms, self._rate_per_s, self._burst)
+        tally.sure = taken.remaining
+        return None if taken.allowed else taken
+
+
+class Door:
+    """The door of one replica, for one life of its process. `gate` limits how much is in progress, if anything does."""
+
+    def __init__(self, setting: Callable[[str], Any]) -> None:
+        limit = concurrency_limit(setting("limit.concurrency_mode"), setting("limit.concurrency_max"))
+        self.gate = Gate(limit) if limit is not None else None
+        # Nobody opens an account or a session on the way of a journey.
+        limits = {
+            Caller.USER: (setting("limit.user_rate_per_s"), setting("limit.user_burst")),
+            Caller.ADDRESS: (setting("limit.address_rate_per_s"), setting("limit.address_burst")),
+            Caller.SERVICE: (setting("limit.service_rate_per_s"), setting("limit.service_burst")),
+        }
+        self._tallies = {
+            caller: Tallies(float(rate_per_s), burst)
+            for caller, (rate_per_s, burst) in limits.items()
+            if rate_per_s > 0
+        }
+        self._turned_away_at_s = float("-inf")
+
+    def count(self, caller: Caller, key: Any, now_s: float) -> dict[str, Any] | None:
+        """Count a request; the body of a 429 if there were too many."""
+        tallies = self._tallies.get(caller)
+        refused = tallies.take(key, now_s * 1000) if tallies is not None else None
+        return None if refused is None else {"code": RATE_LIMITED, RETRY_AFTER_MS: retry_after_s(refused) * 1000.0}
+
+    def turn_away(self, now_s: float) -> dict[str, Any]:
+        """There is no time for a request: the body of its 503."""
+        self._turned_away_at_s = now_s
+        return FULL
+
+    def overloaded(self, now_s: float) -> bool:
+        """Whether somebody was turned away for want of time within the last second."""
+        return (now_s - self._turned_away_at_s) * 1000 < TROUBLE_MS
