@@ -81,7 +81,7 @@ class Channel(Service):
         answer: Answer = act(channel, charge, body)
         if charge is not None and charge.view != before:
             charge.updated_s = self.platform.kernel.now
-        yield self.process.commit(self.platform.commit_s)
+        yield self.committed
         return answer
 
     def _charge(self, channel: str, charge: Charge | None, body: dict[str, Any]) -> Answer:

@@ -230,11 +230,11 @@ class CoordinatorNode(Node):
         if self.process.database is not None:
             yield self.process.database.connect()
             if row.lease.epoch + 1 != lease.epoch or row.gid not in self._store.unfinished:
-                yield self.process.commit(self._commit_s)  # another replica was faster: nothing is written
+                yield self.committed  # another replica was faster: nothing is written
                 return
         row.lease = lease
         row.record = record = replace(row.record, epoch=lease.epoch)
-        yield self.process.commit(self._commit_s)
+        yield self.committed
         self._drives[row.gid] = Drive(coordinator.CoordinatorState(row.gid, timing=self._timing))
         self.feed(row.gid, Recovered(record))
 

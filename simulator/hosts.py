@@ -173,19 +173,19 @@ class Process(Job):
             return
         self._completed += 1
         self._busy_area_s += self.kernel.now - self._begun_s
-        if self._work:
-            # What this leads to stands in line behind what has been waiting.
-            incarnation = self.incarnation
+        if not self._work:
+            self._busy = False
             self._then(self._argument)
-            if self.incarnation != incarnation:
-                return
-            if not self.paused:
-                self._take_next()
-                return
+            return
+        # What this leads to stands in line behind what has been waiting.
+        incarnation = self.incarnation
+        self._then(self._argument)
+        if self.incarnation != incarnation:
+            return
+        if self.paused:
             self._busy = False
         else:
-            self._busy = False
-            self._then(self._argument)
+            self._take_next()
 
     def _take_next(self) -> None:
         since_s, demand_s, then, argument = self._work.popleft()

@@ -13,12 +13,21 @@ from typing import Any, Protocol, TypeVar
 from simulator.resources import Agenda, Deadlines
 
 T = TypeVar("T")
-Steps = Generator["Future", Any, T]
-"""A handler: yields futures, is resumed with their values, returns a T."""
+Steps = Generator["Future | Commit", Any, T]
+"""A handler: yields futures (and commits), is resumed with their values, returns a T."""
 
 
 class Crashed(Exception):
     """Raised out of the code that a crash point has just killed; nothing after it may run."""
+
+
+class Commit:
+    """What a handler yields to go on when what it has changed is durable: one object for all commits of a length."""
+
+    __slots__ = ("demand_s",)
+
+    def __init__(self, demand_s: float) -> None:
+        self.demand_s = demand_s
 
 
 class Waiter(Protocol):
@@ -116,6 +125,10 @@ class Owner(Protocol):
 
     incarnation: int
 
+    def write(self, demand_s: float, then: Callable[[Any], None], argument: Any) -> None:
+        """Commit, then call `then(argument)`."""
+        ...
+
 
 class Task(Future):
     """Advances one handler; the future of its result. When its process dies it just stops, for good."""
@@ -129,7 +142,7 @@ class Task(Future):
 
     def start(self) -> "Task":
         """Run up to the first wait."""
-        self.resume(_BEGINNING)
+        self.resume(_DONE)
         return self
 
     def resume(self, future: Future) -> None:
@@ -137,7 +150,7 @@ class Task(Future):
         owner, incarnation = self._owner, self._incarnation
         while owner.incarnation == incarnation:
             try:
-                future = self._send(future.value) if future.error is None else self._throw(future.error)
+                waits_for = self._send(future.value) if future.error is None else self._throw(future.error)
             except StopIteration as stop:
                 self.settle(stop.value)
                 return
@@ -148,6 +161,10 @@ class Task(Future):
                     raise
                 self.settle(error=failure)
                 return
+            if isinstance(waits_for, Commit):
+                owner.write(waits_for.demand_s, self.resume, _DONE)
+                return
+            future = waits_for
             if not future.settled:
                 future._waiter = self
                 return
@@ -171,5 +188,5 @@ class Continuation:
                 return
 
 
-_BEGINNING = Future()
-_BEGINNING.settle()
+_DONE = Future()
+_DONE.settle()

@@ -17,6 +17,7 @@ from settlement.protocol.effects import Effect, SetTimer
 from settlement.values import unguarded
 from simulator.faults import CrashPoints
 from simulator.hosts import Replica, Timer
+from simulator.kernel import Commit
 
 
 @unguarded
@@ -39,7 +40,7 @@ class Node:
 
     def __init__(self, replica: Replica, crash_points: CrashPoints, commit_s: float) -> None:
         self.replica, self.process = replica, replica.process
-        self._crash_points, self._commit_s = crash_points, commit_s
+        self._crash_points, self._commit_s, self.committed = crash_points, commit_s, Commit(commit_s)
         self._timers: dict[tuple[str, str], Timer] = {}
 
     def _passed(self, role: str, phase: StrEnum, effect: Effect, side: str) -> None:

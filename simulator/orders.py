@@ -101,7 +101,7 @@ class Cart(Service):
             yield self.process.database.connect()
         self._store.items.setdefault(body["user_id"], {})[body["goods_id"]] = body["count"]
         self._store.advance(body["user_id"])
-        yield self.process.commit(self.platform.commit_s)
+        yield self.committed
         return Answer(200, {})
 
     def _ordered(self, body: dict[str, Any]) -> Steps[Answer]:
@@ -115,7 +115,7 @@ class Cart(Service):
             for goods_id, _count in lines:
                 cart.pop(goods_id, None)
             self._store.advance(user_id)
-        yield self.process.commit(self.platform.commit_s)
+        yield self.committed
         return Answer(200, {})
 
 
@@ -263,7 +263,7 @@ class OrderService(Service):
         if self.process.database is not None:
             yield self.process.database.connect()
         order = self._insert(user_id, lines)
-        yield self.process.commit(self.platform.commit_s)
+        yield self.committed
         return Answer(201, {"order_no": order.order_no, "total_minor": order.total_minor, "currency": order.currency})
 
     def _insert(self, user_id: int, lines: tuple[tuple[int, int], ...]) -> Order:

@@ -270,7 +270,7 @@ class ParticipantNode(Node):
                 if self.process.database is not None:
                     yield self.process.database.connect()
                 self._persist(effect, kind, payload, change)
-                yield self.process.commit(self._commit_s)
+                yield self.committed
             elif isinstance(effect, Reply):
                 left = partial(self._passed, participant.ROLE, state.phase, effect, AFTER) if points.watched else None
                 replying = Replying(effect.message, left)

@@ -8,7 +8,7 @@ from settlement.protocol.shipped import PROTOCOLS, Protocol
 from simulator.faults import CrashPoints, LinkFaults
 from simulator.hosts import Host, Replica
 from simulator.inputs import SimulationInput
-from simulator.kernel import Kernel, Steps
+from simulator.kernel import Commit, Kernel, Steps
 from simulator.network import Network
 from simulator.randomness import Streams
 
@@ -61,6 +61,7 @@ class Service:
 
     def __init__(self, platform: Platform, replica: Replica) -> None:
         self.platform, self.replica, self.process = platform, replica, replica.process
+        self.committed = Commit(platform.commit_s)
         self.routes: dict[str, Handler] = {}
 
     def start(self) -> None:
