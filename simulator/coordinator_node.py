@@ -245,7 +245,7 @@ class CoordinatorNode(Node):
             for effect in drive.effects:
                 if points.watched:
                     self._passed(coordinator.ROLE, drive.state.phase, effect, BEFORE)
-                if isinstance(effect, Persist):
+                if type(effect) is Persist:
                     self._write(drive, effect)
                     return  # goes on in `_written`
                 self._perform(gid, drive, effect)

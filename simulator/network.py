@@ -42,6 +42,10 @@ class Reply(NamedTuple):
     replica: str = ""
 
 
+_new_tuple = tuple.__new__
+"""Makes a named tuple in half the time that its own constructor takes."""
+
+
 class Path:
     """What does not change from call to call of one service to one route of another.
 
@@ -185,9 +189,9 @@ class Network:
     def attempt(self, call: Call) -> None:
         """Make the call, for the first time or again, unless there is a breaker in front of it that is open."""
         peer = call.peer
-        if call.settled:
-            return
         if call.attempt > 1:
+            if call.settled:
+                return
             call.trouble = call.there = NO_TROUBLE
         if peer is not None and not call.path.manner.must_arrive:
             call.permit = peer.permit or peer.ask(self._kernel.now)
@@ -348,7 +352,7 @@ class Network:
         call, status, body = answer
         process = call.source.process
         if process.incarnation == call.incarnation and not call.settled:
-            reply = Reply(status, body, call.target.name)
+            reply = _new_tuple(Reply, (status, body, call.target.name))
             if process.paused:
                 process.deliver(self._take, call, reply)
             elif call.source.caller.answered(call, reply):

@@ -189,7 +189,7 @@ class ParticipantNode(Node):
         answer = self._reserving[gid] = Future()
         event, change = yield from self._reserve(state, effects[0], kind, payload)
         # Feed it on the state as it is now: an abort may have overtaken.
-        state, effects = self._handle(self._load(gid), event)
+        state, effects = self._handle(state if gid not in self._store.rows else self._load(gid), event)
         del self._reserving[gid]
         try:
             replying = yield from self._run(state, effects, kind, payload, change)
@@ -259,7 +259,7 @@ class ParticipantNode(Node):
         points = self._crash_points
         replying = _UNSENT  # replaced, unless nobody waits for an answer
         for effect in effects:
-            if isinstance(effect, _LATE):  # a reservation that came home after the abort
+            if type(effect) in _LATE:  # a reservation that came home after the abort
                 steps = self._act(state, effect, Action.RELEASE, kind, payload)
                 if steps is not None:
                     yield from steps

@@ -69,9 +69,10 @@ class Service:
 
     def handle(self, route: str, body: Any) -> Steps[Answer] | Answer:
         """Answer one request."""
-        handler = self.routes.get(route)
-        if handler is None:
-            raise LookupError(f"{self.replica.service} has no route {route!r}")
+        try:
+            handler = self.routes[route]
+        except KeyError:
+            raise LookupError(f"{self.replica.service} has no route {route!r}") from None
         return handler(body)
 
     def recalls(self, route: str, body: Any) -> bool:

@@ -69,6 +69,7 @@ class Book:
             raise OverdrawnError(f"{source} has less than {amount_minor} minor units of {currency}")
 
     def _append(self, batch: Iterable[Posting]) -> None:
-        for line in balanced(batch):
-            self.postings.append(line)
-            self._balances[line.account, line.currency, line.layer] += line.amount_minor
+        lines, balances = balanced(batch), self._balances
+        self.postings += lines
+        for line in lines:
+            balances[line.account, line.currency, line.layer] += line.amount_minor
