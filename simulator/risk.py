@@ -62,5 +62,5 @@ class Risk(Service):
             yield self.process.work(self.platform.commit_s)
         else:
             yield self.process.database.connect()
-            yield self.process.commit(self.platform.commit_s)
+            yield self.committed
         return ALLOWED
