@@ -39,7 +39,8 @@ def matrix(
     and a way to come back: quick (at once), late (after its lease), never
     (another replica takes over). Each says pass or fail, how long participants
     were in doubt, and how long the platform took to finish what was under way.
-    A cell that no payment came by counts as a failure: it has shown nothing.
+    A cell that no payment came by has shown nothing: among real processes it
+    is played again, up to twice, and after that it counts as a failure.
 
     Cells share platforms: about 15 runs cover them all. Simulated that takes
     seconds; with real processes it takes most of an hour, so choose.
@@ -76,22 +77,23 @@ def matrix(
 def _played(world: str, patterns: tuple[str, str, str], seed: int, out: Path) -> "tuple[Matrix, Path]":
     from scenarios.console import messages, say
     from scenarios.matrix import playing
-    from scenarios.matrix.cells import cells
+    from scenarios.matrix.cells import Cell, cells
+    from scenarios.matrix.judging import CellOutcome
     from scenarios.matrix.passes import pace_of, passes
     from scenarios.progress import progress_for
     from scenarios.report import matrix as report
     from scenarios.runfolder import run_name
 
     wanted = passes(cells(*patterns), pace_of(world))
-    total, ended = sum(len(each.windows) for each in wanted), 0
+    total = sum(len(each.windows) for each in wanted)
+    ended: set[Cell] = set()
     folder = out / run_name(datetime.now(UTC), "matrix", world, seed)
     length = format_duration(sum(each.scenario.duration_s for each in wanted))
     say(f"{total} cells in {len(wanted)} runs, together {length}{' of virtual time' if world == 'simulated' else ''}")
 
     def tell(each: "Pass", found: "list[CellResult]") -> None:
-        nonlocal ended
-        ended += len(found)
-        say(f"{ended:4d} of {total} cells: {each.name}: {summary(found)}")
+        ended.update(result.cell for result in found if result.outcome is not CellOutcome.UNREACHED)
+        say(f"{len(ended):4d} of {total} cells: {each.name}: {summary(found)}")
 
     played = playing.play(world, wanted, seed, folder, lambda plan, each: progress_for(plan, each, messages), tell)
     playing.keep(played, folder)

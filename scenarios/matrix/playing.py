@@ -6,14 +6,15 @@ import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from scenarios import history as histories
+from scenarios.matrix.cells import Cell
 from scenarios.matrix.judging import CellOutcome, CellResult, judge
-from scenarios.matrix.passes import Pass
+from scenarios.matrix.passes import Pass, pace_of, passes
 from scenarios.plan import Plan, plan
 from scenarios.runfolder import RunFolder, RunState, create
 from scenarios.spreading import spread
@@ -21,6 +22,8 @@ from scenarios.worlds import world_named
 from scenarios.worlds.base import Progress, SilentProgress, World
 
 ALL_CORES = -1
+ROUNDS_MAX = 3
+"""How often a cell is played, at most, until somebody comes by."""
 
 
 @dataclass(frozen=True)
@@ -73,15 +76,26 @@ Done = Callable[[Pass, list[CellResult]], None]
 def play(world: str, wanted: Sequence[Pass], seed: int, folder: Path, progress_of: ProgressOf, done: Done) -> Matrix:
     """Play every pass; `done` hears of each as it ends. Raises WorldError, RunFolderError, KeyboardInterrupt.
 
-    Simulated passes share all cores. Real ones have the machine for themselves, one after the other.
+    Simulated passes share all cores. Real ones have the machine for themselves, one after the other, and what nobody
+    came by in them is played again with the next seed: who passes which step, and when, is a matter of luck there.
     """
-    results: dict[str, list[CellResult]] = {}
-    for each, found in (
-        _simulated(wanted, seed, folder) if world == "simulated" else _real(world, wanted, seed, folder, progress_of)
-    ):
-        results[each.name] = found
-        done(each, found)
-    return Matrix(world, seed, [result for each in wanted for result in results[each.name]])
+    results: dict[Cell, CellResult] = {}
+    order = [window.cell for each in wanted for window in each.windows]
+    for number in range(seed, seed + ROUNDS_MAX):
+        for each, found in (
+            _simulated(wanted, number, folder)
+            if world == "simulated"
+            else _real(world, wanted, number, folder, progress_of)
+        ):
+            results.update({result.cell: result for result in found})
+            done(each, found)
+        missing = [cell for cell in order if results[cell].outcome is CellOutcome.UNREACHED]
+        if not missing or world == "simulated":
+            break
+        wanted = [
+            replace(each, name=f"{each.name}-again-{number - seed + 1}") for each in passes(missing, pace_of(world))
+        ]
+    return Matrix(world, seed, [results[cell] for cell in order])
 
 
 Played = Iterator[tuple[Pass, list[CellResult]]]

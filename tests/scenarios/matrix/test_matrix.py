@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from scenarios.cli import app
 from scenarios.matrix import playing
 from scenarios.matrix.cells import cells
-from scenarios.matrix.judging import CellOutcome
+from scenarios.matrix.judging import CellOutcome, CellResult
 from scenarios.matrix.passes import PACES, PROVOCATIONS, passes
 from tests.mutants.registry import mutated
 
@@ -42,6 +42,32 @@ def test_a_step_that_nobody_passed_is_a_gap(tmp_path, monkeypatch):
     assert [result.outcome for result in results] == [CellOutcome.UNREACHED] * 2
     assert playing.Matrix("simulated", 1, results).verdict is CellOutcome.UNREACHED
     assert PROVOCATIONS
+
+
+def test_what_nobody_came_by_among_real_processes_is_played_again_with_other_luck(tmp_path, monkeypatch):
+    wanted = passes(cells("gateway", "coordinator.decided.*", "quick"), PACES["processes"])
+    shy = {cell: rounds for rounds, cell in enumerate(cells("gateway", "coordinator.decided.reply.*", "quick"), 2)}
+    seen = []
+
+    def fake(_world, again, seed, _folder, _progress_of):
+        for each in again:
+            seen.append((each.name, seed, len(each.windows)))
+            yield (
+                each,
+                [
+                    CellResult(cell, CellOutcome.PASS if seed >= shy.get(cell, 1) else CellOutcome.UNREACHED, each.name)
+                    for cell in (window.cell for window in each.windows)
+                ],
+            )
+
+    monkeypatch.setattr(playing, "_real", fake)
+    matrix = playing.play("processes", wanted, 1, tmp_path, None, lambda *_: None)
+    name = wanted[0].name
+    assert seen == [(name, 1, len(matrix.results)), (f"{name}-again-1", 2, 2), (f"{name}-again-2", 3, 1)]
+    assert matrix.verdict is CellOutcome.PASS
+    assert [result.cell for result in matrix.results] == [window.cell for window in wanted[0].windows]
+    shy[cells("gateway", "coordinator.decided.send.before", "quick")[0]] = 99
+    assert playing.play("processes", wanted, 1, tmp_path, None, lambda *_: None).verdict is CellOutcome.UNREACHED
 
 
 def test_the_command_plays_reports_and_keeps(tmp_path):
