@@ -26,6 +26,7 @@ SMALL: dict[str, dict[str, str]] = {
     "04-two-phase-commit-blocking": {
         "SEEDS": "range(1, 3)",
         "WORKERS": "1",
+        "RATE_PER_S": "8",
         "RESTARTS_S": "(1, 8)",
         "LEASES_S": "(1,)",
         "REPLICAS": "(1, 2)",
@@ -34,7 +35,7 @@ SMALL: dict[str, dict[str, str]] = {
         "SEEDS": "range(1, 3)",
         "WORKERS": "1",
         "REPLICAS": "(1, 2, 3, 4)",
-        "USERS": "5",
+        "USERS": "3",
         "LOAD_S": "3",
         "TARGETS": "(0.5, 0.8)",
     },
