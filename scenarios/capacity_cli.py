@@ -141,7 +141,12 @@ def metastability(
     loads: Annotated[
         str, typer.Option(metavar="LIST", help="Loads, as shares of the capacity.")
     ] = "0.4,0.5,0.6,0.7,0.8,0.9",
-    budgets: Annotated[str, typer.Option(metavar="LIST", help="Retries a call pays for.")] = "0,0.1,0.2,0.5,1,2",
+    budgets: Annotated[
+        str, typer.Option(metavar="LIST", help="Values of http.retry_budget_share beside the one in force.")
+    ] = "0,0.05,0.2,0.5,1",
+    settings: Annotated[
+        list[str], typer.Option("--set", metavar="SETTING=VALUE", help="Change a setting; repeat for several.")
+    ] = [],  # noqa: B006 - typer reads it, nobody writes it
     outage: Annotated[str, typer.Option(metavar="TIME", help="The trigger: nothing is served for so long.")] = "10s",
     timeout: Annotated[str, typer.Option(metavar="TIME", help="A caller's patience with one attempt.")] = "1s",
     attempts: Annotated[int, typer.Option(min=1, max=20, help="Attempts of one call at most.")] = 4,
@@ -159,7 +164,8 @@ def metastability(
 
     A map: after the outage, does the bottleneck recover by itself, how fast,
     or does it stay down because callers repeat what they gave up, and it works
-    for nobody? With the platform's own retry budget and backoff. With
+    for nobody? With the platform's own backoff and its retry budget, the
+    setting http.retry_budget_share; the one in force is marked. With
     --shedding, it turns away what it could not answer in time.
 
     \b
@@ -167,6 +173,7 @@ def metastability(
       paylab capacity metastability
       paylab capacity metastability --outage 3s --timeout 500ms
       paylab capacity metastability --shedding
+      paylab capacity metastability --set http.retry_budget_share=0.3
       paylab capacity metastability --loads 0.6,0.7 --budgets 0,0.1,1 --json
     """
     from scenarios.capacity import studies
@@ -175,7 +182,8 @@ def metastability(
     with reported_errors():
         studies.metastability(
             studies.MetastabilityAsked(
-                loads=loads, budgets=budgets, outage=outage, timeout=timeout, attempts=attempts, replicas=replicas,
-                watched=watched, shedding=shedding, runs=runs, calibration=calibration, seed=seed, workers=workers,
+                loads=loads, budgets=budgets, settings=tuple(settings), outage=outage, timeout=timeout,
+                attempts=attempts, replicas=replicas, watched=watched, shedding=shedding, runs=runs,
+                calibration=calibration, seed=seed, workers=workers,
             ), out, as_json,
         )  # fmt: skip

@@ -181,7 +181,7 @@ class Clients:
 
     def _journey(self, slot: int, arrival: Arrival, intended_s: float) -> Steps[None]:
         journey = Journey(self._kernel, self._network, self._source, self._plan, self._recorder, self.interrupted)
-        yield from journey.run(slot + 1, arrival, intended_s)
+        yield from journey.run(arrival.user_id or slot + 1, arrival, intended_s)
 
 
 class Journey:

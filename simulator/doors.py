@@ -1,5 +1,6 @@
-"""The door of a replica: rate limits for each caller, and a limit of what it does at a time, as in `chassis/admission`.
+"""The door of a replica: rate limits for each caller, a limit of what it does at a time, and one of undecided payments.
 
+As in `chassis/admission`, and in the gateway's own admission of payments and refunds, from beginning to decision.
 Rules, limits and buckets are the shipped ones of `settlement.policies`, driven by the same settings. Whom nothing
 limits costs next to nothing: a full bucket lets its next `burst` requests in whenever they come, so it is looked at
 only after so many.
@@ -9,12 +10,13 @@ from collections.abc import Callable
 from typing import Any
 
 from settlement.policies.codes import OVERLOADED, RATE_LIMITED
-from settlement.policies.concurrency_limit import Gate
+from settlement.policies.concurrency_limit import Gate, Limit
 from settlement.policies.doors import (
     RETRY_AFTER_S,
     TROUBLE_MS,
     Caller,
     concurrency_limit,
+    payments_limit,
     retry_after_s,
 )
 from settlement.policies.token_bucket import Taken, TokenBuckets
@@ -62,11 +64,16 @@ class Tallies:
 
 
 class Door:
-    """The door of one replica, for one life of its process. `gate` limits how much is in progress, if anything does."""
+    """The door of one replica, for one life of its process.
+
+    `gate` limits how much is in progress, `payments` how many of them are undecided; None: nothing does.
+    """
 
     def __init__(self, setting: Callable[[str], Any]) -> None:
-        limit = concurrency_limit(setting("limit.concurrency_mode"), setting("limit.concurrency_max"))
-        self.gate = Gate(limit) if limit is not None else None
+        self.gate = _gate(concurrency_limit(setting("limit.concurrency_mode"), setting("limit.concurrency_max")))
+        timeout_ms, payments_min = setting("gateway.prepare_timeout_ms"), setting("gateway.admission_min")
+        mode, payments_max = setting("gateway.admission_mode"), setting("gateway.admission_max")
+        self.payments = _gate(payments_limit(mode, payments_max, payments_min, lambda: float(timeout_ms)))
         # Nobody opens an account or a session on the way of a journey.
         limits = {
             Caller.USER: (setting("limit.user_rate_per_s"), setting("limit.user_burst")),
@@ -94,3 +101,7 @@ class Door:
     def overloaded(self, now_s: float) -> bool:
         """Whether somebody was turned away for want of time within the last second."""
         return (now_s - self._turned_away_at_s) * 1000 < TROUBLE_MS
+
+
+def _gate(limit: Limit | None) -> Gate | None:
+    return Gate(limit) if limit is not None else None

@@ -9,6 +9,7 @@ from simulator.remembered import MEASURED_AS_HIT
 if TYPE_CHECKING:
     from simulator.network import Call
 
+BEGIN_PAYMENTS = {("gateway", "POST /payments"), ("gateway", "POST /payments/{gid}/refunds")}
 CLIENT = "client"
 """The load generator's name as the source of a link. It has a session, which services have not."""
 
@@ -19,10 +20,11 @@ class Entrance:
     `_caller`: whom they count for (None: nobody). `remembers`: memory may answer them.
     """
 
-    __slots__ = ("_caller", "_can_be_full", "_hit_share", "_miss_share", "_route", "remembers")
+    __slots__ = ("_begins_payment", "_caller", "_can_be_full", "_hit_share", "_miss_share", "_route", "remembers")
 
     def __init__(self, caller: Caller | None, can_be_full: bool, service: str, route: str, spared: float) -> None:
         self._caller, self._can_be_full, self._route = caller, can_be_full, route
+        self._begins_payment = (service, route) in BEGIN_PAYMENTS
         as_hit = MEASURED_AS_HIT.get((service, route))
         self.remembers = as_hit is not None
         self._hit_share, self._miss_share = (1.0, 1 / (1 - spared)) if as_hit else (1 - spared, 1.0)
@@ -35,10 +37,13 @@ class Entrance:
             too_many = door.count(caller, key, now_s)
             if too_many is not None:
                 return 429, too_many
-        if self._can_be_full and door.gate is not None:
-            if not door.gate.try_enter():
-                return 503, door.turn_away(now_s)
-            call.gate, call.entered_s = door.gate, now_s
+        if self._can_be_full:
+            call.entered_s = now_s
+            for gate in (door.gate, door.payments) if self._begins_payment else (door.gate,):
+                if gate is not None:
+                    if not gate.try_enter():
+                        return 503, door.turn_away(now_s)
+                    call.gates = (*call.gates, gate)
         return None
 
     def share(self, call: "Call") -> float:

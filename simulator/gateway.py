@@ -16,7 +16,6 @@ from simulator.hosts import Replica
 from simulator.kernel import Future, Steps
 from simulator.network import NotSent, Reply, Unknown
 from simulator.node import Payload
-from simulator.payment_admission import PaymentAdmission
 from simulator.risk import RiskGate
 from simulator.service import Answer, Platform, Service, problem
 
@@ -51,12 +50,12 @@ class Gateway(Service):
         self._call = platform.network.call
         self._prepare_timeout_s = plan.setting_s("gateway.prepare_timeout_ms")
         self._http_timeout_s = plan.setting_s("http.timeout_ms")
-        self._admission, self._risk = PaymentAdmission(platform.kernel, plan), RiskGate(platform, replica)
+        self._risk = RiskGate(platform, replica)
         self._delivering: set[tuple[str, str, Decision]] = set()
         self.routes = {
-            "POST /payments": lambda body: self._begun(self._pay(body)),
+            "POST /payments": self._pay,
             "GET /payments/{gid}": self._show,
-            "POST /payments/{gid}/refunds": lambda body: self._begun(self._refund(body)),
+            "POST /payments/{gid}/refunds": self._refund,
             "GET /refunds/{gid}": self._show,
             "GET /transactions/{gid}/outcome": self._outcome,
         }
@@ -67,16 +66,6 @@ class Gateway(Service):
         self.process.every(self.platform.plan.setting_s("gateway.recovery_interval_ms"), self.node.recover)
 
     # -- clients ----------------------------------------------------------------------------------------------------
-
-    def _begun(self, work: Steps[Answer]) -> Steps[Answer]:
-        """From the beginning of a payment or refund to its decision, if it is let in."""
-        now_s = self.platform.kernel.now
-        if not self._admission.try_begin():
-            return Answer(503, self.replica.door.turn_away(now_s))
-        try:
-            return (yield from work)
-        finally:
-            self._admission.end(now_s)
 
     def _pay(self, body: dict[str, Any]) -> Steps[Answer]:
         gid = self._store.new_gid("pay")

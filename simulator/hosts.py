@@ -86,7 +86,8 @@ class Process(Job):
     """An operating-system process: an event loop with a life cycle, for one replica of one or more services.
 
     `quota`: cores that it may use on average (None: as many as it gets). `commit_wait_s`: how long a commit waits for
-    the disk after its CPU work, without occupying anything; `disk_delay_s` more if the disk is slow today.
+    the disk after its CPU work, without occupying anything; `disk_delay_s` more if the disk is slow today. `address`:
+    where its calls come from; processes that share a host share it.
 
     For the host it is one job after the other. (Slots, because the interpreter finds them faster than one of 30 names.)
     """
@@ -94,8 +95,8 @@ class Process(Job):
     __slots__ = (
         "_allowance_s", "_argument", "_begun_s", "_busy", "_busy_area_s", "_completed", "_deferred", "_host",
         "_left_s", "_lost", "_period", "_queue_max", "_queue_steps", "_speed", "_then", "_wait_s", "_wait_s_max",
-        "_work", "clock_skew_s", "commit_wait_s", "cpu_s", "cut_off", "database", "disk_delay_s", "incarnation",
-        "kernel", "name", "on_death", "paused", "quota", "requests", "running",
+        "_work", "address", "clock_skew_s", "commit_wait_s", "cpu_s", "cut_off", "database", "disk_delay_s",
+        "incarnation", "kernel", "name", "on_death", "paused", "quota", "requests", "running",
     )  # fmt: skip
 
     def __init__(self, host: Host, name: str, quota: float | None = None, commit_wait_s: float = 0.0) -> None:
@@ -110,6 +111,7 @@ class Process(Job):
         self.cut_off = False
         self.database: Database | None = None
         self.on_death: list[Callable[[], None]] = []
+        self.address = host.name
         self._host, self._speed = host, host.speed
         self._work: deque[_Work] = deque()
         self._busy = False
@@ -201,11 +203,6 @@ class Process(Job):
             self._host.begin(self, demand_s / self._speed)
         else:
             self._begin_within_quota(demand_s / self._speed)
-
-    @property
-    def address(self) -> str:
-        """Where its calls come from: processes that share a host share an address."""
-        return self._host.name
 
     def usage(self) -> Usage:
         """The event loop as a server with one queue: a demand is the time that a piece of work occupied it."""

@@ -17,7 +17,10 @@ from simulator.placement import TOGETHER, Placement
 
 @dataclass(frozen=True)
 class Arrival:
-    """One journey of an open load. `key` is the stem of its idempotency keys."""
+    """One journey of an open load. `key` is the stem of its idempotency keys.
+
+    `user_id`: whose it is; 0: that of whichever user of the pool executes it.
+    """
 
     number: int
     at_s: float
@@ -26,6 +29,7 @@ class Arrival:
     goods_id: int
     count: int
     key: str
+    user_id: int = 0
 
 
 @dataclass(frozen=True)

@@ -75,12 +75,12 @@ class Call(Future):
     """One call under way: the future of its `Reply`, and the waiter for the handler's answer at the other end.
 
     It is made in attempts, one after the other: `attempt` is the number of this one, `sent` whether it is on its way,
-    `permit` the breaker's (None: it needs none). `peer` is what its caller knows of the service (None: nothing). `gate`
-    counts it as in progress since `entered_s`.
+    `permit` the breaker's (None: it needs none). `peer` is what its caller knows of the service (None: nothing).
+    `gates` count it as in progress since `entered_s`.
     """
 
     __slots__ = (
-        "attempt", "body", "entered_s", "gate", "incarnation", "network", "path", "peer", "permit", "sent", "source",
+        "attempt", "body", "entered_s", "gates", "incarnation", "network", "path", "peer", "permit", "sent", "source",
         "target", "there", "trouble", "until_s", "work_s",
     )  # fmt: skip
 
@@ -101,8 +101,8 @@ class Call(Future):
         self.sent, self.attempt = False, 1
         self.work_s, self.until_s, self.peer = work_s, until_s, peer
         self.permit: Permit | None = None
-        self.gate: Gate | None = None
-        self.entered_s: float  # once there is one
+        self.gates: tuple[Gate, ...] = ()
+        self.entered_s: float  # if it is counted
         self.trouble = self.there = NO_TROUBLE
 
     def expire(self) -> None:
@@ -335,9 +335,9 @@ class Network:
         target, path = call.target, call.path
         if target.process.requests.pop(call, 0) == 0:
             return
-        if call.gate is not None:
+        for gate in call.gates:
             now_s = self._kernel.now
-            call.gate.leave((now_s - call.entered_s) * 1000, now_s * 1000)
+            gate.leave((now_s - call.entered_s) * 1000, now_s * 1000)
         flight_s = path.back_s()
         if not self._faults.calm:
             back = self._faults.of_answer(path.source, path.service, path.route)

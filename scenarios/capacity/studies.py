@@ -18,14 +18,15 @@ from scenarios.capacity.commands import Reader, narrated, new_folder, parse_shar
 from scenarios.capacity.traffic import traffic_input
 from scenarios.console import FAILED, output, say
 from scenarios.report import capacity_studies as report
-from scenarios.spec.problems import InvalidScenario, Problem
+from scenarios.spec.problems import InvalidScenario
 from scenarios.spreading import spread
 from scenarios.units import parse_duration_s, parse_rate_per_s
 from settlement.policies.autoscaler import Scaling
+from settlement.settings import SETTINGS, problems_of
 from settlement.topology import DEFAULT_TOPOLOGY
 from simulator.capacity.autoscaling import PERIOD_S, REPLICAS_MAX, Profile, Scaled, best, scaled
 from simulator.capacity.demands import DemandTable, measure
-from simulator.capacity.metastability import Bottleneck, Cell, Trouble, play, stays_down_by_theory
+from simulator.capacity.metastability import BUDGET, Bottleneck, Cell, Trouble, play, stays_down_by_theory
 from simulator.capacity.playing import stage_of
 from simulator.capacity.question import Effort, Prices
 
@@ -56,6 +57,7 @@ class MetastabilityAsked:
 
     loads: str
     budgets: str
+    settings: tuple[str, ...]
     outage: str
     timeout: str
     attempts: int
@@ -122,7 +124,7 @@ def metastability(asked: MetastabilityAsked, out: Path, as_json: bool) -> None:
     """Play the map, show and keep it. Raises InvalidScenario."""
     reader = Reader()
     loads = reader.read("--loads", partial(_list, _share_above_zero), asked.loads, [])
-    budgets = reader.read("--budgets", partial(_list, float), asked.budgets, [])
+    others = reader.read("--budgets", partial(_list, _budget), asked.budgets, [])
     trouble = Trouble(
         outage_s=reader.read("--outage", _above_zero(parse_duration_s), asked.outage),
         timeout_s=reader.read("--timeout", _above_zero(parse_duration_s), asked.timeout),
@@ -130,10 +132,10 @@ def metastability(asked: MetastabilityAsked, out: Path, as_json: bool) -> None:
         watched_s=reader.read("--watched", _above_zero(parse_duration_s), asked.watched),
         shedding=asked.shedding,
     )
-    if any(not budget >= 0 for budget in budgets):
-        reader.problems.append(Problem("--budgets", None, "a budget is a share of 0 or more"))
-    traffic = read_traffic(reader, "pay=1", (), DEFAULT_TOPOLOGY, asked.calibration)
+    traffic = read_traffic(reader, "pay=1", asked.settings, DEFAULT_TOPOLOGY, asked.calibration)
     _refuse(reader)
+    in_force = float(traffic["settings"].get(BUDGET, SETTINGS[BUDGET].default))
+    budgets = sorted({*others, in_force})
     with narrated("metastability") as tell:
         table = _demands(traffic, DEFAULT_TOPOLOGY, asked.seed, tell)
         row = table.rows[0]
@@ -145,7 +147,7 @@ def metastability(asked: MetastabilityAsked, out: Path, as_json: bool) -> None:
     document = {
         "bottleneck": row.process, "replicas": asked.replicas, "capacity_per_s": bottleneck.capacity_per_s,
         "trouble": vars(trouble), "seed": asked.seed, "runs": asked.runs, "loads": loads, "budgets": budgets,
-        "cells": [_cell(group) for group in grouped],
+        "budget_in_force": in_force, "cells": [_cell(group) for group in grouped],
     }  # fmt: skip
     _show(document, report.metastability_rows(document), report.METASTABILITY, out, as_json, "metastability")
 
@@ -209,6 +211,15 @@ def _above_zero(read: Callable[[object], float]) -> Callable[[str], float]:
         return value
 
     return checked
+
+
+def _budget(text: str) -> float:
+    """A value that the setting may have."""
+    value = float(text)
+    problems = problems_of(BUDGET, value)
+    if problems:
+        raise ValueError("; ".join(problems))
+    return value
 
 
 def _share_above_zero(text: str) -> float:

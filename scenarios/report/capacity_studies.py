@@ -150,6 +150,11 @@ def metastability_rows(document: Document) -> Rows:
     ]
 
 
+def _budgets(document: Document) -> list[str]:
+    """The columns' names; the budget in force is marked."""
+    return [f"{budget:g}{'*' if budget == document['budget_in_force'] else ''}" for budget in document["budgets"]]
+
+
 def _outcome(cell: Document, runs: int) -> str:
     if cell["recovered"] == runs:
         return f"{cell['recovery_s']:.0f} s"
@@ -163,6 +168,7 @@ def _metastability_sentences(document: Document) -> list[str]:
         f"{document['replicas']} replicas of {document['bottleneck']} answer at most "
         f"{document['capacity_per_s']:.0f} calls/s; outage {trouble['outage_s']:g} s, patience "
         f"{trouble['timeout_s']:g} s, at most {trouble['attempts_max']} attempts.",
+        f"* http.retry_budget_share in force is {document['budget_in_force']:g}.",
         "A cell: seconds after the outage until 95 % of the calls are answered in time for good "
         f"(watched {trouble['watched_s']:g} s).",
     ]
@@ -186,12 +192,12 @@ def heat(axes: Axes, document: Document, palette: Palette) -> None:
                   color=palette["ink"])  # fmt: skip
         if cell["stays_down_by_theory"] and not document["trouble"]["shedding"]:
             axes.text(column + 0.44, row + 0.36, "T", ha="right", va="center", fontsize=7, color=palette["ink"])
-    axes.set_xticks(range(len(budgets)), [f"{budget:g}" for budget in budgets])
+    axes.set_xticks(range(len(budgets)), _budgets(document))
     axes.set_yticks(range(len(loads)), [f"{load:.0%}" for load in loads])
     axes.set_xlim(-0.5, len(budgets) - 0.5)
     axes.set_ylim(-0.5, len(loads) - 0.5)
     say_what(axes, palette, "Seconds to recover after the outage; T: theory says that it stays down",
-             "retry budget: retries that a call pays for", "load, share of capacity")  # fmt: skip
+             "http.retry_budget_share: retries a call pays for; *: in force", "load, share of capacity")  # fmt: skip
     axes.grid(visible=False)
 
 
@@ -214,7 +220,7 @@ def goodput(axes: Axes, document: Document, palette: Palette) -> None:
 METASTABILITY = Study(
     "Metastability map",
     "Under which load and retry budget does a short outage never end?",
-    lambda document: ("load \\ budget", *(f"{budget:g}" for budget in document["budgets"])),
+    lambda document: ("load \\ budget", *_budgets(document)),
     _metastability_sentences,
     (
         (heat, "Red: it stays down by itself, long after the outage has ended."),

@@ -1,91 +1,100 @@
-"""One crowded service: honest users and a greedy one share it, behind a limiter, a bounded queue, both or nothing.
+"""A crowd: users who pay, and a greedy one who looks at goods more often than all of them together.
 
-The queue is the model's `Station`, the limiter the platform's own `TokenBuckets` (a bucket for each user). It is one
-service, not the platform: enough to see what keeps one user from taking everybody's time.
+The whole model is played, with its doors as the settings put them; each process has a host of its own. What the greedy
+one asks for loads the order service, which the others pay through.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from math import inf
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import pandas as pd
 
-from settlement.policies.token_bucket import TokenBuckets
-from simulator.resources import Agenda, Station
+from scenarios.study.playing import OWN_HOSTS
+from settlement.settings import normalized
+from simulator import calibration
+from simulator.inputs import Arrival, Load, SimulationInput
+from simulator.model import simulate
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
-GREEDY = 0
-"""The number of the greedy user."""
+GREEDY = 1_000_000
+"""The account of the greedy user."""
+POOL = 5_000
+CALM_S = 5.0
+METHODS = ("card", "wallet", "balance")
+
+NO_DOORS: Mapping[str, Any] = {
+    "limit.user_rate_per_s": 0.0,
+    "limit.concurrency_mode": "off",
+    "gateway.admission_mode": "off",
+}
+"""Settings that let everybody in."""
 
 
 @dataclass(frozen=True)
 class Crowd:
-    """Honest users ask `honest_per_s` times a second together, the greedy one `greedy_per_s` times, for `load_s`.
+    """`honest_per_s` payments a second by many, `greedy_per_s` looks at the goods by one, for `load_s`.
 
-    A request takes `service_s` on average of one of `replicas`; who waits longer than `patience_s` was not served.
-    `user_per_s` and `user_burst` bound each user (0: they do not), `room` bounds how many may wait.
+    A payment that takes longer than `patience_s` was not served in time. `settings` are the platform's.
     """
 
     honest_per_s: float
     greedy_per_s: float
-    service_s: float
-    variation: float = 0.5
-    replicas: int = 1
-    users: int = 50
     patience_s: float = 1.0
-    load_s: float = 20.0
-    user_per_s: float = 0.0
-    user_burst: int = 20
-    room: float = inf
+    load_s: float = 6.0
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-def bounded(crowd: Crowd, room: int) -> Crowd:
-    """The same crowd before a queue with so many places."""
-    return replace(crowd, room=room)
-
-
-def limited(crowd: Crowd, user_per_s: float) -> Crowd:
-    """The same crowd behind a limit for each user, with a burst of two seconds' worth."""
-    return replace(crowd, user_per_s=user_per_s, user_burst=max(1, round(2 * user_per_s)))
+def behind(crowd: Crowd, **settings: Any) -> Crowd:
+    """The same crowd before other doors: `limit__user_burst=20` is the setting `limit.user_burst`."""
+    named = {name.replace("__", "."): value for name, value in settings.items()}
+    return replace(crowd, settings={**crowd.settings, **named})
 
 
 def play(seed: int, *, crowd: Crowd) -> dict[str, float]:
-    """Shares served in time and the p99 of honest users who were answered. Equal seeds meet the same requests."""
-    at_s, users, services_s = _requests(seed, crowd)
-    agenda, buckets = Agenda(), TokenBuckets()
-    station = Station(agenda, "crowded", crowd.replicas, crowd.room)
-    latency_s = np.full(len(at_s), inf)
-
-    def ended(number: int) -> None:
-        latency_s[number] = agenda.now - at_s[number]
-
-    def arrive(number: int) -> None:
-        if crowd.user_per_s:
-            asked = buckets.take(str(users[number]), agenda.now * 1000, crowd.user_per_s, crowd.user_burst)
-            if not asked.allowed:
-                return
-        station.visit(float(services_s[number]), ended, number)
-
-    for number, moment_s in enumerate(at_s.tolist()):
-        agenda.at(moment_s, arrive, number)
-    agenda.run_until(inf)
-    honest = latency_s[users != GREEDY]
-    answered = honest[np.isfinite(honest)]
+    """Shares served in time, and the p99 of payments that were. Equal seeds meet the same requests."""
+    tables = simulate(_input(seed, crowd))
+    paid = tables["payments"]
+    took_s = (paid["ended_s"] - paid["intended_s"]).where(paid["outcome"] == "ok", inf)
+    answered_s = took_s[took_s < inf]
+    asked = tables["requests"]
+    greedy = asked[asked["operation"].str.startswith("greedy")]
     return {
-        "honest.served": float((honest <= crowd.patience_s).mean()),
-        "greedy.served": float((latency_s[users == GREEDY] <= crowd.patience_s).mean()),
-        "honest.p99": float(np.quantile(answered, 0.99)) if len(answered) else inf,
+        "honest.served": float((took_s <= crowd.patience_s).mean()),
+        "greedy.served": _served(greedy, crowd.patience_s),
+        "honest.p99": float(answered_s.quantile(0.99)) if len(answered_s) else inf,
     }
 
 
-def _requests(seed: int, crowd: Crowd) -> tuple[Floats, Integers, Floats]:
-    """Moments, users and work of all requests, in order."""
+def _served(requests: pd.DataFrame, patience_s: float) -> float:
+    """The share of requests that were answered well and in time."""
+    in_time = requests["ended_s"] - requests["intended_s"] <= patience_s
+    return float(((requests["outcome"] == "ok") & in_time).mean())
+
+
+def _input(seed: int, crowd: Crowd) -> SimulationInput:
+    """Both loads together, in order of time."""
     random = np.random.default_rng(seed)
-    counts = [random.poisson(rate_per_s * crowd.load_s) for rate_per_s in (crowd.honest_per_s, crowd.greedy_per_s)]
-    users = np.concatenate([random.integers(1, crowd.users + 1, counts[0]), np.full(counts[1], GREEDY)])
-    at_s = random.uniform(0, crowd.load_s, len(users))
-    shape = 1 / crowd.variation**2
-    services_s = random.gamma(shape, crowd.service_s / shape, len(users))
-    order = np.argsort(at_s)
-    return at_s[order], users[order], services_s
+    paying = _moments(random, crowd.honest_per_s, crowd.load_s)
+    looking = _moments(random, crowd.greedy_per_s, crowd.load_s)
+    arrivals = [
+        Arrival(n, at_s, "pay", METHODS[n % len(METHODS)], n % 50 + 1, 1, f"honest-{n}")
+        for n, at_s in enumerate(paying)
+    ] + [Arrival(n, at_s, "browse", METHODS[0], n % 50 + 1, 1, f"greedy-{n}", GREEDY) for n, at_s in enumerate(looking)]
+    return SimulationInput(
+        seed=seed,
+        duration_s=crowd.load_s + CALM_S,
+        load_s=crowd.load_s,
+        arrivals=tuple(sorted(arrivals, key=lambda arrival: arrival.at_s)),
+        calibration=replace(calibration.load(), client_cpu_s=0.0),
+        load=Load(pool=POOL),
+        settings=dict(normalized(crowd.settings)),
+        placement=OWN_HOSTS,
+    )
+
+
+def _moments(random: np.random.Generator, rate_per_s: float, load_s: float) -> list[float]:
+    """A Poisson stream."""
+    found: list[float] = np.sort(random.uniform(0, load_s, random.poisson(rate_per_s * load_s))).tolist()
+    return found

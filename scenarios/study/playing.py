@@ -30,6 +30,7 @@ Then clients are many and elsewhere, too: the load generator costs nothing, or e
 """
 
 GENERATOR = "client"
+PATIENCE_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -119,8 +120,17 @@ def broken_orders(history: History) -> float:
     return float(len(losses.broken_orders(history)))
 
 
+def served_after_faults(history: History) -> float:
+    """The share of payments asked for after the last fault had ended that succeeded within PATIENCE_S."""
+    paid, ended_s = history["payments"], float(history["faults"]["ended_s"].max())
+    late = paid[(paid["kind"] == "pay") & (paid["intended_s"] > ended_s)]
+    in_time = late["ended_s"] - late["intended_s"] <= PATIENCE_S
+    return float(((late["outcome"] == "ok") & in_time).mean()) if len(late) else math.nan
+
+
 OWN: dict[str, Callable[[History], float]] = {
     "cost.cpu_s_per_payment": cpu_s_per_payment,
     "losses.minor": lost_minor,
     "losses.orders": broken_orders,
+    "served.after_faults": served_after_faults,
 }

@@ -3,7 +3,8 @@
 A metastable failure outlives its trigger because something the trigger set off keeps it going (Bronson, Aghayev,
 Charapko, Zhu, "Metastable Failures in Distributed Systems", HotOS 2021; Huang et al., OSDI 2022): here, callers whose
 patience ends repeat, and servers work on requests that nobody waits for any more. The bottleneck's queue is played
-call by call, with the platform's own `RetryBudget` and backoff; the trigger is an outage of some seconds.
+call by call, with the platform's own `RetryBudget` and backoff; the trigger is an outage of some seconds. A budget is a
+value of the setting BUDGET, which services have in force.
 
 The known answer: while every call runs out of patience, a budget of b sends 1 + b times the load, and the backlog of
 the outage shrinks only if load * (1 + b) < 1. With `shedding` a call that could not be answered in time is turned away
@@ -16,8 +17,10 @@ from math import ceil
 
 import numpy as np
 
-from settlement.policies.retry import RetryBudget, backoff_ms
+from settlement.policies.retry import ATTEMPTS_MAX, RetryBudget, backoff_ms
 
+BUDGET = "http.retry_budget_share"
+"""The setting that says how many retries a call pays for."""
 GOODPUT_BACK = 0.95
 """It has recovered when this share of calls, by the second of their first attempt, is answered in time again."""
 
@@ -45,7 +48,7 @@ class Trouble:
 
     outage_s: float = 10.0
     timeout_s: float = 1.0
-    attempts_max: int = 4
+    attempts_max: int = ATTEMPTS_MAX
     before_s: float = 10.0
     watched_s: float = 120.0
     backoff_base_ms: float = 100.0

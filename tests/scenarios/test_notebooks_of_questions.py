@@ -39,7 +39,14 @@ SMALL: dict[str, dict[str, str]] = {
         "LOAD_S": "3",
         "TARGETS": "(0.5, 0.8)",
     },
-    "06-what-each-choice-buys": {"SEEDS": "range(1, 3)", "WORKERS": "1", "RATE_PER_S": "20", "LOAD_S": "4"},
+    "06-what-each-choice-buys": {
+        "SEEDS": "range(1, 3)",
+        "WORKERS": "1",
+        "RATE_PER_S": "20",
+        "LOAD_S": "4",
+        "GREEDY_PER_S": "100",
+        "OUTAGE_LOAD_S": "12",
+    },
 }
 """What the parameters of each are here, so that all of them run in seconds."""
 

@@ -34,12 +34,14 @@ def test_no_tuning_is_quick_enough(tmp_path: Path):
 
 
 def test_a_map(tmp_path: Path):
-    options = ["--loads", "0.4,0.7", "--budgets", "0,1", "--out", str(tmp_path)]
+    options = ["--loads", "0.4,0.7", "--budgets", "0", "--set", "http.retry_budget_share=1", "--out", str(tmp_path)]
     result = CliRunner().invoke(app, [*MAP, *options])
     assert result.exit_code == 0, result.output
     (folder,) = tmp_path.iterdir()
-    cells = json.loads((folder / "metastability.json").read_text())["cells"]
-    assert [cell["recovered"] for cell in cells] == [1, 1, 1, 0]
+    document = json.loads((folder / "metastability.json").read_text())
+    assert [cell["recovered"] for cell in document["cells"]] == [1, 1, 1, 0]
+    assert (document["budgets"], document["budget_in_force"]) == ([0, 1], 1)
+    assert "1*" in result.stdout
     assert "stays down" in result.stdout
     assert (folder / "report.html").read_text().count("<svg") == 2
 
@@ -49,7 +51,8 @@ def test_bad_input_names_every_problem():
     assert result.exit_code == 2
     for option in ("--targets: ", "--rate: ", "--startup: "):
         assert option in result.stderr
-    result = CliRunner().invoke(app, [*MAP, "--budgets", "-1", "--loads", "0"])
+    result = CliRunner().invoke(app, [*MAP, "--budgets", "2", "--loads", "0", "--set", "http.retry_budget_share=x"])
     assert result.exit_code == 2
     assert "--budgets: " in result.stderr
     assert "--loads: " in result.stderr
+    assert "--set: http.retry_budget_share" in result.stderr

@@ -37,21 +37,34 @@ def test_an_unknown_metric_is_named_before_anything_is_played():
 
 
 class TestACrowd:
-    """One service, honest users, and one who asks for more than it can do."""
+    """Users who pay, and one who looks at goods more often than the order service can show them."""
 
-    NOBODY = crowd.Crowd(honest_per_s=40, greedy_per_s=100, service_s=0.01)
+    NO_DOORS = crowd.Crowd(honest_per_s=60, greedy_per_s=500, load_s=4, settings=crowd.NO_DOORS)
+    LIMIT = {"limit__user_rate_per_s": 10.0, "limit__user_burst": 20}  # noqa: RUF012
 
-    def test_without_protection_everybody_is_late(self):
-        found = crowd.play(1, crowd=self.NOBODY)
-        assert found["honest.served"] < 0.9
-        assert found["honest.p99"] > self.NOBODY.patience_s
+    def test_without_doors_everybody_is_late(self):
+        found = crowd.play(1, crowd=self.NO_DOORS)
+        assert found["honest.served"] < 0.5
+        assert found["honest.p99"] > self.NO_DOORS.patience_s
 
-    def test_a_bounded_queue_is_quick_for_whoever_gets_a_place(self):
-        found = crowd.play(1, crowd=crowd.bounded(self.NOBODY, 10))
+    def test_a_full_replica_is_quick_for_whoever_gets_in(self):
+        found = crowd.play(
+            1, crowd=crowd.behind(self.NO_DOORS, limit__concurrency_mode="fixed", limit__concurrency_max=20)
+        )
         assert found["honest.p99"] < 0.5
-        assert abs(found["honest.served"] - found["greedy.served"]) < 0.1, "it does not ask who comes"
+        assert found["honest.served"] < 0.9, "it does not ask who comes"
 
     def test_a_limit_takes_from_the_greedy_one_alone(self):
-        found = crowd.play(1, crowd=crowd.limited(self.NOBODY, 5))
+        found = crowd.play(1, crowd=crowd.behind(self.NO_DOORS, **self.LIMIT))
         assert found["honest.served"] == 1
         assert found["greedy.served"] < 0.1
+
+    def test_a_setting_that_does_not_exist_is_refused(self):
+        with pytest.raises(ValueError, match=r"limit\.users: unknown setting"):
+            crowd.play(1, crowd=crowd.behind(self.NO_DOORS, limit__users=1))
+
+
+def test_what_is_served_after_an_outage():
+    stuck = "faults=[{at: 1s, for: 1s, kind: pause, service: order}]"
+    found = study({"stuck": Case.of("baseline", *SMALL, stuck)}, ("served.after_faults",), range(1, 3))
+    assert 0.3 < found.estimate("stuck", "served.after_faults").value <= 1
