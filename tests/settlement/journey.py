@@ -6,6 +6,7 @@ behind under the names that path parameters have, for data at random to meet as 
 
 from __future__ import annotations
 
+import re
 import time
 import uuid
 from collections.abc import Callable
@@ -32,6 +33,16 @@ def eventually(ask: Callable[[], requests.Response], there: Callable[[Any], Any]
         if found:
             return found
         assert time.monotonic() < deadline_s, answer.text
+        time.sleep(0.02)
+
+
+def wait_for_events(service: Conversation, kind: str) -> None:
+    """Until the service has consumed an event of this kind."""
+    counted = re.compile(rf'^paylab_events_consumed_total{{(?=.*type="{kind}").*outcome="done".*}} [1-9]', re.MULTILINE)
+    address = service.running.addresses[service.service]
+    deadline_s = time.monotonic() + DEADLINE_S
+    while not counted.search(requests.get(f"{address}/metrics", timeout=DEADLINE_S).text):
+        assert time.monotonic() < deadline_s, f"{service.service} has heard of no {kind}"
         time.sleep(0.02)
 
 
@@ -121,6 +132,8 @@ def _books(services: Services, names: dict[str, Any]) -> dict[str, Any]:
     """A day closed, and a report of it."""
     clearing, reporting = services["clearing"], services["reporting"]
     day = {"day": names["day"]}
+    # What is paid after a day was closed belongs to the next one: once, and only when this day's payments are known.
+    wait_for_events(clearing, "order.paid")
     batches = eventually(lambda: clearing.ask("POST /batches/close", body=day), lambda told: told["batches"])
     asked = reporting.ask("POST /reports", body={**day, "kind": "transactions"}).json()
     report = {"report_id": asked["report_id"]}
