@@ -135,8 +135,8 @@ class Task(Future):
 
     __slots__ = ("_incarnation", "_owner", "_send", "_throw")
 
-    def __init__(self, steps: Steps[Any], owner: Owner) -> None:
-        self.settled, self.value, self.error, self._waiter = False, None, None, None
+    def __init__(self, steps: Steps[Any], owner: Owner, waiter: Waiter | None = None) -> None:
+        self.settled, self.value, self.error, self._waiter = False, None, None, waiter
         self._send, self._throw = steps.send, steps.throw
         self._owner, self._incarnation = owner, owner.incarnation
 
@@ -152,7 +152,9 @@ class Task(Future):
             try:
                 waits_for = self._send(future.value) if future.error is None else self._throw(future.error)
             except StopIteration as stop:
-                self.settle(stop.value)
+                self.settled, self.value = True, stop.value
+                if self._waiter is not None:
+                    self._waiter.resume(self)
                 return
             except Crashed:
                 return

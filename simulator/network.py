@@ -326,9 +326,7 @@ class Network:
         if isinstance(steps, tuple):
             call.respond(steps)
         else:
-            task = Task(steps, target.process)
-            task._waiter = call
-            task.start()
+            Task(steps, target.process, call).start()
 
     def answer(self, call: Call, status: int, body: Any) -> None:
         """A request is answered, unless the process that worked on it is not there any more."""

@@ -100,7 +100,11 @@ class SharedCores:
         self._jobs = [entry for entry in self._jobs if entry[2] is not job]
         heapify(self._jobs)
         job.ends_at_s = 0.0
-        self._leave_shared(now_s)
+        if self._running > self.cores:
+            self._queue_steps += now_s
+        else:
+            self._busy_steps += now_s
+        self._running -= 1
         if not self._ending:
             self._plan()
         return left_s
@@ -137,10 +141,10 @@ class SharedCores:
     def _begin_sharing(self, job: Job, demand_s: float) -> None:
         agenda = self._agenda
         now_s = agenda.now
-        if self._sharing:
-            self._advance(now_s)
-        else:
+        if not self._sharing:
             self._share(now_s)
+        elif now_s > self._since_s:
+            self._advance(now_s)
         job.ends_at_s = self._attained_s + demand_s
         heappush(self._jobs, (job.ends_at_s, next(agenda.numbers), job))
         running = self._running = self._running + 1
@@ -174,17 +178,8 @@ class SharedCores:
             heappush(agenda.heap, (job.due_s, next(agenda.numbers), self._due_entry, job))
 
     def _advance(self, now_s: float) -> None:
-        passed_s = now_s - self._since_s
-        if passed_s > 0.0:
-            self._attained_s += passed_s * self.cores / self._running
-            self._since_s = now_s
-
-    def _leave_shared(self, now_s: float) -> None:
-        if self._running > self.cores:
-            self._queue_steps += now_s
-        else:
-            self._busy_steps += now_s
-        self._running -= 1
+        self._attained_s += (now_s - self._since_s) * self.cores / self._running
+        self._since_s = now_s
 
     def _plan(self) -> None:
         """Another number of jobs: another speed, and perhaps another job that ends next."""
@@ -207,7 +202,11 @@ class SharedCores:
         ends_at_s, _, job = heappop(self._jobs)
         # Exactly: a sum of many small steps would drift.
         self._attained_s, self._since_s, self._next_due_s = ends_at_s, now_s, NEVER
-        self._leave_shared(now_s)
+        if self._running > self.cores:
+            self._queue_steps += now_s
+        else:
+            self._busy_steps += now_s
+        self._running -= 1
         self._completed += 1
         self._demand_s += job.demand_s
         self._count_wait(job, now_s)
