@@ -50,13 +50,13 @@ def hold(source: str, target: str, currency: str, amount_minor: int) -> Batch:
 
 def void(held: Batch) -> Batch:
     """End a hold without moving anything."""
-    return tuple(Posting(line.account, line.currency, -line.amount_minor, line.layer) for line in held)
+    return tuple([Posting(line.account, line.currency, -line.amount_minor, line.layer) for line in held])
 
 
 def capture(held: Batch) -> Batch:
     """End a hold and move what it held."""
-    moved = tuple(Posting(line.account, line.currency, line.amount_minor, Layer.POSTED) for line in held)
-    return void(held) + moved
+    moved = [Posting(line.account, line.currency, line.amount_minor, Layer.POSTED) for line in held]
+    return (*void(held), *moved)
 
 
 def balanced(batch: Iterable[Posting]) -> Batch:

@@ -158,7 +158,7 @@ def _start(state: CoordinatorState, event: Started) -> Step:
     return begun, (
         Persist(begun.record),
         SetTimer(PREPARE_TIMER, state.timing.prepare_timeout_ms),
-        *(Send(p.name, Prepare(state.gid)) for p in asked_first),
+        *[Send(p.name, Prepare(state.gid)) for p in asked_first],
     )
 
 
