@@ -39,11 +39,18 @@ class Agenda(simpy.Environment):
 
     def at(self, time_s: float, action: Callable[..., None], *arguments: Any) -> None:
         """Call `action(*arguments)` at `time_s` (now, if that is past)."""
-        heappush(self.heap, (time_s if time_s > self.now else self.now, next(self.numbers), *_one(action, arguments)))
+        due_s = time_s if time_s > self.now else self.now
+        if len(arguments) == 1:
+            heappush(self.heap, (due_s, next(self.numbers), action, arguments[0]))
+        else:
+            heappush(self.heap, (due_s, next(self.numbers), call, partial(action, *arguments)))
 
     def after(self, delay_s: float, action: Callable[..., None], *arguments: Any) -> None:
         """Call `action(*arguments)` in `delay_s` seconds (not negative)."""
-        heappush(self.heap, (self.now + delay_s, next(self.numbers), *_one(action, arguments)))
+        if len(arguments) == 1:
+            heappush(self.heap, (self.now + delay_s, next(self.numbers), action, arguments[0]))
+        else:
+            heappush(self.heap, (self.now + delay_s, next(self.numbers), call, partial(action, *arguments)))
 
     def at_each(self, moments: Iterable[tuple[float, T]], action: Callable[[T], None]) -> None:
         """Call `action(item)` at the time of each (time in seconds, item), which come in order of time.
@@ -92,11 +99,6 @@ class Agenda(simpy.Environment):
             raise EmptySchedule
         self.now, _, action, argument = heappop(self.heap)
         action(argument)
-
-
-def _one(action: Callable[..., None], arguments: tuple[Any, ...]) -> tuple[Callable[[Any], None], Any]:
-    """The same call, with one argument."""
-    return (action, arguments[0]) if len(arguments) == 1 else (call, partial(action, *arguments))
 
 
 def _happen(event: Any) -> None:
