@@ -24,6 +24,9 @@ from scenarios.plan import Plan
 TEXT, TIME, TRUTH = pyarrow.string(), pyarrow.float64(), pyarrow.bool_()
 INTEGER, SMALL = pyarrow.int64(), pyarrow.int32()
 
+GENERATOR = "loadtests"
+"""The load generator's name among the processes of a run."""
+
 Column: TypeAlias = "pandas.Series[Any]"
 
 

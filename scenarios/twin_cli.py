@@ -96,7 +96,7 @@ def _played(
 
     chosen = file or machine_file()
     model = SimulatedWorld(calibration_of(chosen) if chosen else None)
-    wanted = playing.held_out(names, overrides)
+    wanted = playing.held_out(names, overrides, world.name)
     length = format_duration(sum(each.duration_s for each in wanted) * len(seeds))
     say(f"{len(wanted)} scenarios, {len(seeds)} times each: {length}, and the starts of the platform")
     say(f"calibration: {chosen or 'as shipped'}")

@@ -22,6 +22,7 @@ from scenarios.calibrate.waiting import Waiting, waiting
 from scenarios.calibrate.windows import windows
 from scenarios.history import History
 from scenarios.runfolder import RunFolder, RunState, create
+from scenarios.worlds import topology_in
 from scenarios.worlds.base import SilentProgress, World
 from scenarios.worlds.simulated import SimulatedWorld
 from settlement.settings import SETTINGS
@@ -55,7 +56,7 @@ def calibrate(world: World, pace: Pace, seed: int, parent: Path, progress_of: Pr
     """Play the experiments in `world`, keep the runs under `parent`. Raises WorldError, RunFolderError."""
     simulated = isinstance(world, SimulatedWorld)
     assumed = (world.calibration if isinstance(world, SimulatedWorld) else None) or calibration.load()
-    experiment = experiments.measured(pace, seed, singles=not simulated)
+    experiment = _in_its_topology(experiments.measured(pace, seed, singles=not simulated), world)
     history, others = play(world, experiment, parent, progress_of)
     if simulated:
         others, alone = [0.0] * len(others), True
@@ -67,6 +68,12 @@ def calibrate(world: World, pace: Pace, seed: int, parent: Path, progress_of: Pr
     commits = probe.commits(parent) if world.name == "processes" else None
     seen = Seen(history, experiment, calls, commits, quiet(experiment.segments, others), alone)
     return fitted(seen, assumed, {**_about(world), "others_cores": round(float(numpy.mean(others)), 3)})
+
+
+def _in_its_topology(experiment: Experiment, world: World) -> Experiment:
+    plan = experiment.plan
+    topology = topology_in(world.name, plan.platform.topology)
+    return replace(experiment, plan=replace(plan, platform=replace(plan.platform, topology=topology)))
 
 
 def fitted(seen: Seen, assumed: calibration.Calibration, about: Mapping[str, Any]) -> Calibrated:

@@ -14,10 +14,9 @@ from dataclasses import dataclass
 import pandas
 
 from scenarios.calibrate.experiments import Segment
-from scenarios.history import History
+from scenarios.history import GENERATOR, History
 
 MONEY_STEPS = ("pay", "refund")
-GENERATOR = "loadtests"
 LAB = "lab"
 CLIENT = "client"
 

@@ -28,7 +28,7 @@ SETTINGS: Final[dict[str, Any]] = {
     "channel.decline_share": 0.2,  # some payments must abort, after the order has said yes
 }
 METHODS: Final = {"card": 40, "wallet": 40, "balance": 20}
-LATENESS_S: Final = 1.5
+LATENESS_S: Final = 2.0
 """Of questions that are to come too late."""
 WARMUP_S: Final = 3.0
 BASELINE_S: Final = 5.0
@@ -178,7 +178,7 @@ def _silent_itself(cell: Cell, at_s: float, for_s: float) -> list[dict[str, Any]
 def _other_refuses(cell: Cell, at_s: float, for_s: float) -> list[dict[str, Any]]:
     """The other participant cannot be asked, so that what this one holds is released."""
     other = "order" if cell.service == "payment" else "payment"
-    return [_refused(other, "POST /participant/prepare", at_s, for_s, 0.5)]
+    return [_refused(other, "POST /participant/prepare", at_s, for_s, 0.8)]
 
 
 def _lost_replies(_cell: Cell, at_s: float, for_s: float) -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@ from scenarios.worlds import world_named
 from scenarios.worlds.base import Progress, SilentProgress, World
 
 ALL_CORES = -1
-ROUNDS_MAX = 3
+ROUNDS_MAX = 4
 """How often a cell is played, at most, until somebody comes by."""
 
 

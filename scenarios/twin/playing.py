@@ -18,6 +18,7 @@ from scenarios.runfolder import RunFolder, RunState, create
 from scenarios.spec import Scenario, load_scenario
 from scenarios.twin.scorecard import Measured, Row, measured, scorecard, verdict_of
 from scenarios.twin.stored import StoredWorld, run_name
+from scenarios.worlds import topology_in
 from scenarios.worlds.base import SilentProgress, World, refuse_unsupported
 from scenarios.worlds.simulated import SimulatedWorld
 
@@ -53,13 +54,15 @@ class Twin:
         }
 
 
-def held_out(names: Sequence[str] = (), overrides: Sequence[str] = ()) -> list[Scenario]:
-    """The scenarios of these names, or all. Raises NoSuchHeldOut, InvalidScenario."""
+def held_out(names: Sequence[str] = (), overrides: Sequence[str] = (), world: str = "processes") -> list[Scenario]:
+    """The scenarios of these names, or all, as `world` can play them. Raises NoSuchHeldOut, InvalidScenario."""
     known = sorted(path.stem for path in HELD_OUT.glob("*.yaml"))
     unknown = [name for name in names if name not in known]
     if unknown:
         raise NoSuchHeldOut(f"no held-out scenario {', '.join(unknown)}; there are {', '.join(known)}")
-    return [load_scenario(HELD_OUT / f"{name}.yaml", overrides) for name in names or known]
+    apart = topology_in(world, "")
+    changes = [*([f"platform.topology={apart}"] if apart else []), *overrides]
+    return [load_scenario(HELD_OUT / f"{name}.yaml", changes) for name in names or known]
 
 
 def play(

@@ -12,6 +12,10 @@ WORLDS = {
 }
 
 
+# How services share processes where they do not choose: a container holds one.
+_APART = {"compose": "split"}
+
+
 class UnknownWorld(WorldError):
     """There is no world of that name."""
 
@@ -22,3 +26,8 @@ def world_named(name: str) -> World:
         raise UnknownWorld(f"unknown world {name!r}; expected one of {', '.join(WORLDS)}")
     world: World = import_module(WORLDS[name]).create()
     return world
+
+
+def topology_in(world: str, topology: str) -> str:
+    """How services share processes in a world when the scenario says `topology`."""
+    return _APART.get(world, topology)

@@ -74,6 +74,7 @@ class ComposeWorld:
                 platform.find()
                 progress.stage(f"platform ready after {platform.ready_after_s:.1f} s; making accounts")
                 with load_container(project, folder, platform.registry) as loader:
+                    platform.sample_generator(loader.container)
                     run = Run(plan, platform, loader, folder, progress)
                     run.play()
                 progress.stage("reading the databases")
@@ -146,8 +147,9 @@ def load_container(project: ComposeProject, folder: RunFolder, registry: str) ->
     command += ["--user", f"{os.getuid()}:{os.getgid()}"]
     command += ["--tmpfs", "/tmp", "--env", "HOME=/tmp", "--entrypoint", "python"]  # noqa: S108 - inside the container
     program = (*command, LOAD_IMAGE, "-m", "loadtests.run")
+    plan, out = where / folder.plan.name, where / folder.load.name
     try:
-        with Loader(where / folder.plan.name, registry, where / folder.load.name, folder.logs, program=program) as made:
+        with Loader(plan, registry, out, folder.logs, program=program, container=name) as made:
             yield made
     finally:
         # Only a client that was killed leaves its container behind.

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scenarios.history import GENERATOR
 from scenarios.worlds.audit_copy import AuditServer
 from scenarios.worlds.base import WorldError
 from scenarios.worlds.containers import ContainerDeath, Containers
@@ -75,7 +76,9 @@ class ComposedPlatform:
             self.refresh()
             time.sleep(READY_POLL_S)
         self.ready_after_s = time.monotonic() - self._begun_s
-        self._usage.start([name for name in self._containers.names() if self._containers.is_running(name)])
+        for name in filter(self._containers.is_running, self._containers.names()):
+            self._usage.watch(name, name)
+        self._usage.start()
 
     def names_of(self, service: str) -> list[str]:
         """Every replica of a service, dead or alive, in order."""
@@ -161,6 +164,10 @@ class ComposedPlatform:
     def sample(self, at_s: float) -> None:
         """Tell the sampler the run's time; it works on a thread of its own."""
         self._usage.at_s = at_s
+
+    def sample_generator(self, container: str) -> None:
+        """The load generator lives in this container."""
+        self._usage.watch(container, GENERATOR)
 
     def resources(self) -> list[dict[str, Any]]:
         """The rows of the `resources` table."""
@@ -249,13 +256,18 @@ class UsageSampler:
         self.rows: list[dict[str, Any]] = []
         self.at_s: float | None = None
         self._containers = containers
+        self._process_of: dict[str, str] = {}
         self._seen: dict[str, tuple[float, float]] = {}
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def start(self, names: list[str]) -> None:
+    def watch(self, container: str, process: str) -> None:
+        """Ask for this container too, and call it by this name."""
+        self._process_of = {**self._process_of, container: process}
+
+    def start(self) -> None:
         """Begin; rows are kept once `at_s` was told."""
-        self._thread = threading.Thread(target=self._run, args=(names,), name="container-usage", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="container-usage", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -264,10 +276,11 @@ class UsageSampler:
         if self._thread is not None:
             self._thread.join()
 
-    def _run(self, names: list[str]) -> None:
+    def _run(self) -> None:
         while not self._stopped.wait(USAGE_INTERVAL_S):
-            for name, usage in self._containers.usages(names).items():
-                self._note(name, *usage)
+            process_of = self._process_of
+            for container, usage in self._containers.usages(list(process_of)).items():
+                self._note(process_of[container], *usage)
 
     def _note(self, name: str, cpu_s: float, rss_bytes: int) -> None:
         now_s = time.monotonic()

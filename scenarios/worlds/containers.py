@@ -261,7 +261,7 @@ class Containers:
             thread.join()
 
     def usages(self, names: Sequence[str]) -> dict[str, Usage]:
-        """CPU seconds used so far and memory in use, of those that run.
+        """CPU seconds used so far and memory in use, of those that run; others than ours go by their containers' names.
 
         An engine may take a second to answer for one container, and takes no longer for all of them at once.
         """
@@ -271,7 +271,7 @@ class Containers:
 
     def _usage(self, name: str) -> Usage | None:
         try:
-            stats = self.client.api.stats(self._ids[name], stream=False, one_shot=True)
+            stats = self.client.api.stats(self._ids.get(name, name), stream=False, one_shot=True)
             return Usage(stats["cpu_stats"]["cpu_usage"]["total_usage"] / NANO, int(stats["memory_stats"]["usage"]))
         except (DockerException, KeyError, OSError):
             return None

@@ -36,6 +36,8 @@ class Loader:
     logs: Path
     extra_environment: Mapping[str, str] = field(default_factory=dict)
     program: tuple[str, ...] = (sys.executable, "-m", "loadtests.run")
+    container: str = ""
+    """In which it runs, if it does; the process is then only the engine's client."""
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
     _said: bytes = field(default=b"", init=False)
 

@@ -11,6 +11,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from scenarios.history import GENERATOR
 from scenarios.worlds.base import WorldError
 from scenarios.worlds.collector import ResourceSampler, audit_tables
 from scenarios.worlds.injector import Injector
@@ -136,7 +137,9 @@ class Run:
 
     def _generator_pids(self) -> list[tuple[str, int]]:
         lab = ("lab", os.getpid())
-        return [lab] if self._loader.has_ended() else [lab, ("loadtests", self._loader.process.pid)]
+        if self._loader.container or self._loader.has_ended():
+            return [lab]
+        return [lab, (GENERATOR, self._loader.process.pid)]
 
     def _named(self, row: dict[str, Any]) -> dict[str, Any]:
         return {**row, "replica": self._platform.real_name(row["replica"])}

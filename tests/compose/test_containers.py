@@ -103,4 +103,6 @@ def test_pause_and_usage(project: Containers) -> None:
     assert set(usages) == set(names)
     assert usages["gateway-0"].memory_bytes > 1_000_000
     assert usages["gateway-0"].cpu_s > 0
+    stranger = str(project.of("gateway-0").name)
+    assert set(project.usages([stranger, "nobody"])) == {stranger}, "others go by their containers' names"
     assert project.project in projects(project.client)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from scenarios import history as histories
 from scenarios.recovery import _is_abandoned, remove_abandoned
 from scenarios.worlds.attaching import PLAYS_ON_LABEL
 from scenarios.worlds.compose import RUN_PREFIX
@@ -43,6 +44,8 @@ def test_a_scenario_passes_in_containers_and_leaves_none(scenario: str, engine: 
     assert (folder / "report.html").exists()
     assert {"gateway-0.log", "mariadb.log"} <= {log.name for log in (folder / "logs").iterdir()}
     assert any((folder / "metrics").glob("*.prom"))
+    used = histories.read(folder)["resources"].groupby("process")["cpu_s_per_s"].max()
+    assert (used[["gateway-0", "risk-0", "mariadb", histories.GENERATOR]] > 0).all(), used
     assert not [name for name in projects(docker_engine()) if name.startswith(RUN_PREFIX)]
 
 

@@ -7,6 +7,7 @@ import pytest
 from scenarios.report import twin as report
 from scenarios.twin.playing import Twin, held_out
 from scenarios.twin.scorecard import METRICS, UTILISATION, Measured, Row, Verdict, scorecard, verdict_of
+from settlement.topology import DEFAULT_TOPOLOGY
 
 GOOD = {
     "throughput.settled": 20.0, UTILISATION: 0.5, "latency.pay.mean": 0.040, "latency.pay.p50": 0.030,
@@ -83,3 +84,8 @@ def test_held_out_scenarios_are_unlike_what_calibration_plays() -> None:
     assert sum(bool(scenario.faults) for scenario in scenarios.values()) >= 2
     assert any(scenario.platform.replicas for scenario in scenarios.values())
     assert any("channel.latency_ms" in scenario.platform.settings for scenario in scenarios.values())
+
+
+def test_containers_hold_one_service_each_so_the_model_is_played_apart_too() -> None:
+    assert {scenario.platform.topology for scenario in held_out(world="compose")} == {"split"}
+    assert {scenario.platform.topology for scenario in held_out()} == {DEFAULT_TOPOLOGY}
