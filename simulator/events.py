@@ -37,6 +37,8 @@ class Outbox:
     service: str
     written: int = 0
     pending: dict[str, deque[Event]] = field(default_factory=dict)
+    under_way: dict[str, float] = field(default_factory=dict)
+    """Until when a consumer's events are some replica's business: no two deliver the same."""
     _queues: dict[str, list[deque[Event]]] = field(default_factory=dict)
 
     def add(self, type_: str, subject: str, now_s: float) -> None:
@@ -73,7 +75,6 @@ class Relay:
         self._costs: Mapping[str, float] = platform.plan.calibration.event_cpu_s
         self._batch_max = int(platform.plan.setting("outbox.batch_size_max"))
         self._patience_s = platform.plan.setting_s("events.claim_after_ms")
-        self._under_way: dict[str, float] = {}
 
     def start(self) -> None:
         """Look at the outbox from now on."""
@@ -84,27 +85,28 @@ class Relay:
         if self._platform.broker.down or (process.database is not None and process.database.away):
             return
         for consumer, waiting in self._outbox.pending.items():
-            if not waiting or self._under_way.get(consumer, 0.0) > process.kernel.now:
+            if not waiting or self._outbox.under_way.get(consumer, 0.0) > process.kernel.now:
                 continue
             if consumer in self._costs:
+                # Who has not said in time that it has had them is told again.
+                self._outbox.under_way[consumer] = process.kernel.now + self._patience_s
                 yield process.work(self._platform.plan.calibration.call_cpu_s)
             self._deliver(consumer, list(islice(waiting, self._batch_max)))
 
     def _deliver(self, consumer: str, batch: list[Event]) -> None:
         target = self._replica.caller.choose(consumer)
         if not batch or target is None or target.app is None:
+            self._outbox.under_way.pop(consumer, None)
             return
         cost_s = self._costs.get(consumer, 0.0) * len(batch)
         if cost_s:
-            # Who has not said in time that it has had them is told again.
-            self._under_way[consumer] = self._platform.kernel.now + self._patience_s
             target.process.run(cost_s, self._heard, (consumer, batch))
         else:
             target.process.deliver(self._heard, (consumer, batch))
 
     def _heard(self, delivery: tuple[str, list[Event]]) -> None:
         consumer, batch = delivery
-        self._under_way.pop(consumer, None)
+        self._outbox.under_way.pop(consumer, None)
         if consumer == AUDIT:
             for event in batch:
                 self._trail.recorded.setdefault(event.event_id, (event, self._platform.kernel.now))
