@@ -9,7 +9,7 @@ is not read here: the model needs the figures alone.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,8 @@ class Calibration:
     client_cpu_s         what one request costs the load generator
     endpoints            service -> method and path template -> Demand, with a `default` route each
     event_cpu_s          service -> what one event costs it when it is delivered
+    delivery_cpu_s       service -> what a delivery costs it, however many events it brings
+    waking               share by which work takes longer that begins on an idle core (simulator.hosts.Host)
     idle_cpu             process (without its number) -> cores it uses with nothing to do: leases, relays, sampling
     startup_s            service -> from exec to ready; with a `default`
     rss_bytes            a process' resident memory
@@ -74,6 +76,8 @@ class Calibration:
     idle_cpu: Mapping[str, float]
     startup_s: Mapping[str, float]
     rss_bytes: int
+    delivery_cpu_s: Mapping[str, float] = field(default_factory=dict)
+    waking: float = 0.0
     assumed: Assumed = Assumed()
 
     def demand(self, service: str, route: str) -> Demand:
@@ -109,12 +113,18 @@ def from_document(document: Mapping[str, Any]) -> Calibration:
             service: {route: _demand(figures) for route, figures in routes.items()}
             for service, routes in document["endpoints"].items()
         },
-        event_cpu_s={service: cpu_ms / 1000 for service, cpu_ms in document["event_cpu_ms"].items()},
+        event_cpu_s=_by_service(document["event_cpu_ms"]),
+        delivery_cpu_s=_by_service(document.get("delivery_cpu_ms", {})),
+        waking=document.get("waking", 0.0),
         idle_cpu=document["idle_cpu"],
         startup_s=document["startup_s"],
         rss_bytes=document["rss_bytes"],
         assumed=_assumed(document.get("assumed", {})),
     )
+
+
+def _by_service(cpu_ms: Mapping[str, float]) -> dict[str, float]:
+    return {service: each_ms / 1000 for service, each_ms in cpu_ms.items()}
 
 
 def _assumed(figures: Mapping[str, Any]) -> Assumed:

@@ -6,7 +6,6 @@ consumer that is away is waited for. The cart hears of orders by a call of its o
 """
 
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
@@ -72,7 +71,8 @@ class Relay:
 
     def __init__(self, platform: Platform, replica: Replica, outbox: Outbox, trail: Trail) -> None:
         self._platform, self._replica, self._outbox, self._trail = platform, replica, outbox, trail
-        self._costs: Mapping[str, float] = platform.plan.calibration.event_cpu_s
+        costs = platform.plan.calibration
+        self._event_s, self._delivery_s = costs.event_cpu_s, costs.delivery_cpu_s
         self._batch_max = int(platform.plan.setting("outbox.batch_size_max"))
         self._patience_s = platform.plan.setting_s("events.claim_after_ms")
 
@@ -87,7 +87,7 @@ class Relay:
         for consumer, waiting in self._outbox.pending.items():
             if not waiting or self._outbox.under_way.get(consumer, 0.0) > process.kernel.now:
                 continue
-            if consumer in self._costs:
+            if consumer in self._event_s:
                 # Who has not said in time that it has had them is told again.
                 self._outbox.under_way[consumer] = process.kernel.now + self._patience_s
                 yield process.work(self._platform.plan.calibration.call_cpu_s)
@@ -98,7 +98,7 @@ class Relay:
         if not batch or target is None or target.app is None:
             self._outbox.under_way.pop(consumer, None)
             return
-        cost_s = self._costs.get(consumer, 0.0) * len(batch)
+        cost_s = self._delivery_s.get(consumer, 0.0) + self._event_s.get(consumer, 0.0) * len(batch)
         if cost_s:
             target.process.run(cost_s, self._heard, (consumer, batch))
         else:

@@ -27,6 +27,17 @@ def mg1_wait(load: float, variation: float) -> float:
     return load * (1 + variation**2) / (2 * (1 - load))
 
 
+def mg1_waking_stay(load: float, variation: float, waking: float) -> float:
+    """The mean time in M/G/1 whose services last 1 + waking times as long for who finds the server idle (P. Welch, "On
+    a generalized M/G/1 queuing process in which the first customer of each busy period receives exceptional service",
+    Operations Research 12, 1964).
+    """
+    square, first, first_square = 1 + variation**2, 1 + waking, (1 + waking) ** 2 * (1 + variation**2)
+    cycle = 1 - load + load * first
+    wait = load * square / (2 * (1 - load)) + load * (first_square - square) / (2 * cycle)
+    return wait + 1 + waking * (1 - load) / cycle
+
+
 def machines_up(machines: int, repairmen: int, failure_rate: float) -> float:
     """The mean number of machines that run; a repair takes 1 on average, a machine runs 1 / failure_rate."""
     weights = []

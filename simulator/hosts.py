@@ -46,12 +46,16 @@ class Host(SharedCores):
     """`cores` cores, shared equally by the processes that have work.
 
     `speed`: seconds of demand that a core works off in a second; 1 is the machine that was calibrated.
+    `waking`: by what share work takes longer that somebody who slept begins while a core is idle: the core has to wake
+    up, and its caches are cold. (Exceptional first service: P. Welch, Operations Research 12, 1964.)
     """
 
-    def __init__(self, kernel: Kernel, cores: int, speed: float = 1.0, name: str = "host") -> None:
+    def __init__(
+        self, kernel: Kernel, cores: int, speed: float = 1.0, name: str = "host", waking: float = 0.0
+    ) -> None:
         super().__init__(kernel, name, cores)
         self.kernel = kernel
-        self.speed = speed
+        self.speed, self.waking = speed, waking
 
 
 def _nothing(_: Any) -> None:
@@ -93,7 +97,7 @@ class Process(Job):
     """
 
     __slots__ = (
-        "_allowance_s", "_argument", "_begun_s", "_busy", "_busy_area_s", "_completed", "_deferred", "_host",
+        "_allowance_s", "_argument", "_awake_s", "_begun_s", "_busy", "_busy_area_s", "_completed", "_deferred", "_host",
         "_left_s", "_lost", "_period", "_queue_max", "_queue_steps", "_speed", "_then", "_wait_s", "_wait_s_max",
         "_work", "address", "clock_skew_s", "commit_wait_s", "cpu_s", "cut_off", "database", "disk_delay_s",
         "incarnation", "kernel", "name", "on_death", "paused", "quota", "requests", "running",
@@ -118,6 +122,7 @@ class Process(Job):
         self._then: Callable[[Any], None] = _nothing
         self._argument: Any = None
         self._completed = self._lost = self._queue_max = 0
+        self._awake_s = -1.0
         self._begun_s = self._busy_area_s = self._queue_steps = self._wait_s = self._wait_s_max = 0.0
         self._left_s, self._allowance_s, self._period = 0.0, 0.0, -1
         self.requests: dict[Any, None] = {}
@@ -143,8 +148,11 @@ class Process(Job):
             return
         self._busy, self._begun_s = True, now_s
         self._then, self._argument = then, argument
+        host = self._host
+        if host.waking and now_s > self._awake_s and host.running < host.cores:
+            demand_s *= 1.0 + host.waking
         if self.quota is None:
-            self._host.begin(self, demand_s / self._speed)
+            host.begin(self, demand_s / self._speed)
         else:
             self._begin_within_quota(demand_s / self._speed)
 
@@ -174,7 +182,9 @@ class Process(Job):
             self._begin_within_quota(self._left_s)
             return
         self._completed += 1
-        self._busy_area_s += self.kernel.now - self._begun_s
+        # Who goes on at this very moment has not slept.
+        self._awake_s = self.kernel.now
+        self._busy_area_s += self._awake_s - self._begun_s
         if not self._work:
             self._busy = False
             self._then(self._argument)

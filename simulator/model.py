@@ -63,7 +63,8 @@ class Simulation:
         directory = Directory(self.kernel, plan)
         protocol = str(plan.setting("gateway.protocol"))
         self.network = network = Network(self.kernel, plan.calibration, streams, self._links, protocol)
-        self.hosts = Hosts(plan.placement, self.kernel, plan.calibration.cores)
+        costs = plan.calibration
+        self.hosts = Hosts(plan.placement, self.kernel, costs.cores, costs.waking)
         self._server = DatabaseServer(self.hosts.for_database(), plan.calibration.database_cpu_s)
         self._platform = Platform(
             self.kernel, network, self.crash_points, plan, self._links, self.hosts.of, Broker(), streams

@@ -51,9 +51,10 @@ TOGETHER = Placement()
 class Hosts:
     """The hosts of a run, made as processes are put on them; `all` of them, in that order."""
 
-    def __init__(self, placement: Placement, kernel: Kernel, shared_cores: int) -> None:
-        self._placement, self._kernel, self._cores = placement, kernel, shared_cores
-        self.all: list[Host] = [Host(kernel, shared_cores)] if placement.cores is None else []
+    def __init__(self, placement: Placement, kernel: Kernel, shared_cores: int, waking: float = 0.0) -> None:
+        self._placement, self._kernel, self._cores, self._waking = placement, kernel, shared_cores, waking
+        together = placement.cores is None
+        self.all: list[Host] = [Host(kernel, shared_cores, waking=waking)] if together else []
 
     def of(self, services: tuple[str, ...]) -> Host:
         """Where a process of these services is put; called once a process. No services: the load generator."""
@@ -67,6 +68,6 @@ class Hosts:
         return self.all[0] if self._placement.cores is None else self._new(self._cores, 1.0, "database")
 
     def _new(self, cores: int, speed: float, name: str) -> Host:
-        host = Host(self._kernel, cores, speed, f"host-{len(self.all)} of {name}")
+        host = Host(self._kernel, cores, speed, f"host-{len(self.all)} of {name}", self._waking)
         self.all.append(host)
         return host

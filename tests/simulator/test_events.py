@@ -14,3 +14,16 @@ def test_more_replicas_of_the_producers_cost_the_consumers_nothing(platform):
         return tables["resources"].query("process == 'backoffice-0'").cpu_s_per_s.sum()
 
     assert used_s(gateway=3, order=3) < 1.1 * used_s()
+
+
+def test_a_delivery_costs_the_same_however_many_events_it_brings(platform):
+    def used_s(poll_ms, delivery_s=0.01):
+        plan = platform(rate_per_s=20, load_s=6, rest_s=10, outbox__poll_interval_ms=poll_ms)
+        costs = replace(plan.calibration, event_cpu_s={"audit": 0.0}, delivery_cpu_s={"audit": delivery_s})
+        tables = simulate(replace(plan, calibration=costs))
+        assert len(tables["events"]) > 100
+        return tables["resources"].query("process == 'backoffice-0'").cpu_s_per_s.sum()
+
+    without_s = used_s(1000, delivery_s=0.0)
+    rare_s, frequent_s = used_s(1000) - without_s, used_s(250) - without_s
+    assert 0.1 < 3 * rare_s < frequent_s < 5 * rare_s

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from simulator import formulas
 from simulator.hosts import Host, Process
 from simulator.kernel import Kernel
 
@@ -54,6 +55,42 @@ def test_a_paused_process_does_everything_late():
     kernel.after(5.0, process.resume)
     kernel.run(10)
     assert done == ["timer", 5.5, 6.5], "the timer is late; the work goes on where it had stopped"
+
+
+def test_who_begins_on_an_idle_core_has_to_wake_it():
+    """Not so who goes on at once, who has been waiting, and who comes while all cores are awake."""
+    kernel = Kernel()
+    host = Host(kernel, cores=1, waking=0.5)
+    sleeper, other = Process(host, "sleeper"), Process(host, "other")
+    done = []
+    sleeper.run(1.0, lambda _: sleeper.run(1.0, done.append, "goes on"))
+    sleeper.run(1.0, done.append, "waited")
+    kernel.run(10)
+    assert sleeper.cpu_s == pytest.approx(3.5), "only the first was longer"
+    sleeper.run(1.0, done.append)
+    kernel.after(0.5, lambda: other.run(1.0, done.append))
+    kernel.run(20)
+    assert (sleeper.cpu_s, other.cpu_s) == pytest.approx((5.0, 1.0))
+
+
+def test_a_loop_that_has_to_wake_up_is_the_textbooks_queue_with_exceptional_first_service():
+    load, waking, count = 0.5, 0.8, 60_000
+    random = np.random.default_rng(11)
+    arrivals_s = np.cumsum(random.exponential(1 / load, count)).tolist()
+    services_s = random.exponential(1.0, count).tolist()
+    kernel = Kernel()
+    process = Process(Host(kernel, cores=1, waking=waking), "a")
+    stays_s = []
+    for at_s, service_s in zip(arrivals_s, services_s, strict=True):
+        kernel.at(at_s, lambda at_s=at_s, demand_s=service_s: process.run(demand_s, _stayed, (kernel, at_s, stays_s)))
+    kernel.run(arrivals_s[-1] + 1000)
+    assert np.mean(stays_s) == pytest.approx(formulas.mg1_waking_stay(load, 1.0, waking), rel=0.03)
+    assert np.mean(stays_s) > 1.2 * formulas.mg1_waking_stay(load, 1.0, 0.0)
+
+
+def _stayed(arrival):
+    kernel, at_s, stays_s = arrival
+    stays_s.append(kernel.now - at_s)
 
 
 def test_a_queue_of_one_loop_is_the_textbook_queue():
