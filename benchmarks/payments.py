@@ -1,13 +1,24 @@
-"""Payments per CPU second of the whole model: clients, services, protocol, ledger, channel, statistics."""
+"""Payments per CPU second of the whole model: clients, services, protocol, ledger, channel, statistics.
+
+Two loads with the same arrivals, which answer two questions. *Whole journeys* are what a run of a scenario costs: a
+client looks at an article, fills a cart, orders and pays. *Given orders* are what a full payment costs, protocol
+included: a client pays for an order that is there (`benchmarks.given_orders`). Planning and judging are not timed.
+"""
 
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import median
 
+import pandas as pd
+
+from benchmarks.given_orders import orders_given
 from scenarios.plan import plan
 from scenarios.spec import load_scenario
 from scenarios.worlds.simulated import simulation_input
-from simulator.model import simulate
+from simulator.inputs import SimulationInput
+from simulator.kernel import uncollected
+from simulator.model import Simulation
 
 RATE_PER_S, LENGTH_S = 40, 30
 SCENARIO = "baseline"
@@ -17,11 +28,17 @@ CHANGES = (
     "expect=[atomic]",
 )
 ROUNDS = 5
+JOURNEYS, GIVEN = "whole journeys", "given orders"
+LOADS: Mapping[str, Callable[[SimulationInput], Simulation]] = {JOURNEYS: Simulation, GIVEN: orders_given}
 
 
 @dataclass(frozen=True)
 class Payments:
-    """Medians over `rounds`: CPU seconds of the simulation alone, and what it settled."""
+    """Medians over `rounds`: CPU seconds of the simulation alone, and what it settled.
+
+    `visits`: requests that services answered for one payment. `entries`: what the agenda played for it (the platform's
+    idle work included).
+    """
 
     rounds: int
     rate_per_s: float
@@ -30,21 +47,48 @@ class Payments:
     cpu_s: float
     per_cpu_s: float
     p99_s: float
+    visits: float
+    entries: float
 
 
-def play_payments() -> Payments:
-    """Play a load of nothing but whole pay journeys, below the knee (nothing fails); planning and judging not timed."""
+def play_payments() -> dict[str, Payments]:
+    """Play both loads in turns, below the knee (nothing fails)."""
     given = simulation_input(plan(load_scenario(SCENARIO, CHANGES), seed=1))
-    cpu_s = []
-    for _ in range(ROUNDS + 1):  # the first warms up: imports, caches
+    cpu_s: dict[str, list[float]] = {name: [] for name in LOADS}
+    tables: dict[str, pd.DataFrame] = {}
+    for number in range(ROUNDS + 1):
+        for name in sorted(LOADS, reverse=number % 2 == 0):
+            spent_s, tables[name] = _timed(LOADS[name], given)
+            cpu_s[name].append(spent_s)
+    # The first round warms up: imports, caches.
+    return {name: _figures(median(cpu_s[name][1:]), tables[name], *_counted(LOADS[name], given)) for name in LOADS}
+
+
+def _timed(load: Callable[[SimulationInput], Simulation], given: SimulationInput) -> tuple[float, pd.DataFrame]:
+    """CPU seconds from the making of the model to the tables of its history; the table of payments."""
+    with uncollected():
         started_s = time.process_time()
-        tables = simulate(given)
-        cpu_s.append(time.process_time() - started_s)
-    payments = tables["payments"]
+        simulation = load(given)
+        tables = simulation.run()
+        spent_s = time.process_time() - started_s
+        simulation.forget()
+    return spent_s, tables["payments"]
+
+
+def _counted(load: Callable[[SimulationInput], Simulation], given: SimulationInput) -> tuple[int, int]:
+    """Requests answered and entries of the agenda played, in the planned time of a run."""
+    simulation, entries = load(given), 0
+    simulation.begin()
+    while simulation.kernel.peek() < given.duration_s:
+        simulation.kernel.step()
+        entries += 1
+    return simulation.network.visits.total(), entries
+
+
+def _figures(cpu_s: float, payments: pd.DataFrame, visits: int, entries: int) -> Payments:
     settled = payments[payments["outcome"] == "ok"]
     latency_s = settled["ended_s"] - settled["intended_s"]
-    middle_s = median(cpu_s[1:])
     return Payments(
-        ROUNDS, RATE_PER_S, len(settled), len(payments) - len(settled), middle_s, len(settled) / middle_s,
-        float(latency_s.quantile(0.99)),
+        ROUNDS, RATE_PER_S, len(settled), len(payments) - len(settled), cpu_s, len(settled) / cpu_s,
+        float(latency_s.quantile(0.99)), visits / len(payments), entries / len(payments),
     )  # fmt: skip

@@ -53,11 +53,14 @@ class Speed:
 
 @dataclass(frozen=True)
 class Found:
-    """Everything that was measured. `differences_s`: the most that agenda and recursion disagree about a customer."""
+    """Everything that was measured. `payments` by their load.
+
+    `differences_s`: the most that agenda and recursion disagree about a customer.
+    """
 
     speeds: tuple[Speed, ...]
     differences_s: Mapping[str, float]
-    payments: Payments
+    payments: Mapping[str, Payments]
 
     def ratio(self, ours: str, theirs: str) -> float:
         """The smallest ratio of two candidates' speeds over the queues."""
@@ -89,7 +92,11 @@ class Found:
             }
             for each in self.speeds
         ]  # fmt: skip
-        return {"queues": rows, "largest_difference_s": dict(self.differences_s), "payments": vars(self.payments)}
+        return {
+            "queues": rows,
+            "largest_difference_s": dict(self.differences_s),
+            "payments": {name: vars(each) for name, each in self.payments.items()},
+        }
 
 
 def measure(console: Console) -> Found:
@@ -102,11 +109,7 @@ def measure(console: Console) -> Found:
         console.print(_table(queue, found, differences_s[queue.name]))
         speeds += found
     payments = play_payments()
-    console.print(
-        f"whole model: {payments.settled} payments in {payments.cpu_s:.2f} CPU s, {payments.per_cpu_s:,.0f} a second; "
-        f"median of {payments.rounds} rounds; {payments.rate_per_s:g} pay journeys/s, p99 {payments.p99_s:.3f} s",
-        highlight=False,
-    )
+    console.print(_payments_table(payments))
     return Found(tuple(speeds), differences_s, payments)
 
 
@@ -149,5 +152,20 @@ def _table(queue: Queue, speeds: Sequence[Speed], difference_s: float) -> Table:
             speed.candidate, f"{speed.per_cpu_s:,.0f}", f"{ratio:.3g}" if math.isfinite(ratio) else "",
             f"{speed.stay_s.value:.4f} [{speed.stay_s.low:.4f}, {speed.stay_s.high:.4f}]",
             "yes" if speed.is_right else "NO",
+        )  # fmt: skip
+    return table
+
+
+def _payments_table(payments: Mapping[str, Payments]) -> Table:
+    first = next(iter(payments.values()))
+    title = f"whole model: payments at {first.rate_per_s:g} a second; medians of {first.rounds} rounds"
+    table = Table(title=title, title_justify="left")
+    table.add_column("load")
+    for column in ("payments per CPU s", "settled", "CPU s", "p99 s", "requests a payment", "agenda entries a payment"):
+        table.add_column(column, justify="right")
+    for load, each in payments.items():
+        table.add_row(
+            load, f"{each.per_cpu_s:,.0f}", f"{each.settled:,}", f"{each.cpu_s:.2f}", f"{each.p99_s:.3f}",
+            f"{each.visits:.1f}", f"{each.entries:.0f}",
         )  # fmt: skip
     return table

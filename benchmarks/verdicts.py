@@ -8,6 +8,7 @@ from rich.table import Table
 
 from benchmarks.ladder import RUNGS, Rung, median_at_knee
 from benchmarks.measure import Figure
+from benchmarks.payments import GIVEN
 from benchmarks.profiles import Profile
 from benchmarks.saturation import OTHERS, Climb
 from benchmarks.simulator_speed import CIW, OURS, RECURSION, SIMPY, Found
@@ -77,14 +78,16 @@ def recorder_budget(bare: Figure, recorded: Figure) -> Budget:
 def simulator_budgets(found: Found) -> list[Budget]:
     """The simulator beside its peers, at the queue where it does worst, and as a whole."""
     differ_s = max(found.differences_s.values())
+    # A full payment, the protocol included, is the budget's; what a client does before it is printed beside it.
+    full, failed = found.payments[GIVEN], sum(each.failed for each in found.payments.values())
     return [
         Budget("visits per CPU s, times idiomatic SimPy's", found.ratio(OURS, SIMPY), OF_SIMPY_MIN, at_least=True),
         Budget("visits per CPU s, times Ciw's", found.ratio(OURS, CIW), OF_CIW_MIN, at_least=True),
         Budget("answers that miss the formula", found.wrong, 0, at_least=False),
         Budget("screened customers per CPU s", found.slowest(RECURSION), SCREENED_PER_CPU_S_MIN, at_least=True),
         Budget("s between agenda and recursion, any customer", differ_s, AGREE_S_MAX, at_least=False),
-        Budget("simulated payments per CPU s", found.payments.per_cpu_s, PAYMENTS_PER_CPU_S_MIN, at_least=True),
-        Budget("simulated payments that failed", found.payments.failed, 0, at_least=False),
+        Budget("simulated full payments per CPU s", full.per_cpu_s, PAYMENTS_PER_CPU_S_MIN, at_least=True),
+        Budget("simulated payments that failed", failed, 0, at_least=False),
     ]
 
 

@@ -72,7 +72,7 @@ class Simulation:
         self.plant = Plant(self._platform, self.databases, directory, self.recorder, self._server)
         self.replicas = self.plant.replicas
         self._generator = Process(self.hosts.of(()), CLIENT)
-        source = Replica(CLIENT, CLIENT, self._generator)
+        self.source = source = Replica(CLIENT, CLIENT, self._generator)
         source.caller = ClientCaller(self.kernel, directory, plan, CLIENT)
         self.clients = Clients(self.kernel, network, source, plan, self.recorder)
         self.shoppers = Shoppers(self.kernel, network, source, plan, self.recorder, self.clients.interrupted)

@@ -5,15 +5,18 @@ import math
 import pytest
 
 from benchmarks import queues
+from benchmarks.given_orders import orders_given
 from benchmarks.ladder import rungs
 from benchmarks.measure import Figure, Sample, interleaved
-from benchmarks.payments import Payments
+from benchmarks.payments import GIVEN, JOURNEYS, Payments
 from benchmarks.queues import Queue
 from benchmarks.saturation import GENERATOR, OTHERS, Climb, Step, steps_plan
 from benchmarks.simulator_speed import CIW, OURS, RECURSION, SIMPY, Found, Speed, stay
 from benchmarks.systems import FLOOR, NO_COORDINATOR, PLATFORM, RELAXED, TWO_PHASE
 from benchmarks.verdicts import knee_budgets, ladder_budgets, simulator_budgets, start_budgets
+from simulator import calibration
 from simulator.analysis import mean_of
+from simulator.inputs import Arrival, SimulationInput
 
 
 def _step(offered_per_s: float, settled_per_s: float, p99_s: float = 0.1) -> Step:
@@ -113,7 +116,26 @@ def test_the_simulator_is_judged_where_it_does_worst() -> None:
         for queue, rates in (("one", (100, 20, 10, 5e6)), ("four", (90, 30, 10, 2e7)))
         for name, per_cpu_s in zip((OURS, SIMPY, CIW, RECURSION), rates, strict=True)
     ]
-    payments = Payments(rounds=1, rate_per_s=1, settled=10, failed=0, cpu_s=1, per_cpu_s=4_000, p99_s=0.1)
+    payments = {JOURNEYS: _payments(per_cpu_s=2_000, failed=1), GIVEN: _payments(per_cpu_s=4_000, failed=0)}
     judged = simulator_budgets(Found(tuple(speeds), {"one": 1e-12, "four": 1e-3}, payments))
-    assert [budget.value for budget in judged] == [3.0, 9.0, 6, 5e6, 1e-3, 4_000, 0]
-    assert [budget.kept for budget in judged] == [True, True, False, False, False, True, True]
+    assert [budget.value for budget in judged] == [3.0, 9.0, 6, 5e6, 1e-3, 4_000, 1]
+    assert [budget.kept for budget in judged] == [True, True, False, False, False, True, False]
+
+
+def _payments(per_cpu_s: float, failed: int) -> Payments:
+    return Payments(
+        rounds=1, rate_per_s=1, settled=10, failed=failed, cpu_s=1, per_cpu_s=per_cpu_s, p99_s=0.1, visits=8, entries=50
+    )
+
+
+def test_a_payment_of_a_given_order_is_a_whole_payment_and_nothing_else() -> None:
+    methods = {"card": 8, "wallet": 7, "balance": 6}
+    """The client's request, risk, two prepares and two decisions; and what the channel is asked: two, one, nothing."""
+    arrivals = [Arrival(n, n / 10, "pay", method, n + 1, 1, f"k{n}") for n, method in enumerate(methods)]
+    plan = SimulationInput(seed=1, duration_s=5, load_s=1, arrivals=tuple(arrivals), calibration=calibration.load())
+    simulation = orders_given(plan)
+    tables = simulation.run()
+    assert list(tables["payments"]["outcome"]) == ["ok"] * 3
+    assert list(tables["orders"]["status"]) == ["paid"] * 3
+    assert list(tables["requests"]["step"]) == ["pay"] * 3
+    assert simulation.network.visits.total() == sum(methods.values())
