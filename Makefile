@@ -4,6 +4,8 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 SCENARIO ?= coordinator-crash
 SEED ?= 1
+# Tests and worlds start dozens of processes of the same code, which is compiled once.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check lint bench up down secrets notebooks notebooks-run clean
