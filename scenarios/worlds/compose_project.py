@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -55,6 +56,12 @@ POLL_INTERVAL_S: Final = 0.5
 STOP_TIMEOUT_S: Final = 20
 ENGINE_TIMEOUT_S: Final = 600
 ERROR_LINES_MAX: Final = 20
+# What a database says of a password that is not the one it was made with, in its own log and in that of who asked.
+DENIED: Final = re.compile(r"Access denied for user .*using password")
+OTHER_SECRETS: Final = (
+    "the volumes belong to a checkout with other secrets: `make down VOLUMES=1` first, which deletes them and what is"
+    " in their databases (a service that is new is mended without that: docs/compose.md)"
+)
 
 Runner = Callable[[Sequence[str], Mapping[str, str], Path], str]
 
@@ -122,7 +129,9 @@ class ComposeProject:
         try:
             self._compose("up", "--detach", "--no-build", *scaled, *services, free=self._shared_ports(counts))
         except WorldError as error:
-            stopped = [container for container in self.ps() if container.state not in ("created", "running")]
+            unwell = [container for container in self.ps() if not container.is_well and container.state != "created"]
+            self._refuse_other_secrets(unwell)
+            stopped = [container for container in unwell if container.state != "running"]
             raise WorldError(f"{error}\n{self._unwell(stopped)}") if stopped else error from error
 
     def scale(self, service: str, count: int) -> None:
@@ -173,7 +182,8 @@ class ComposeProject:
     ) -> list[Container]:
         """Wait until every container is well; `on_change` hears "12 of 16 healthy; waiting for ..." as it changes.
 
-        Raises WorldError with the last words of one that is not well by the deadline.
+        Raises WorldError with the last words of one that is not well by the deadline, and at once if one has ended
+        because its database does not know its password: that does not get better.
         """
         end_s, said = time.monotonic() + deadline_s, ""
         while True:
@@ -186,10 +196,17 @@ class ComposeProject:
             )
             if text != said:
                 on_change(text)
+            self._refuse_other_secrets([each for each in waiting if each.restarts or each.state == "exited"])
             if time.monotonic() > end_s:
                 raise self._unwell(waiting)
             said = text
             time.sleep(POLL_INTERVAL_S)
+
+    def _refuse_other_secrets(self, unwell: Sequence[Container]) -> None:
+        for container in unwell:
+            words = self.last_words(container)
+            if DENIED.search(words):
+                raise WorldError(f"{OTHER_SECRETS}; the end of {container.name}'s log:\n{words}")
 
     def _unwell(self, waiting: Sequence[Container]) -> WorldError:
         if not waiting:

@@ -35,11 +35,13 @@ class Engine:
         self.asked: list[list[str]] = []
         self.environments: list[Mapping[str, str]] = []
         self.vanished: set[str] = set()
+        self.logs: dict[str, str] = {}
+        self.fails = ""
         self.looks = 0
 
     def __call__(self, command: Sequence[str], environment: Mapping[str, str], directory: Path) -> str:
         if command[0] == "sh":
-            return f"log of {command[-1]}"
+            return self.logs.get(command[-1], f"log of {command[-1]}")
         if command[:2] == ["docker", "ps"]:
             self.looks += 1
             self.on_look()
@@ -48,6 +50,8 @@ class Engine:
             if self.vanished & set(command[2:]):
                 raise WorldError("Error: No such object")
             return json.dumps([self.containers[each] for each in command[2:]])
+        if self.fails:
+            raise WorldError(self.fails)
         self.asked.append(list(command))
         self.environments.append(environment)
         return ""
@@ -148,6 +152,39 @@ def test_one_that_stays_unhealthy_is_shown_with_its_last_words() -> None:
         ComposeProject("p", run=engine).await_healthy(deadline_s=0.0)
     assert "cart-1 (restarting unhealthy), gateway-1 (running starting)" in str(raised.value)
     assert "the end of cart-1's log:\nlog of id-cart-1" in str(raised.value)
+
+
+SERVICE_IS_DENIED = """(1045, "Access denied for user 'cart'@'172.18.0.9' (using password: YES)")"""
+DATABASE_DENIES = "[Warning] Access denied for user 'healthcheck'@'localhost' (using password: YES)"
+
+
+@pytest.mark.parametrize("state", [{"Status": "restarting"}, {"Status": "exited", "ExitCode": 1}], ids=str)
+def test_volumes_with_other_secrets_are_told_at_once(state: dict[str, Any]) -> None:
+    engine = Engine(document("gateway", health="starting"), {**document("cart", **state), "RestartCount": 1})
+    engine.logs["id-cart-1"] = f"starting\n{SERVICE_IS_DENIED}\nstopped"
+    with pytest.raises(WorldError) as raised:
+        ComposeProject("p", run=engine).await_healthy()
+    assert "checkout with other secrets: `make down VOLUMES=1` first" in str(raised.value)
+    assert f"the end of cart-1's log:\n{engine.logs['id-cart-1']}" in str(raised.value)
+
+
+def test_a_database_that_nobody_can_ask_whether_it_is_well_is_told_of_too() -> None:
+    engine = Engine(document("mariadb", health="unhealthy"), document("cart", Status="created"))
+    engine.fails, engine.logs["id-mariadb-1"] = "dependency failed to start", DATABASE_DENIES
+    with pytest.raises(WorldError, match="`make down VOLUMES=1` first"):
+        ComposeProject("p", run=engine).up()
+
+
+@pytest.mark.parametrize("said", [SERVICE_IS_DENIED, DATABASE_DENIES, "Access denied for user 'x' to database 'y'"])
+def test_who_is_well_or_lacks_only_a_grant_is_no_sign_of_other_secrets(said: str) -> None:
+    engine = Engine(document("mariadb", health="healthy"), document("cart", health="starting"))
+    engine.logs["id-cart-1" if "database" in said else "id-mariadb-1"] = said
+    with pytest.raises(WorldError) as raised:
+        ComposeProject("p", run=engine).await_healthy(deadline_s=0.0)
+    engine.fails = "no space left"
+    with pytest.raises(WorldError) as failed:
+        ComposeProject("p", run=engine).up()
+    assert "VOLUMES" not in f"{raised.value} {failed.value}"
 
 
 def test_nothing_there_is_not_healthy() -> None:
