@@ -36,6 +36,7 @@ from settlement.chassis.telemetry import configure_logging, get_logger
 from settlement.chassis.transport import Answer, NotSent, Unknown
 from tests.mariadb_server import MariaServer, running
 from tests.redis_server import RedisServer
+from tests.settlement.built_once import build_once
 from tests.settlement.one_connection import refuse_second_connections
 from tests.settlement.patient_loop import PatientLoop
 
@@ -286,6 +287,13 @@ class Cluster:
 
 def _address(replica: str) -> str:
     return f"http://{replica}"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _built_once() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        build_once(patch)
+        yield
 
 
 @pytest.fixture(autouse=True)
