@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import psutil
+
 from scenarios.checks import NAMED
 from scenarios.history import History
 from scenarios.plan import plan
@@ -31,3 +33,13 @@ def played(
 def verdicts(history: History) -> dict[str, str]:
     """What every named check says, as `atomic` and `money_conserved`: pass, fail or unknown."""
     return {name: str(judge(history).verdict) for name, judge in NAMED.items()}
+
+
+def running_in(folder: Path) -> list[psutil.Process]:
+    """Processes whose command line or log belongs to this folder."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "status"]):
+        words = process.info["cmdline"] or []
+        if process.info["status"] != psutil.STATUS_ZOMBIE and any(str(folder) in word for word in words):
+            found.append(process)
+    return found

@@ -1,6 +1,7 @@
 """Every kind of fault in one real run: each one has its effect, and none of them costs money.
 
-Effects are asserted, never times: whatever shares the machine makes everything slower, and nothing here minds.
+Effects are asserted, and of times only those that the lab keeps itself: whatever shares the machine makes everything
+slower, and nothing here minds.
 """
 
 from __future__ import annotations
@@ -11,10 +12,13 @@ import pandas as pd
 import pytest
 
 from scenarios.checks import faults_happened
-from scenarios.history import History
+from scenarios.history import GENERATOR, History
 from scenarios.worlds.processes import ProcessesWorld
+from settlement.topology import DEFAULT_TOPOLOGY, SERVICES, processes
 
-from .playing import played, verdicts
+from .playing import played, running_in, verdicts
+
+RESIDENT_BUDGET_BYTES = 2**30
 
 ALL_FAULTS = """
 name: all-faults
@@ -23,7 +27,7 @@ platform:
   settings: {payment.channel_timeout_ms: 400}
 load:
   {kind: open, mix: {pay: 90, browse: 10}, methods: {wallet: 60, card: 30, balance: 10}, pool: 40, timeout: 1500ms,
-   stages: [{rate: 12, for: 15s}]}
+   stages: [{rate: 12, for: 17s}]}
 phases: {warmup: 500ms, recovery: 5s}
 faults:
   - {at: 1s, kind: kill, service: order, restart_after: 500ms}
@@ -35,13 +39,18 @@ faults:
   - {at: 11s, for: 2s, kind: error, service: gateway, route: POST /payments, status: 503, share: 0.3}
   - {at: 11s, for: 2s, kind: drop_reply, from: payment, to: channel, path: /wallet}
   - {at: 13500ms, for: 1s, kind: drop_reply, service: gateway, route: POST /payments}
+  - {at: 15s, kind: crash_at, service: gateway, point: coordinator.decided.persist.after, restart_after: 1s}
 expect: [atomic, money_conserved, client_truth]
 """
 
 
 @pytest.fixture(scope="module")
-def history(tmp_path_factory: pytest.TempPathFactory) -> History:
-    folder: Path = tmp_path_factory.mktemp("faults")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("faults")
+
+
+@pytest.fixture(scope="module")
+def history(folder: Path) -> History:
     scenario = folder / "scenario.yaml"
     scenario.write_text(ALL_FAULTS, encoding="utf-8")
     return played(folder, scenario)
@@ -73,6 +82,28 @@ def test_the_money_survives_and_nothing_stays_open(history: History) -> None:
     assert len(settled) > 50
 
 
+def test_nothing_is_left_running(history: History, folder: Path) -> None:
+    assert set(history["services"].query("event == 'stopped'").service) == set(SERVICES)
+    assert running_in(folder) == []
+
+
+def test_the_platform_is_small_within_its_budget(history: History) -> None:
+    resources = history["resources"]
+    services = resources[~resources.process.isin(["lab", GENERATOR])]
+    assert services.process.nunique() == len(processes(DEFAULT_TOPOLOGY))
+    assert services.groupby("process").rss_bytes.max().sum() <= RESIDENT_BUDGET_BYTES
+
+
+def test_faults_come_and_go_when_they_were_planned(history: History) -> None:
+    killed, paused, crash = (
+        fault(history, *which) for which in (("kill", "order-0"), ("pause", "cart-0"), ("crash_at", "gateway-0"))
+    )
+    assert killed.ended_s == pytest.approx(1.5, abs=0.3)
+    assert paused.ended_s == pytest.approx(5.0, abs=0.3)
+    assert crash.started_s >= 15.0
+    assert crash.ended_s - crash.started_s == pytest.approx(1.0, abs=0.3)
+
+
 def test_every_kind_of_fault_was_made_and_hit(history: History) -> None:
     faults = history["faults"]
     assert set(faults.kind) == ProcessesWorld().fault_kinds
@@ -98,6 +129,17 @@ def test_crash_at_kills_at_the_point_and_the_replica_comes_back(history: History
     voted = payment[(payment.event == "vote") & (payment.value == "yes") & (payment.at_s < crash.started_s + 0.05)]
     applied = payment[(payment.event == "applied") & payment.gid.isin(voted.gid)]
     assert (applied.at_s > crash.ended_s).any()
+
+
+def test_a_crashed_coordinator_is_noticed_restarted_and_recovers(history: History) -> None:
+    assert events_of(history, "gateway-0") == ["started", "ready", "died", "restarted", "ready", "stopped"]
+    crash = fault(history, "crash_at", "gateway-0")
+    assert crash.hits == 1
+    # Its decision was durable and nobody had been told; all of them were, by its next life.
+    decided = history["transactions"].query("role == 'coordinator' and event == 'decided'")
+    untold = decided[decided.at_s.between(crash.started_s - 0.5, crash.started_s + 0.05)]
+    applied = history["transactions"].query("event == 'applied'")
+    assert (applied[applied.gid.isin(untold.gid)].at_s > crash.ended_s).any()
 
 
 def test_pause_holds_answers_back_without_a_death(history: History) -> None:

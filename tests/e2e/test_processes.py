@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -18,14 +18,15 @@ from scenarios.plan import Plan, plan
 from scenarios.runfolder import RunFolder, create
 from scenarios.spec import load_scenario
 from scenarios.worlds.base import SilentProgress, UnsupportedPlan, WorldError
-from scenarios.worlds.embedded import Platform, PlatformSecrets
+from scenarios.worlds.embedded import PlatformSecrets
 from scenarios.worlds.processes import ProcessesWorld
 from scenarios.worlds.supervisor import wait_until
-from scenarios.worlds.wire import call
 from settlement.topology import DEFAULT_TOPOLOGY, SERVICES, process_name, processes
 
+from .playing import running_in, verdicts
+
 DEADLINE_S = 30.0
-RESIDENT_BUDGET_BYTES = 2**30
+SECRETS = PlatformSecrets().environment(with_faults=True).keys()
 
 QUIET = """
 name: quiet
@@ -34,17 +35,7 @@ load: {kind: open, mix: {pay: 60, browse: 20, refund: 20}, stages: [{rate: 8, fo
 phases: {warmup: 1s, recovery: 2s}
 expect: [atomic]
 """
-CRASH = """
-name: crash
-question: Does the gateway come back?
-load: {kind: open, mix: {pay: 100}, stages: [{rate: 8, for: 10s}], pool: 20}
-phases: {warmup: 1s, recovery: 6s}
-faults:
-  - {at: 2s, kind: crash_at, service: gateway, point: coordinator.decided.persist.after, restart_after: 1s}
-  - {at: 3s, for: 4s, kind: latency, from: payment, to: channel, delay: 20ms}
-  - {at: 6s, for: 1s, kind: pause, service: order}
-expect: [atomic]
-"""
+MERGED = QUIET.replace("load:", "platform: {topology: merged}\nload:")
 
 
 def planned(folder: Path, text: str, seed: int = 11) -> Plan:
@@ -53,65 +44,71 @@ def planned(folder: Path, text: str, seed: int = 11) -> Plan:
     return plan(load_scenario(path), seed)
 
 
-def played(folder: Path, text: str, world: ProcessesWorld | None = None) -> tuple[History, RunFolder]:
-    made, run_folder = planned(folder, text), create(folder / "runs", "run")
-    run_folder.plan.write_text(made.to_json(), encoding="utf-8")
-    return (world or ProcessesWorld()).play(made, run_folder, SilentProgress()), run_folder
+class Eavesdropper(SilentProgress):
+    """Notes, while the services run, what they were told and nobody else may know."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.secrets: dict[str, str] = {}
+
+    def clock(self, now_s: float) -> None:
+        for process in running_in(self.folder):
+            self.secrets |= {name: value for name, value in process.environ().items() if name in SECRETS}
 
 
-def running_in(folder: Path) -> list[psutil.Process]:
-    """Processes whose command line or log belongs to this folder."""
-    found = []
-    for process in psutil.process_iter(["cmdline", "status"]):
-        words = process.info["cmdline"] or []
-        if process.info["status"] != psutil.STATUS_ZOMBIE and any(str(folder) in word for word in words):
-            found.append(process)
-    return found
+@dataclass(frozen=True)
+class QuietRun:
+    """What came of it, and what must not be found in its folder."""
+
+    history: History
+    folder: RunFolder
+    secrets: dict[str, str]
 
 
 @pytest.fixture(scope="module")
-def quiet(tmp_path_factory: pytest.TempPathFactory) -> tuple[History, RunFolder]:
-    return played(tmp_path_factory.mktemp("quiet"), QUIET)
+def quiet(tmp_path_factory: pytest.TempPathFactory) -> QuietRun:
+    where = tmp_path_factory.mktemp("quiet")
+    made, folder, heard = planned(where, MERGED), create(where / "runs", "run"), Eavesdropper(where)
+    folder.plan.write_text(made.to_json(), encoding="utf-8")
+    return QuietRun(ProcessesWorld().play(made, folder, heard), folder, heard.secrets)
 
 
-def test_a_quiet_run_settles_what_it_was_asked_to(quiet: tuple[History, RunFolder]) -> None:
-    history, _ = quiet
+def test_a_quiet_run_settles_what_it_was_asked_to(quiet: QuietRun) -> None:
+    history = quiet.history
     payments, generator = history["payments"], history["generator"].iloc[0]
     assert generator.started == generator.planned == len(history.plan.arrivals)
-    assert len(payments) >= 10
+    assert len(payments) >= 20
     assert set(payments[payments.kind == "pay"].outcome) == {"ok"}
     settled = set(history["transactions"].query("event == 'decided' and value == 'commit'").gid)
     assert set(payments[payments.outcome == "ok"].gid) <= settled
     assert history["faults"].empty
     assert history.meta["unresolved"] == {}
+    assert set(verdicts(history).values()) == {"pass"}, verdicts(history)
 
 
-def test_a_quiet_run_leaves_tables_logs_and_databases(quiet: tuple[History, RunFolder]) -> None:
-    history, folder = quiet
+def test_a_quiet_run_leaves_tables_logs_and_databases(quiet: QuietRun) -> None:
+    history, folder = quiet.history, quiet.folder
     for table in ("requests", "orders", "stock", "postings", "charges", "holds", "resources"):
         assert len(history[table]) > 0, table
     assert history["requests"].intended_s.min() >= 0
     assert history["transactions"].at_s.min() >= 0
-    running = {process_name(services, 0) for services in processes(DEFAULT_TOPOLOGY)}
+    running = {process_name(services, 0) for services in processes("merged")}
     assert running | {"loadtests", "lab"} == set(history["resources"].process)
     assert {path.stem for path in folder.logs.glob("*-0.log")} == running
     assert {path.name for path in folder.databases.iterdir()} == {f"{service}.sqlite" for service in SERVICES}
-    ready = history["services"].query("event == 'ready'")
-    assert set(ready.service) == set(SERVICES)
+    assert running_in(folder.path) == []
 
 
-def test_a_crashed_coordinator_is_noticed_restarted_and_recovers(tmp_path: Path) -> None:
-    history, _ = played(tmp_path, CRASH)
-    faults = history["faults"].set_index("kind")
-    assert faults.loc["crash_at", "hits"] == 1
-    assert faults.loc["crash_at", "started_s"] >= 2.0
-    assert faults.loc["crash_at", "ended_s"] - faults.loc["crash_at", "started_s"] == pytest.approx(1.0, abs=0.3)
-    assert faults.loc["latency", "hits"] > 0
-    assert faults.loc["pause", "ended_s"] == pytest.approx(7.0, abs=0.3)
-    gateway = history["services"].query("replica == 'gateway-0'").event.tolist()
-    assert gateway == ["started", "ready", "died", "restarted", "ready", "stopped"]
-    assert history.meta["unresolved"] == {}
-    assert running_in(tmp_path) == []
+def test_services_that_share_a_process_behave_as_they_do_apart(quiet: QuietRun) -> None:
+    assert "usercenter-0+order-0" in set(quiet.history["resources"].process)
+    assert set(quiet.history["services"].query("event == 'ready'").service) == set(SERVICES)
+
+
+def test_secrets_stay_out_of_the_run_folder(quiet: QuietRun) -> None:
+    assert quiet.secrets.keys() == SECRETS
+    content = b"".join(path.read_bytes() for path in quiet.folder.path.rglob("*") if path.is_file())
+    assert content
+    assert not any(value.encode() in content for value in quiet.secrets.values())
 
 
 def test_an_unplanned_death_ends_the_run_and_names_the_log(tmp_path: Path) -> None:
@@ -136,22 +133,6 @@ def test_what_this_world_cannot_do_is_refused_before_anything_starts(tmp_path: P
     with pytest.raises(UnsupportedPlan, match=r"configcenter has one replica"):
         ProcessesWorld().play(wanted, folder, SilentProgress())
     assert list(folder.logs.iterdir()) == []
-
-
-def test_the_platform_is_small_within_its_budget(tmp_path: Path) -> None:
-    with Platform(logs=tmp_path / "logs", databases=tmp_path / "databases") as platform:
-        processes = [psutil.Process(child.pid) for child in platform.supervisor.children.values()]
-        assert sum(process.memory_info().rss for process in processes) <= RESIDENT_BUDGET_BYTES
-        assert call("GET", f"{platform.address('order-0')}/faults").status == 404  # no token, no fault endpoints
-
-
-def test_secrets_stay_out_of_the_run_folder(tmp_path: Path) -> None:
-    secrets = PlatformSecrets()
-    with Platform(logs=tmp_path / "logs", databases=tmp_path / "databases", inject_faults=True, secrets=secrets):
-        pass
-    content = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
-    assert content
-    assert not any(value.encode() in content for value in secrets.environment(with_faults=True).values())
 
 
 def start_lab(folder: Path) -> subprocess.Popen[bytes]:

@@ -16,12 +16,13 @@ from .playing import SEED, played
 # The client waits for one answer of the channel, 400 ms (a capture follows the client's answer). The machine adds what
 # it adds: 15 % were seen on one with eight programs to a core.
 WIDEST = 0.25
+SHORT = ("load.stages=[{rate: 5, for: 10s}]",)
 
 
 def test_payments_take_what_the_model_says_when_the_channel_dominates(tmp_path: Path) -> None:
     path = HELD_OUT / "channel-dominates.yaml"
-    real = played(tmp_path, path)
-    model = SimulatedWorld().play(plan(load_scenario(path), SEED), RunFolder(tmp_path), SilentProgress())
+    real = played(tmp_path, path, SHORT)
+    model = SimulatedWorld().play(plan(load_scenario(path, SHORT), SEED), RunFolder(tmp_path), SilentProgress())
     for history in (real, model):
         payments = history["payments"]
         assert set(payments.outcome) == {"ok"}

@@ -62,6 +62,16 @@ def test_no_secret_is_written_anywhere(make: Callable[..., Platform], tmp_path: 
     assert not any(value in text for value in known.values())
 
 
+@pytest.mark.parametrize("injects", [True, False])
+def test_services_can_be_told_of_faults_only_where_faults_are_wanted(
+    make: Callable[..., Platform], injects: bool
+) -> None:
+    """Who has no token has no fault endpoints."""
+    with make(inject_faults=injects) as platform:
+        told = [psutil.Process(pid).environ().get("PAYLAB_FAULT_TOKEN") for pid in pids(platform)]
+    assert set(told) == {platform.secrets.fault if injects else None}
+
+
 def test_a_killed_replica_has_no_address_until_its_next_life_is_ready(make: Callable[..., Platform]) -> None:
     with make(inject_faults=True) as platform:
         platform.kill("gateway-0")
