@@ -17,11 +17,19 @@ from scenarios.worlds.simulated import create
 from tests.mutants.registry import MUTANTS, mutated
 from tests.mutants.services import instrument as services_instrument
 from tests.mutants.services.rounds import METHODS, Kind, Wish, storm
+from tests.settlement.built_once import build_once
 
 SEED, ROUNDS = 1, 22
 QUICKEST = {
     name: next(each for each in scoreboard.instruments() if each in MUTANTS[name].killed_by) for name in MUTANTS
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _built_once():
+    with pytest.MonkeyPatch.context() as patch:
+        build_once(patch)
+        yield
 
 
 @pytest.mark.parametrize("name", MUTANTS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 SMALL: dict[str, dict[str, str]] = {
     "01-calibrate-and-validate": {"SCENARIOS": '("slow-bank",)', "DEAREST": "5"},
-    "02-capacity-planning": {"RATE": '"20/s"', "FAILURES": "0", "PAYMENTS": "50", "WORKERS": "1"},
+    "02-capacity-planning": {"RATE": '"10/s"', "FAILURES": "0", "PAYMENTS": "20", "WORKERS": "1"},
     "03-availability-under-failure": {
         "SEEDS": "range(1, 3)",
         "WORKERS": "1",
@@ -35,16 +36,18 @@ SMALL: dict[str, dict[str, str]] = {
         "SEEDS": "range(1, 3)",
         "WORKERS": "1",
         "REPLICAS": "(1, 2, 3, 4)",
-        "USERS": "3",
+        "USERS": "1",
         "LOAD_S": "3",
         "TARGETS": "(0.5, 0.8)",
     },
     "06-what-each-choice-buys": {
         "SEEDS": "range(1, 3)",
         "WORKERS": "1",
-        "RATE_PER_S": "20",
+        "RATE_PER_S": "15",
         "LOAD_S": "4",
+        "HONEST_PER_S": "30",
         "GREEDY_PER_S": "100",
+        "OUTAGE_PER_S": "60",
         "OUTAGE_LOAD_S": "12",
     },
 }
@@ -76,16 +79,37 @@ def pictures(notebook_cells: list[Any]) -> int:
     return sum(len(texts(cell, "image/png")) for cell in notebook_cells if cell["cell_type"] == "code")
 
 
-@cache
-def executed(name: str) -> Any:
-    """The notebook with small parameters, run once for all tests."""
+def with_small_parameters(name: str) -> Any:
     notebook: Any = jupytext.read(source_of(name))
     parameters = tagged(notebook["cells"], "parameters")
     for parameter, value in SMALL[name].items():
         assert re.search(rf"^{parameter} = ", parameters["source"], re.MULTILINE), f"{name} has no {parameter}"
         parameters["source"] += f"\n{parameter} = {value}"
-    nbclient.NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(NOTEBOOKS)}}).execute()
     return notebook
+
+
+Executed = Callable[[str], Any]
+
+
+@pytest.fixture(scope="module")
+def executed() -> Iterator[Executed]:
+    """A notebook with small parameters, run once for all tests.
+
+    All run in one kernel, which imports the libraries once. None finds a name that another one left there.
+    """
+    where = {"metadata": {"path": str(NOTEBOOKS)}}
+    first = nbclient.NotebookClient(nbformat.v4.new_notebook(), timeout=240, resources=where)
+
+    @cache
+    def execute(name: str) -> Any:
+        notebook = with_small_parameters(name)
+        notebook["cells"].insert(0, nbformat.v4.new_code_cell("%reset -f"))
+        nbclient.NotebookClient(notebook, km=first.km, timeout=240, resources=where).execute()
+        del notebook["cells"][0]
+        return notebook
+
+    with first.setup_kernel():
+        yield execute
 
 
 def test_all_notebooks_are_here():
@@ -93,13 +117,13 @@ def test_all_notebooks_are_here():
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_it_runs_with_small_parameters_and_draws_what_the_committed_one_shows(name: str):
+def test_it_runs_with_small_parameters_and_draws_what_the_committed_one_shows(executed: Executed, name: str):
     committed = cells(source_of(name).with_suffix(".ipynb"))
     assert pictures(executed(name)["cells"]) == pictures(committed) >= 2
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_it_opens_with_the_question_and_the_answer(name: str):
+def test_it_opens_with_the_question_and_the_answer(executed: Executed, name: str):
     found = executed(name)["cells"]
     assert found[0]["cell_type"] == "markdown"
     assert re.fullmatch(r"# .*\?", found[0]["source"].splitlines()[0])
@@ -109,7 +133,7 @@ def test_it_opens_with_the_question_and_the_answer(name: str):
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_every_figure_of_the_answer_is_computed(name: str):
+def test_every_figure_of_the_answer_is_computed(executed: Executed, name: str):
     """Other parameters, other figures; and no digit of the sentence stands in the source."""
     (small,) = texts(tagged(executed(name)["cells"], "answer"), "text/markdown")
     committed = cells(source_of(name).with_suffix(".ipynb"))

@@ -13,6 +13,8 @@ from typing import Any
 
 import pandas
 
+from scenarios.checks import CheckResult, judge_all
+from scenarios.expectations import parse
 from scenarios.history import History
 from scenarios.plan import Arrival, LoadPlan, LoadStage, Phase, Plan, PlannedFault, PlatformPlan
 
@@ -231,3 +233,8 @@ def ordinary() -> Run:
     for second in range(30):
         run.request(f"look-{second}", second + 0.1)
     return run
+
+
+def judgement(run: Run, name: str) -> CheckResult:
+    """What the check of this name says of the run; not all the rest that is measured for a whole verdict."""
+    return judge_all(run.build(), [parse(name)])[0]

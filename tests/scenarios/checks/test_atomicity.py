@@ -2,14 +2,13 @@
 
 import pytest
 
-from scenarios.checks import check
 from scenarios.checks.result import CheckResult, Outcome
 
-from .histories import Row, Run, ordinary
+from .histories import Row, Run, judgement, ordinary
 
 
 def judged(run: Run) -> CheckResult:
-    return check(run.build(), ["atomic"]).checks[0]
+    return judgement(run, "atomic")
 
 
 def broken(run: Run) -> dict[str, int]:

@@ -1,13 +1,12 @@
 """Client truth: what a client was told is what happened."""
 
-from scenarios.checks import check
 from scenarios.checks.result import CheckResult, Outcome
 
-from .histories import Run, ordinary
+from .histories import Run, judgement, ordinary
 
 
 def judged(run: Run) -> CheckResult:
-    return check(run.build(), ["client_truth"]).checks[0]
+    return judgement(run, "client_truth")
 
 
 def broken(run: Run) -> set[str]:

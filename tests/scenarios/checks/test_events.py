@@ -6,15 +6,12 @@ from typing import Any
 
 import pytest
 
-from scenarios.checks import check
 from scenarios.checks.result import CheckResult, Outcome
-from tests.scenarios.checks.histories import Run, ordinary
+from tests.scenarios.checks.histories import Run, judgement, ordinary
 
 
 def judged(run: Run) -> CheckResult:
-    return next(
-        result for result in check(run.build(), ["events_delivered"]).checks if result.name == "events_delivered"
-    )
+    return judgement(run, "events_delivered")
 
 
 def broken(result: CheckResult) -> dict[str, int]:

@@ -2,14 +2,13 @@
 
 import pytest
 
-from scenarios.checks import check
 from scenarios.checks.result import CheckResult, Outcome
 
-from .histories import Row, Run, ordinary
+from .histories import Row, Run, judgement, ordinary
 
 
 def judged(run: Run) -> CheckResult:
-    return check(run.build(), ["money_conserved"]).checks[0]
+    return judgement(run, "money_conserved")
 
 
 def broken(run: Run) -> set[str]:

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
@@ -64,8 +65,14 @@ def html_of(*folders: Path) -> str:
     return report.write(*folders).read_text(encoding="utf-8")
 
 
+@cache
+def written(*folders: Path) -> str:
+    """The same, rendered once for all who only read it."""
+    return html_of(*folders)
+
+
 def test_it_answers_the_question_with_checks_and_figures(good: Path):
-    page = Page(html_of(good))
+    page = Page(written(good))
     assert page.open == []
     for expected in (QUESTION, "9 of 9 checks passed", "AC1 agreement", "in_doubt.max", "< 12s", "Time to pay"):
         assert expected in page.text
@@ -74,21 +81,21 @@ def test_it_answers_the_question_with_checks_and_figures(good: Path):
 
 
 def test_a_failure_shows_its_evidence(bad: Path):
-    text = html_of(bad)
+    text = written(bad)
     assert "AC1 agreement: 4" in Page(text).text
     assert "pay-a148" in text
     assert re.search(r"<details open>\s*<summary>Evidence", text)
 
 
 def test_it_stands_alone(good: Path):
-    text = html_of(good)
+    text = written(good)
     assert not re.search(r'(?:src|href)="(?!#)', text)
     assert not re.search(r"@import|url\((?!#)|<script", text)
     assert str(good) not in text
 
 
 def test_plots_mark_faults_deaths_and_phases_and_take_the_page_s_colours(good: Path):
-    drawings = re.findall(r"<svg.*?</svg>", html_of(good), flags=re.DOTALL)
+    drawings = re.findall(r"<svg.*?</svg>", written(good), flags=re.DOTALL)
     assert len(drawings) == 6  # three curves, wide and narrow
     for drawing in drawings:
         assert {"F1", "F2", "faults", "recovery"} <= {text.strip() for text in re.findall(r">([^<>]+)</text>", drawing)}
@@ -115,17 +122,17 @@ def test_two_worlds_side_by_side(good: Path, bad: Path):
 
 
 def test_two_worlds_share_one_plot_of_the_time_in_doubt(good: Path, bad: Path):
-    page = html_of(good, bad)
+    page = written(good, bad)
     wide = re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL)[TIMELINES]
     assert {"var(--run1)", "var(--run2)"} <= set(re.findall(r"var\(--run\d\)", wide))
     assert "time from a participant's yes to its applying the outcome" in wide
     assert re.search(r"simulated · seed 7 \(\d+ votes\)", Page(page).text)
     assert "money held, p99" in Page(page).text
-    assert "Time in doubt" not in Page(html_of(good)).text  # nothing to compare with
+    assert "Time in doubt" not in Page(written(good)).text  # nothing to compare with
 
 
 def test_what_blocking_cost_each_run_is_on_one_plot(good: Path, bad: Path):
-    page = html_of(good, bad)
+    page = written(good, bad)
     plots = re.findall(r'aria-label="What blocking cost, by metric and run">(<svg.*?</svg>)', page, flags=re.DOTALL)
     assert len(plots) == 2, "one for wide pages and one for phones"
     for plot in plots:
@@ -288,4 +295,4 @@ def test_the_terminal_tells_who_lost_what(tmp_path: Path):
 
 
 def test_where_nobody_lost_anything_the_report_says_so(good: Path):
-    assert "Nobody lost anything: the money taken is what" in Page(html_of(good)).text
+    assert "Nobody lost anything: the money taken is what" in Page(written(good)).text
