@@ -3,18 +3,14 @@
 A hold is named after its transaction's gid. A commit captures it, an abort voids it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from settlement.ledger import GRANTS, MERCHANT, Book, Layer, Posting, source_of, user_account
+from settlement.ledger import GRANTS, MERCHANT, Book, Layer, source_of, user_account
 from simulator.node import Payload
 
 _LAYERS = {layer: str(layer) for layer in Layer}
-
-
-def _columns(posting: Posting) -> tuple[Any, ...]:
-    return posting.account, posting.currency, posting.amount_minor, _LAYERS[posting.layer]
 
 
 @dataclass
@@ -53,11 +49,17 @@ class Books:
         """Let the hold go."""
         self._stamp(gid, now_ms, lambda: self.book.void(gid))
 
-    def rows(self) -> list[tuple[Any, ...]]:
-        """The postings table."""
+    def columns(self) -> list[Sequence[Any]]:
+        """The postings table: number, gid, account, currency, amount, layer, time in seconds."""
+        postings, stamps = self.book.postings, self.stamps
         return [
-            (f"posting-{number:08d}", gid, *_columns(posting), posted_ms / 1000)
-            for number, (posting, (gid, posted_ms)) in enumerate(zip(self.book.postings, self.stamps, strict=True), 1)
+            [f"posting-{number:08d}" for number in range(1, len(postings) + 1)],
+            [gid for gid, _ in stamps],
+            [posting.account for posting in postings],
+            [posting.currency for posting in postings],
+            [posting.amount_minor for posting in postings],
+            [_LAYERS[posting.layer] for posting in postings],
+            [posted_ms / 1000 for _, posted_ms in stamps],
         ]
 
     def _stamp(self, gid: str, now_ms: int, movement: Callable[[], None]) -> None:

@@ -210,7 +210,7 @@ class ServiceCaller:
         if now_ms + wait_ms >= call.until_s * 1000 or not call.peer.try_withdraw():
             return False
         call.attempt += 1
-        call.source.process.later(wait_ms / 1000, call.network.attempt, call)
+        call.source.process.later(wait_ms / 1000, call.network.again, call)
         return True
 
     def _rest_ms(self, service: str, now_ms: float) -> float:

@@ -91,7 +91,7 @@ class Channel(Service):
             return problem(409, "cancelled")
         if (charge.asked_minor, charge.currency) != (body["amount_minor"], body["currency"]):
             return problem(409, "amount_conflict")
-        return problem(402, "declined") if charge.state == "declined" else Answer(201, charge.view)
+        return problem(402, "declined") if charge.state == "declined" else (201, charge.view, None)
 
     def _open(self, channel: str, body: dict[str, Any]) -> Charge:
         number, amount_minor = body["out_trade_no"], body["amount_minor"]
@@ -114,7 +114,7 @@ class Channel(Service):
         return int.from_bytes(digest[:8]) < self._declined_below
 
     def _find(self, channel: str, charge: Charge | None, body: dict[str, Any]) -> Answer:
-        return problem(404, "charge_not_found") if charge is None else Answer(200, charge.view)
+        return problem(404, "charge_not_found") if charge is None else (200, charge.view, None)
 
     def _capture(self, channel: str, charge: Charge | None, body: dict[str, Any]) -> Answer:
         if charge is None:
@@ -123,7 +123,7 @@ class Channel(Service):
             charge.state, charge.captured_minor = "captured", charge.authorized_minor
         elif charge.state not in ("captured", "refunded"):
             return problem(409, "declined" if charge.state == "declined" else "cancelled")
-        return Answer(200, charge.view)
+        return 200, charge.view, None
 
     def _void(self, channel: str, charge: Charge | None, body: dict[str, Any]) -> Answer:
         if charge is None:
@@ -132,13 +132,13 @@ class Channel(Service):
             charge.state = "voided"
         elif charge.state in ("captured", "refunded"):
             return problem(409, "already_captured")
-        return Answer(200, charge.view)
+        return 200, charge.view, None
 
     def _refund(self, channel: str, charge: Charge | None, body: dict[str, Any]) -> Answer:
         if charge is None:
             return problem(404, "charge_not_found")
         if (channel, body["refund_no"]) in self._store.refunds:
-            return Answer(200, charge.view)
+            return 200, charge.view, None
         if charge.state not in ("captured", "refunded"):
             return problem(409, "not_captured")
         if charge.refunded_minor + body["amount_minor"] > charge.captured_minor:
@@ -146,4 +146,4 @@ class Channel(Service):
         self._store.refunds[channel, body["refund_no"]] = body["amount_minor"]
         charge.refunded_minor += body["amount_minor"]
         charge.state = "refunded" if charge.refunded_minor == charge.captured_minor else "captured"
-        return Answer(201, charge.view)
+        return 201, charge.view, None

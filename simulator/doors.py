@@ -66,7 +66,8 @@ class Tallies:
 class Door:
     """The door of one replica, for one life of its process.
 
-    `gate` limits how much is in progress, `payments` how many of them are undecided; None: nothing does.
+    `gate` limits how much is in progress, `payments` how many of them are undecided; None: nothing does. `gates` are
+    those that there are for most requests, `gates_of_payments` for those that begin a payment.
     """
 
     def __init__(self, setting: Callable[[str], Any]) -> None:
@@ -74,6 +75,8 @@ class Door:
         timeout_ms, payments_min = setting("gateway.prepare_timeout_ms"), setting("gateway.admission_min")
         mode, payments_max = setting("gateway.admission_mode"), setting("gateway.admission_max")
         self.payments = _gate(payments_limit(mode, payments_max, payments_min, lambda: float(timeout_ms)))
+        self.gates = tuple(gate for gate in (self.gate,) if gate is not None)
+        self.gates_of_payments = tuple(gate for gate in (self.gate, self.payments) if gate is not None)
         # Nobody opens an account or a session on the way of a journey.
         limits = {
             Caller.USER: (setting("limit.user_rate_per_s"), setting("limit.user_burst")),

@@ -20,10 +20,20 @@ class Entrance:
     `_caller`: whom they count for (None: nobody). `remembers`: memory may answer them.
     """
 
-    __slots__ = ("_begins_payment", "_caller", "_can_be_full", "_hit_share", "_miss_share", "_route", "remembers")
+    __slots__ = (
+        "_begins_payment",
+        "_caller",
+        "_can_be_full",
+        "_counts_users",
+        "_hit_share",
+        "_miss_share",
+        "_route",
+        "remembers",
+    )
 
     def __init__(self, caller: Caller | None, can_be_full: bool, service: str, route: str, spared: float) -> None:
         self._caller, self._can_be_full, self._route = caller, can_be_full, route
+        self._counts_users = caller is Caller.USER
         self._begins_payment = (service, route) in BEGIN_PAYMENTS
         as_hit = MEASURED_AS_HIT.get((service, route))
         self.remembers = as_hit is not None
@@ -33,17 +43,16 @@ class Entrance:
         """Past the door; or the refusal, status and body."""
         door, caller = call.target.door, self._caller
         if caller is not None:
-            key = call.body["user_id"] if caller is Caller.USER else call.source.process.address
+            key = call.body["user_id"] if self._counts_users else call.source.process.address
             too_many = door.count(caller, key, now_s)
             if too_many is not None:
                 return 429, too_many
         if self._can_be_full:
             call.entered_s = now_s
-            for gate in (door.gate, door.payments) if self._begins_payment else (door.gate,):
-                if gate is not None:
-                    if not gate.try_enter():
-                        return 503, door.turn_away(now_s)
-                    call.gates = (*call.gates, gate)
+            for gate in door.gates_of_payments if self._begins_payment else door.gates:
+                if not gate.try_enter():
+                    return 503, door.turn_away(now_s)
+                call.gates = (*call.gates, gate)
         return None
 
     def share(self, call: "Call") -> float:

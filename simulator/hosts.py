@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from simulator.kernel import Continuation, Future, Kernel, Steps, Task
 from simulator.resources import Job, SharedCores, Usage
+from simulator.timers import Timer
 
 if TYPE_CHECKING:
     from simulator.caller import Caller
+    from simulator.database import Connections
     from simulator.doors import Door
 
 QUOTA_PERIOD_S = 0.1
@@ -23,23 +25,6 @@ QUOTA_PERIOD_S = 0.1
 
 _Work = tuple[float, float, Callable[[Any], None], Any]
 """Since when it waits, its demand, and what follows with what argument."""
-
-
-class Database(Protocol):
-    """What a process knows of its connections to a database server (None: it has an embedded one)."""
-
-    @property
-    def away(self) -> bool:
-        """Whether there is nobody to talk to."""
-        ...
-
-    def connect(self) -> Future:
-        """Settles when there is a connection, or with an error."""
-        ...
-
-    def write(self, written: Future) -> None:
-        """The server's part of a commit: settles `written` and gives the connection back."""
-        ...
 
 
 class Host(SharedCores):
@@ -50,9 +35,7 @@ class Host(SharedCores):
     up, and its caches are cold. (Exceptional first service: P. Welch, Operations Research 12, 1964.)
     """
 
-    def __init__(
-        self, kernel: Kernel, cores: int, speed: float = 1.0, name: str = "host", waking: float = 0.0
-    ) -> None:
+    def __init__(self, kernel: Kernel, cores: int, speed: float = 1.0, name: str = "host", waking: float = 0.0) -> None:
         super().__init__(kernel, name, cores)
         self.kernel = kernel
         self.speed, self.waking = speed, waking
@@ -62,28 +45,8 @@ def _nothing(_: Any) -> None:
     """What a process that has never worked goes on with."""
 
 
-def _leave_out(_: Future, action: Callable[[Any], None], argument: Any) -> None:
+def _leave_out(_value: Any, _error: Exception | None, action: Callable[[Any], None], argument: Any) -> None:
     action(argument)
-
-
-class Timer:
-    """An action of a process at a later time, unless it is cancelled or the process dies."""
-
-    __slots__ = ("_action", "_incarnation", "_process", "settled")
-
-    def __init__(self, process: "Process", action: Callable[[], None]) -> None:
-        self._process, self._incarnation, self._action = process, process.incarnation, action
-        self.settled = False
-
-    def cancel(self) -> None:
-        """Forget the action."""
-        self.settled = True
-
-    def expire(self) -> None:
-        """Its time has come."""
-        if not self.settled and self._process.incarnation == self._incarnation:
-            self.settled = True
-            self._process.deliver(self._action)
 
 
 class Process(Job):
@@ -97,10 +60,10 @@ class Process(Job):
     """
 
     __slots__ = (
-        "_allowance_s", "_argument", "_awake_s", "_begun_s", "_busy", "_busy_area_s", "_completed", "_deferred", "_host",
-        "_left_s", "_lost", "_period", "_queue_max", "_queue_steps", "_speed", "_then", "_wait_s", "_wait_s_max",
-        "_work", "address", "clock_skew_s", "commit_wait_s", "cpu_s", "cut_off", "database", "disk_delay_s",
-        "incarnation", "kernel", "name", "on_death", "paused", "quota", "requests", "running",
+        "_allowance_s", "_argument", "_awake_s", "_begun_s", "_busy", "_busy_area_s", "_completed", "_deferred",
+        "_host", "_left_s", "_lost", "_period", "_queue_max", "_queue_steps", "_speed", "_then", "_wait_s",
+        "_wait_s_max", "_work", "address", "clock_skew_s", "commit_wait_s", "cpu_s", "cut_off", "database",
+        "disk_delay_s", "incarnation", "kernel", "name", "on_death", "paused", "quota", "requests", "running",
     )  # fmt: skip
 
     def __init__(self, host: Host, name: str, quota: float | None = None, commit_wait_s: float = 0.0) -> None:
@@ -113,7 +76,8 @@ class Process(Job):
         self.clock_skew_s = 0.0
         self.quota, self.commit_wait_s, self.disk_delay_s = quota, commit_wait_s, 0.0
         self.cut_off = False
-        self.database: Database | None = None
+        self.database: Connections | None = None
+        """Its connections to a database server; None: its database is embedded."""
         self.on_death: list[Callable[[], None]] = []
         self.address = host.name
         self._host, self._speed = host, host.speed
@@ -304,7 +268,7 @@ class Process(Job):
         return Task(steps, self).start()
 
     def when(self, future: Future, action: Callable[..., None], *arguments: Any) -> None:
-        """Call `action(future, *arguments)` once the future is settled, if this process lives until then."""
+        """Call `action(value, error, *arguments)` once the future is settled, if this process lives until then."""
         future.wait(Continuation(self, action, arguments))
 
     def every(self, interval_s: float, job: Callable[[], Steps[None]]) -> None:

@@ -31,9 +31,13 @@ class Commit:
 
 
 class Waiter(Protocol):
-    """Whoever waits for a future."""
+    """Whoever waits for a future.
 
-    def resume(self, future: "Future") -> None:
+    It is told value and error: to fetch them from futures of several classes takes the interpreter several times as
+    long.
+    """
+
+    def resume(self, value: Any, error: Exception | None) -> None:
         """The future has just been settled."""
         ...
 
@@ -55,13 +59,13 @@ class Future:
             return
         self.settled, self.value, self.error = True, value, error
         if self._waiter is not None:
-            self._waiter.resume(self)
+            self._waiter.resume(value, error)
 
     def wait(self, waiter: Waiter) -> None:
         """Resume `waiter` once settled (at once if it is already)."""
         self._waiter = waiter
         if self.settled:
-            waiter.resume(self)
+            waiter.resume(self.value, self.error)
 
     def then(self, action: Callable[[], None]) -> None:
         """Call `action` once settled (at once if it is already)."""
@@ -76,7 +80,7 @@ class _Call:
     def __init__(self, action: Callable[[], None]) -> None:
         self._action = action
 
-    def resume(self, future: Future) -> None:
+    def resume(self, value: Any, error: Exception | None) -> None:
         self._action()
 
 
@@ -136,25 +140,24 @@ class Task(Future):
     __slots__ = ("_incarnation", "_owner", "_send", "_throw")
 
     def __init__(self, steps: Steps[Any], owner: Owner, waiter: Waiter | None = None) -> None:
-        self.settled, self.value, self.error, self._waiter = False, None, None, waiter
+        self.settled, self._waiter = False, waiter
         self._send, self._throw = steps.send, steps.throw
         self._owner, self._incarnation = owner, owner.incarnation
 
     def start(self) -> "Task":
         """Run up to the first wait."""
-        self.resume(_DONE)
+        self.resume()
         return self
 
-    def resume(self, future: Future) -> None:
+    def resume(self, value: Any = None, error: Exception | None = None) -> None:
         """What the handler waited for is there: run up to the next wait."""
         owner, incarnation = self._owner, self._incarnation
+        send = self._send  # in two steps, because the interpreter is slow at calling what is in a slot
         while owner.incarnation == incarnation:
             try:
-                waits_for = self._send(future.value) if future.error is None else self._throw(future.error)
+                waits_for = send(value) if error is None else self._throw(error)
             except StopIteration as stop:
-                self.settled, self.value = True, stop.value
-                if self._waiter is not None:
-                    self._waiter.resume(self)
+                self.settle(stop.value)
                 return
             except Crashed:
                 return
@@ -164,12 +167,12 @@ class Task(Future):
                 self.settle(error=failure)
                 return
             if isinstance(waits_for, Commit):
-                owner.write(waits_for.demand_s, self.resume, _DONE)
+                owner.write(waits_for.demand_s, self.resume, None)
                 return
-            future = waits_for
-            if not future.settled:
-                future._waiter = self
+            if not waits_for.settled:
+                waits_for._waiter = self
                 return
+            value, error = waits_for.value, waits_for.error
 
 
 class Continuation:
@@ -181,14 +184,10 @@ class Continuation:
         self._owner, self._incarnation = owner, owner.incarnation
         self._action, self._arguments = action, arguments
 
-    def resume(self, future: Future) -> None:
+    def resume(self, value: Any, error: Exception | None) -> None:
         """What was waited for is there."""
         if self._owner.incarnation == self._incarnation:
             try:
-                self._action(future, *self._arguments)
+                self._action(value, error, *self._arguments)
             except Crashed:
                 return
-
-
-_DONE = Future()
-_DONE.settle()

@@ -30,7 +30,7 @@ from simulator.placement import Hosts
 from simulator.plant import Plant
 from simulator.purchases import Shoppers
 from simulator.randomness import Streams
-from simulator.recorder import Databases, Recorder, Rows, all_rows, tables
+from simulator.recorder import Databases, History, Recorder, history_of, tables
 from simulator.resources import Usage
 from simulator.service import Broker, Platform
 from simulator.timeline import FaultRecord, Timeline
@@ -94,14 +94,14 @@ class Simulation:
         self.clients.start()
         self.shoppers.start()
 
-    def end(self) -> Rows:
-        """Stop here: the rows of all history tables."""
+    def end(self) -> History:
+        """Stop here: the columns of all history tables."""
         self.timeline.finish()
         self.clients.finish()
         self.plant.stop()
         self.recorder.stations = [_station_row(kind, usage) for kind, usage in self.usages()]
         faults = [_fault_row(record) for record in self.timeline.records]
-        return all_rows(self.recorder, self.databases, faults, self._generator_row())
+        return history_of(self.recorder, self.databases, faults, self._generator_row())
 
     def forget(self) -> None:
         """Let go of all that was written. In cycles it would last until the collector had looked through all of it."""

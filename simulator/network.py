@@ -94,7 +94,7 @@ class Call(Future):
         until_s: float,
         peer: Peer | None,
     ) -> None:
-        self.settled, self.value, self.error, self._waiter = False, None, None, None
+        self.settled, self._waiter = False, None
         self.network, self.source, self.path, self.body = network, source, path, body
         self.incarnation = source.process.incarnation
         self.target: Replica  # once it is sent
@@ -116,14 +116,14 @@ class Call(Future):
             self.source.caller.gave_up(self)
             self.settle(None, Unknown("timeout"))
 
-    def resume(self, task: Future) -> None:
+    def resume(self, response: Response, error: Exception | None) -> None:
         """The handler has an answer."""
-        if task.error is not None:
-            if not isinstance(task.error, DatabaseUnavailable):
-                raise task.error
+        if error is None:
+            self.respond(response)
+        elif isinstance(error, DatabaseUnavailable):
             self.network.answer(self, 503, {"code": "database_unavailable"})
-            return
-        self.respond(task.value)
+        else:
+            raise error
 
     def respond(self, response: Response) -> None:
         """Answer: the last thing that the handler does."""
@@ -187,12 +187,8 @@ class Network:
         return call
 
     def attempt(self, call: Call) -> None:
-        """Make the call, for the first time or again, unless there is a breaker in front of it that is open."""
+        """Make the call, unless there is a breaker in front of it that is open."""
         peer = call.peer
-        if call.attempt > 1:
-            if call.settled:
-                return
-            call.trouble = call.there = NO_TROUBLE
         if peer is not None and not call.path.manner.must_arrive:
             call.permit = peer.permit or peer.ask(self._kernel.now)
             if call.permit is None:
@@ -200,6 +196,12 @@ class Network:
                 return
         if self._faults.calm or not self._in_trouble(call):
             call.source.process.run(call.work_s, self._send_entry, call)
+
+    def again(self, call: Call) -> None:
+        """Make it once more, unless it has ended meanwhile."""
+        if not call.settled:
+            call.trouble = call.there = NO_TROUBLE
+            self.attempt(call)
 
     def _in_trouble(self, call: Call) -> bool:
         """Find out what is wrong with the call; True if it is taken care of."""

@@ -12,7 +12,7 @@ from simulator.hosts import Replica
 from simulator.kernel import Kernel, Steps
 from simulator.network import NotSent, Reply, Unknown
 from simulator.node import Payload
-from simulator.participant_node import Action, BarrierStore, Change, ParticipantNode, Refused
+from simulator.participant_node import CONFIRM, RESERVE, REVOKE, Action, BarrierStore, Change, ParticipantNode, Refused
 from simulator.participants import participant_routes
 from simulator.remembered import CartLists, GoodsList
 from simulator.service import Answer, Platform, Service, problem
@@ -94,7 +94,7 @@ class Cart(Service):
         return self._lists.recalls(body["user_id"])
 
     def _get(self, body: dict[str, Any]) -> Answer:
-        return Answer(200, {"items": sorted(self._store.items.get(body["user_id"], {}).items())})
+        return 200, {"items": sorted(self._store.items.get(body["user_id"], {}).items())}, None
 
     def _put(self, body: dict[str, Any]) -> Steps[Answer]:
         if self.process.database is not None:
@@ -102,7 +102,7 @@ class Cart(Service):
         self._store.items.setdefault(body["user_id"], {})[body["goods_id"]] = body["count"]
         self._store.advance(body["user_id"])
         yield self.committed
-        return Answer(200, {})
+        return 200, {}, None
 
     def _ordered(self, body: dict[str, Any]) -> Steps[Answer]:
         event_cpu_s = self.platform.plan.calibration.event_cpu_s.get("cart", 0.0)
@@ -116,7 +116,7 @@ class Cart(Service):
                 cart.pop(goods_id, None)
             self._store.advance(user_id)
         yield self.committed
-        return Answer(200, {})
+        return 200, {}, None
 
 
 class OrderBusiness:
@@ -131,15 +131,15 @@ class OrderBusiness:
     def change(self, action: Action, gid: str, kind: str, payload: Payload, outside: Any) -> Change:
         """Hold the order and its stock, finish them, or give them back."""
         order = self._store.orders.get(payload.order_no)
-        if action is Action.RESERVE:
+        if action is RESERVE:
             return self._reserve(gid, kind, payload, order)
-        if action is Action.REVOKE:
+        if action is REVOKE:
             return self._revoke(gid, kind, order)
         if order is None or order.holder_gid != gid or order.status != _HELD[kind]:
-            if action is Action.CONFIRM:
+            if action is CONFIRM:
                 raise AssertionError(f"{gid} commits an order that it does not hold: {order}")
             return lambda: None
-        if action is Action.CONFIRM:
+        if action is CONFIRM:
             return lambda: self._confirm(gid, kind, order)
         return lambda: self._release(kind, order)
 
@@ -238,13 +238,13 @@ class OrderService(Service):
         return self._list.recalls()
 
     def _goods_list(self, body: dict[str, Any]) -> Answer:
-        return Answer(200, {"goods": sorted(self._store.stock)[:PAGE_SIZE]})
+        return 200, {"goods": sorted(self._store.stock)[:PAGE_SIZE]}, None
 
     def _goods(self, body: dict[str, Any]) -> Answer:
         stock = self._store.stock.get(body["goods_id"])
         if stock is None:
             return problem(404, "goods_not_found")
-        return Answer(200, {"price_minor": price_minor(body["goods_id"]), "available_units": stock.available_units})
+        return 200, {"price_minor": price_minor(body["goods_id"]), "available_units": stock.available_units}, None
 
     def _create(self, body: dict[str, Any]) -> Steps[Answer]:
         user_id = body["user_id"]
@@ -264,7 +264,7 @@ class OrderService(Service):
             yield self.process.database.connect()
         order = self._insert(user_id, lines)
         yield self.committed
-        return Answer(201, {"order_no": order.order_no, "total_minor": order.total_minor, "currency": order.currency})
+        return 201, {"order_no": order.order_no, "total_minor": order.total_minor, "currency": order.currency}, None
 
     def _insert(self, user_id: int, lines: tuple[tuple[int, int], ...]) -> Order:
         number = f"order-{len(self._store.orders) + 1:08d}"

@@ -29,7 +29,7 @@ def participant_routes(platform: Platform, node: ParticipantNode) -> dict[str, H
             return problem(503, str(unresolved))
         message = replying.message
         assert isinstance(message, Voted)  # noqa: S101 - narrows the type
-        return Answer(200, {"vote": message.vote, "reason": message.reason}, replying.sent)
+        return 200, {"vote": message.vote, "reason": message.reason}, replying.sent
 
     def decide(body: dict[str, Any]) -> Steps[Answer]:
         try:
@@ -38,7 +38,7 @@ def participant_routes(platform: Platform, node: ParticipantNode) -> dict[str, H
             return problem(503, str(unresolved))
         except ProtocolError as error:
             return problem(409, "protocol_violation", detail=str(error))
-        return Answer(200, {"ack": True}, replying.sent)
+        return 200, {"ack": True}, replying.sent
 
     def ask(gid: str) -> Steps[Decision | None]:
         timeout_s = platform.plan.setting_s("http.timeout_ms")

@@ -16,7 +16,18 @@ from simulator.hosts import Replica
 from simulator.kernel import Steps
 from simulator.network import NotSent, Reply, Unknown
 from simulator.node import Payload
-from simulator.participant_node import Action, BarrierStore, Change, ParticipantNode, Refused, Unresolved
+from simulator.participant_node import (
+    COLLECT,
+    CONFIRM,
+    RELEASE,
+    RESERVE,
+    Action,
+    BarrierStore,
+    Change,
+    ParticipantNode,
+    Refused,
+    Unresolved,
+)
 from simulator.participants import participant_routes
 from simulator.service import Platform, Service
 
@@ -132,15 +143,15 @@ class PaymentBusiness:
         is_card, channel = payload.method == "card", self._channel
         path = CARD if is_card else WALLET
         if kind == "refund":
-            takes_effect = action in (Action.CONFIRM, Action.COLLECT)
+            takes_effect = action in (CONFIRM, COLLECT)
             return channel.refund(path, payload, payload.refund_no) if takes_effect else None
-        if action is Action.RESERVE:
+        if action is RESERVE:
             return channel.charge(path, payload)
-        if action is Action.CONFIRM:
+        if action is CONFIRM:
             return channel.capture(payload) if is_card else None
-        if action is Action.RELEASE:
+        if action is RELEASE:
             return channel.void(payload) if is_card else channel.cancel(payload)
-        return self._collect(path, payload) if action is Action.COLLECT else None
+        return self._collect(path, payload) if action is COLLECT else None
 
     def _collect(self, path: str, payload: Payload) -> Steps[None]:
         yield from self._channel.charge(path, payload)
@@ -149,13 +160,13 @@ class PaymentBusiness:
 
     def change(self, action: Action, gid: str, kind: str, payload: Payload, outside: Any) -> Change:
         """Our own books' half."""
-        if action in (Action.RESERVE, Action.COLLECT):
+        if action in (RESERVE, COLLECT):
             self._require_money(kind, payload)
-            return lambda: self._hold(gid, kind, payload, at_once=action is Action.COLLECT)
+            return lambda: self._hold(gid, kind, payload, at_once=action is COLLECT)
         hold = self._store.holds.get(gid)
         if hold is None or hold.state != "held":
             return lambda: None
-        if action is Action.CONFIRM:
+        if action is CONFIRM:
             return lambda: self._confirm(hold)
         return lambda: self._release(hold)
 

@@ -4,6 +4,7 @@ Transactions, votes, orders, stock, postings and charges are read from the simul
 audit views are read in the real platform: nothing here listens to the code under test.
 """
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter, itemgetter
 from typing import Any
@@ -21,6 +22,7 @@ from simulator.participant_node import BarrierStore
 from simulator.payments import Hold, PaymentStore
 
 NOT_YET = float("nan")
+_CLOSED, _EXHAUSTED = CoordinatorPhase.CLOSED, CoordinatorPhase.EXHAUSTED
 COLUMNS: dict[str, tuple[str, ...]] = {
     "requests": (
         "intended_s", "started_s", "ended_s", "operation", "journey", "step", "status", "outcome", "error", "replica",
@@ -56,8 +58,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 Row = dict[str, Any]
-Rows = dict[str, list[tuple[Any, ...]]]
-"""By table, the values of each row in the order of COLUMNS."""
+History = dict[str, list[Sequence[Any]]]
+"""By table, its columns in the order of COLUMNS (no columns: no rows). Few of them are ever put together as rows."""
 
 
 @dataclass
@@ -117,124 +119,122 @@ class Databases:
         return any(outbox.pending.get(AUDIT) for outbox in (self.gateway.outbox, self.order.events))
 
 
-def tables(rows: Rows) -> dict[str, pd.DataFrame]:
-    """The rows of all history tables as frames."""
-    return {name: _frame(rows[name], columns) for name, columns in COLUMNS.items()}
+def tables(history: History) -> dict[str, pd.DataFrame]:
+    """All history tables as frames."""
+    return {name: _frame(history[name], names) for name, names in COLUMNS.items()}
 
 
-def _frame(rows: list[tuple[Any, ...]], columns: tuple[str, ...]) -> pd.DataFrame:
-    """Rows as a frame, by way of Arrow: it finds out what is in a column in half the time that pandas takes."""
-    if not rows:
-        return pd.DataFrame([], columns=list(columns))
-    arrays = [pyarrow.array(values) for values in zip(*rows, strict=True)]
-    frame: pd.DataFrame = pyarrow.table(arrays, names=list(columns)).to_pandas()
+def _frame(columns: list[Sequence[Any]], names: tuple[str, ...]) -> pd.DataFrame:
+    """Columns as a frame, by way of Arrow: it finds out what is in them in half the time that pandas takes."""
+    if not columns or not columns[0]:
+        return pd.DataFrame([], columns=list(names))
+    frame: pd.DataFrame = pyarrow.table([pyarrow.array(each) for each in columns], names=list(names)).to_pandas()
     return frame
 
 
-def named(rows: Rows) -> dict[str, list[Any]]:
-    """The same rows by the names of their columns; the many requests stay as they are."""
+def named(history: History) -> dict[str, list[Any]]:
+    """The rows by the names of their columns; the many requests as tuples."""
+    rows: dict[str, list[Any]] = {name: list(zip(*columns, strict=True)) for name, columns in history.items()}
     return {
         name: each if name == "requests" else [dict(zip(COLUMNS[name], row, strict=True)) for row in each]
         for name, each in rows.items()
     }
 
 
-def all_rows(recorder: Recorder, databases: Databases, faults: list[Row], generator: Row) -> Rows:
-    """The rows of all history tables, in a fixed order: by time where there is one, else by number."""
+def history_of(recorder: Recorder, databases: Databases, faults: list[Row], generator: Row) -> History:
+    """All history tables, their rows in a fixed order: by time where there is one, else by number."""
+    stock, holds, recorded = databases.order.stock, databases.payment.holds, databases.trail.recorded
     return {
-        "requests": recorder.requests,
-        "payments": recorder.payments,
+        "requests": _turned(recorder.requests),
+        "payments": _turned(recorder.payments),
         "transactions": _transactions(databases),
         "faults": _in_order("faults", faults),
-        "resources": recorder.resources,
+        "resources": _turned(recorder.resources),
         "stations": _in_order("stations", recorder.stations),
-        "orders": [_order(order) for order in databases.order.orders.values()],
-        "stock": [
-            (goods_id, each.initial_units, each.available_units, each.reserved_units, each.sold_units)
-            for goods_id, each in databases.order.stock.items()
-        ],
-        "postings": databases.payment.books.rows(),
-        "holds": [_hold(hold) for hold in databases.payment.holds.values()],
-        "charges": [_charge(charge) for charge in databases.channel.charges.values()],
+        "orders": _of_each(databases.order.orders.values(), *COLUMNS["orders"]),
+        "stock": [list(stock), *_of_each(stock.values(), *COLUMNS["stock"][1:])],
+        "postings": databases.payment.books.columns(),
+        "holds": _holds(holds.values()),
+        "charges": _of_each(databases.channel.charges.values(), *COLUMNS["charges"]),
         "events": [
-            (event_id, event.type, event.subject, event.occurred_s, recorded_s)
-            for event_id, (event, recorded_s) in databases.trail.recorded.items()
+            list(recorded),
+            *_of_each([event for event, _ in recorded.values()], "type", "subject", "occurred_s"),
+            [recorded_s for _, recorded_s in recorded.values()],
         ],
         "generator": _in_order("generator", [generator]),
-        "services": recorder.services,
+        "services": _turned(recorder.services),
     }
 
 
-def _in_order(table: str, rows: list[Row]) -> list[tuple[Any, ...]]:
-    return [tuple(row[name] for name in COLUMNS[table]) for row in rows]
+def _turned(rows: list[tuple[Any, ...]]) -> list[Sequence[Any]]:
+    return list(zip(*rows, strict=True))
 
 
-_AT_S, _GID, _ROLE, _EVENT = (COLUMNS["transactions"].index(name) for name in ("at_s", "gid", "role", "event"))
+def _in_order(table: str, rows: list[Row]) -> list[Sequence[Any]]:
+    return [[row[name] for row in rows] for name in COLUMNS[table]]
 
 
-def _transactions(databases: Databases) -> list[tuple[Any, ...]]:
-    rows = [row for transaction in databases.gateway.rows.values() for row in _decisions(transaction)]
-    rows += _fenced(databases.gateway)
+def _of_each(objects: Collection[Any], *attributes: str) -> list[Sequence[Any]]:
+    """A column of each attribute."""
+    return [list(map(attrgetter(name), objects)) for name in attributes]
+
+
+def _holds(holds: Collection[Hold]) -> list[Sequence[Any]]:
+    gid, payment_gid, kind, method = _of_each(holds, "gid", "payment_gid", "kind", "method")
+    channel = ["" if each == "balance" else each for each in method]
+    return [
+        gid, payment_gid, kind, method, channel, *_of_each(holds, "out_trade_no", "amount_minor", "currency", "state")
+    ]  # fmt: skip
+
+
+_Change = tuple[float | None, str, str, str, str, int, bool, Transaction]
+"""At what time, of which gid, by whom, what, to which value; epoch, whether heuristic; the transaction."""
+
+
+def _transactions(databases: Databases) -> list[Sequence[Any]]:
+    changes = [each for transaction in databases.gateway.rows.values() for each in _decisions(transaction)]
+    changes += _fenced(databases.gateway)
     for role, barrier in (("order", databases.order.barrier), ("payment", databases.payment.barrier)):
-        rows += _votes(role, barrier, databases.gateway)
-    return sorted(rows, key=itemgetter(_AT_S, _GID, _ROLE, _EVENT))
+        changes += _votes(role, barrier, databases.gateway)
+    if not changes:
+        return []
+    changes.sort(key=itemgetter(0, 1, 2, 3))
+    at_s, gid, role_, event, value, epoch, heuristic, about = zip(*changes, strict=True)
+    kind, key = _of_each(about, "kind", "key")
+    last = _of_each([each.payload for each in about], "amount_minor", "currency", "method")
+    return [gid, kind, key, role_, event, value, at_s, epoch, heuristic, *last]
 
 
-def _about(transaction: Transaction) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """The first and the last columns of all rows about a transaction."""
-    payload = transaction.payload
-    return (
-        (transaction.gid, transaction.kind, transaction.key),
-        (payload.amount_minor, payload.currency, payload.method),
-    )
-
-
-def _decisions(transaction: Transaction) -> list[tuple[Any, ...]]:
-    record = transaction.record
-    first, last = _about(transaction)
-    last = (transaction.lease.epoch, record.heuristic, *last)
-    rows = [(*first, "coordinator", "begun", "", transaction.begun_s, *last)]
+def _decisions(transaction: Transaction) -> list[_Change]:
+    record, gid = transaction.record, transaction.gid
+    last = transaction.lease.epoch, record.heuristic, transaction
+    changes: list[_Change] = [(transaction.begun_s, gid, "coordinator", "begun", "", *last)]
     if record.decision is not None:
-        decision = str(record.decision)
-        rows.append((*first, "coordinator", "decided", decision, transaction.decided_s, *last))
-    if record.phase is CoordinatorPhase.CLOSED:
-        rows.append((*first, "coordinator", "closed", str(record.decision), transaction.closed_s, *last))
-    if record.phase is CoordinatorPhase.EXHAUSTED:
-        rows.append((*first, "coordinator", "exhausted", str(record.decision), transaction.exhausted_s, *last))
-    return rows
+        changes.append((transaction.decided_s, gid, "coordinator", "decided", str(record.decision), *last))
+    if record.phase is _CLOSED:
+        changes.append((transaction.closed_s, gid, "coordinator", "closed", str(record.decision), *last))
+    if record.phase is _EXHAUSTED:
+        changes.append((transaction.exhausted_s, gid, "coordinator", "exhausted", str(record.decision), *last))
+    return changes
 
 
-def _fenced(gateway: TransactionStore) -> list[tuple[Any, ...]]:
-    rows = []
+def _fenced(gateway: TransactionStore) -> list[_Change]:
+    changes: list[_Change] = []
     for write in gateway.fenced:
         row = gateway.rows[write.gid]
-        first, last = _about(row)
         said = "" if write.decision is None else str(write.decision)
-        rows.append((*first, "coordinator", "fenced", said, write.at_s, write.epoch, row.record.heuristic, *last))
-    return rows
+        changes.append((write.at_s, row.gid, "coordinator", "fenced", said, write.epoch, row.record.heuristic, row))
+    return changes
 
 
-def _votes(role: str, barrier: BarrierStore, gateway: TransactionStore) -> list[tuple[Any, ...]]:
-    rows: list[tuple[Any, ...]] = []
+def _votes(role: str, barrier: BarrierStore, gateway: TransactionStore) -> list[_Change]:
+    changes: list[_Change] = []
     for gid, row in barrier.rows.items():
-        first, last = _about(gateway.rows[gid])
-        last = (0, False, *last)
+        last = 0, False, gateway.rows[gid]
         if row.record.vote is not None:
-            rows.append((*first, role, "vote", str(row.record.vote), row.voted_s, *last))
+            changes.append((row.voted_s, gid, role, "vote", str(row.record.vote), *last))
         if row.inquiries:
-            rows.append((*first, role, "asked", str(row.inquiries), row.asked_s, *last))
+            changes.append((row.asked_s, gid, role, "asked", str(row.inquiries), *last))
         if row.outcome_s is not None:
-            rows.append((*first, role, "applied", str(row.record.phase), row.outcome_s, *last))
-    return rows
-
-
-_order = attrgetter(*COLUMNS["orders"])
-_charge = attrgetter(*COLUMNS["charges"])
-
-
-def _hold(hold: Hold) -> tuple[Any, ...]:
-    channel = "" if hold.method == "balance" else hold.method
-    return (
-        hold.gid, hold.payment_gid, hold.kind, hold.method, channel, hold.out_trade_no, hold.amount_minor,
-        hold.currency, hold.state,
-    )  # fmt: skip
+            changes.append((row.outcome_s, gid, role, "applied", str(row.record.phase), *last))
+    return changes

@@ -16,7 +16,7 @@ from simulator.network import NotSent, Reply, Unknown
 from simulator.service import Answer, Platform, Service, problem
 
 ROUTE = "POST /assessments"
-ALLOWED = Answer(200, {"verdict": "allow"})
+ALLOWED: Answer = (200, {"verdict": "allow"}, None)
 
 
 class RiskGate:

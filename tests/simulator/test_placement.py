@@ -19,7 +19,7 @@ def _played(plan):
 
 
 def _written(simulation, table):
-    return named({table: getattr(simulation.recorder, table)})[table]
+    return named({table: list(zip(*getattr(simulation.recorder, table), strict=True))})[table]
 
 
 def _pay_mean_s(simulation):
