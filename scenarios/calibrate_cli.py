@@ -126,12 +126,19 @@ def other_table(document: dict[str, Any]) -> "Table":
         table.add_row(name.replace("_", " "), f"{document[name + '_ms']:.3f} ms", _range(intervals[name], " ms"))
     for name, value in document["event_cpu_ms"].items():
         table.add_row(f"event to {name}", f"{value:.3f} ms", _range(intervals["event_cpu"][name], " ms"))
+    for name, value in document["delivery_cpu_ms"].items():
+        table.add_row(f"delivery to {name}", f"{value:.3f} ms", _range(intervals["delivery_cpu"][name], " ms"))
+    table.add_row("waking a core", f"{100 * document['waking']:.0f} % longer", _percent(document["waking_interval"]))
     for name, value in document["idle_cpu"].items():
         low, high = (each / 10 for each in intervals["idle_cpu_a_second"][name])
         table.add_row(f"{name}, idle", f"{100 * value:.1f} % of a core", f"{low:.1f} - {high:.1f} %")
     for name, value in document["startup_s"].items():
         table.add_row(f"start of {name}", f"{value:.1f} s", "")
     return table
+
+
+def _percent(interval: list[float]) -> str:
+    return f"{100 * interval[0]:.0f} - {100 * interval[1]:.0f} %"
 
 
 def _range(interval: list[float], unit: str) -> str:

@@ -6,6 +6,7 @@ consumer that is away is waited for. The cart hears of orders by a call of its o
 """
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
@@ -66,6 +67,13 @@ class Trail:
     recorded: dict[str, tuple[Event, float]] = field(default_factory=dict)
 
 
+def look_every(platform: Platform, replica: Replica, job: Callable[[], Steps[None]]) -> None:
+    """Look at an outbox again and again, from some moment on: no two replicas do it at the same."""
+    interval_s = platform.plan.setting_s("outbox.poll_interval_ms")
+    phase = platform.streams.uniform("relay", f"{replica.name} {replica.process.incarnation}").draw()
+    replica.process.every(interval_s, job, first_s=phase * interval_s)
+
+
 class Relay:
     """Delivers an outbox from one replica; `trail` is where audit writes."""
 
@@ -78,7 +86,7 @@ class Relay:
 
     def start(self) -> None:
         """Look at the outbox from now on."""
-        self._replica.process.every(self._platform.plan.setting_s("outbox.poll_interval_ms"), self._round)
+        look_every(self._platform, self._replica, self._round)
 
     def _round(self) -> Steps[None]:
         process = self._replica.process

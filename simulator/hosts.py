@@ -271,13 +271,14 @@ class Process(Job):
         """Call `action(value, error, *arguments)` once the future is settled, if this process lives until then."""
         future.wait(Continuation(self, action, arguments))
 
-    def every(self, interval_s: float, job: Callable[[], Steps[None]]) -> None:
-        """Repeat a job with `interval_s` between the end of one round and the start of the next."""
+    def every(self, interval_s: float, job: Callable[[], Steps[None]], first_s: float | None = None) -> None:
+        """Repeat a job, `interval_s` between the end of a round and the next; `first_s`: before the first one."""
 
         def rounds() -> Steps[None]:
+            yield self.sleep(interval_s if first_s is None else first_s)
             while True:
-                yield self.sleep(interval_s)
                 yield from job()
+                yield self.sleep(interval_s)
 
         self.spawn(rounds())
 

@@ -7,7 +7,7 @@ the payment's transaction, and back with an abort or a refund.
 from dataclasses import dataclass, field
 from typing import Any
 
-from simulator.events import Outbox
+from simulator.events import Outbox, look_every
 from simulator.hosts import Replica
 from simulator.kernel import Kernel, Steps
 from simulator.network import NotSent, Reply, Unknown
@@ -231,7 +231,7 @@ class OrderService(Service):
     def start(self) -> None:
         """Set the timers of what is in doubt; start the outbox relay."""
         self.node.recover()
-        self.process.every(self.platform.plan.setting_s("outbox.poll_interval_ms"), self._relay)
+        look_every(self.platform, self.replica, self._relay)
 
     def recalls(self, route: str, body: Any) -> bool:
         """Whether the last list of goods will do."""

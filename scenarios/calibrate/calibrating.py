@@ -14,11 +14,12 @@ from scenarios import history as histories
 from scenarios.calibrate import experiments, machine, probe, surroundings
 from scenarios.calibrate.document import document
 from scenarios.calibrate.experiments import Experiment, Pace, Segment
-from scenarios.calibrate.fitting import demands
+from scenarios.calibrate.fitting import Demands, Stretch, demands
 from scenarios.calibrate.graph import Graph, Place, graph
 from scenarios.calibrate.quiet import ProgressOf, quiet, watching
 from scenarios.calibrate.simulated_graph import simulated_graph
 from scenarios.calibrate.waiting import Waiting, waiting
+from scenarios.calibrate.waking import WAKING_MIN, guessed, shares, waking
 from scenarios.calibrate.windows import windows
 from scenarios.history import History
 from scenarios.runfolder import RunFolder, RunState, create
@@ -30,6 +31,8 @@ from simulator import calibration
 
 # A gap between model and reality that is worth a sentence, as a share of the real median.
 EXCESS_SHARE = 0.1
+# Who wakes a core depends on what everything costs, and the other way round.
+WAKING_ROUNDS = 3
 
 
 @dataclass(frozen=True)
@@ -77,23 +80,39 @@ def _in_its_topology(experiment: Experiment, world: World) -> Experiment:
 
 
 def fitted(seen: Seen, assumed: calibration.Calibration, about: Mapping[str, Any]) -> Calibrated:
-    """The fit alone: a function of what was seen (and of the model, for what is left to waiting)."""
+    """The fit alone: a function of what was seen (and of the model, for wake-ups and for what is left to waiting)."""
     history, experiment, calls = seen.history, seen.experiment, seen.calls
     accounts = windows(history, experiment.segments)
     first = surroundings.measured(history, accounts, calls, 0.0, seen.commits, assumed)
-    found = demands(accounts, calls, first.commit_cpu_s.value, history.plan.platform.topology)
-    measured = surroundings.measured(history, accounts, calls, found.call.estimate.value, seen.commits, assumed)
+
+    def explained(stretches: Sequence[Stretch]) -> Demands:
+        topology = history.plan.platform.topology
+        return demands(accounts, calls, first.commit_cpu_s.value, topology, stretches)
+
+    woken = guessed(explained, accounts[0].cpu_s, len(accounts))
+    for _ in range(WAKING_ROUNDS):
+        costs = replace(calibration.from_document(document(woken, first, calls, {})), idle_cpu={})
+        figure = max(costs.waking, WAKING_MIN)
+        without, with_it = (_simulated(replace(costs, waking=each), experiment) for each in (0.0, figure))
+        found = shares(without, with_it, figure, experiment.segments)
+        woken = waking(explained, found, len(accounts))
+    call_s = woken.demands.call.estimate.value
+    measured = surroundings.measured(history, accounts, calls, call_s, seen.commits, assumed)
     if not seen.traced_quiet:
         measured = replace(measured, variations={}, hop_s=surroundings.known(assumed.hop_s))
 
     def simulate(waits_s: Mapping[Place, float]) -> History:
-        costs = calibration.from_document(document(found, replace(measured, waits_s=waits_s), calls, {}))
-        plan = replace(experiment.plan, arrivals=experiments.whole_journeys(experiment.plan.arrivals), faults=())
-        return SimulatedWorld(costs).play(plan, RunFolder(Path()), SilentProgress())
+        costs = document(woken, replace(measured, waits_s=waits_s), calls, {})
+        return _simulated(calibration.from_document(costs), experiment)
 
     waits = waiting(history, seen.quiet, calls, simulate)
     whole = replace(measured, waits_s=waits.waits_s)
-    return Calibrated(document(found, whole, calls, about, _notes(seen, waits)), waits.medians_s)
+    return Calibrated(document(woken, whole, calls, about, _notes(seen, waits)), waits.medians_s)
+
+
+def _simulated(costs: calibration.Calibration, experiment: Experiment) -> History:
+    plan = replace(experiment.plan, arrivals=experiments.whole_journeys(experiment.plan.arrivals), faults=())
+    return SimulatedWorld(costs).play(plan, RunFolder(Path()), SilentProgress())
 
 
 def play(world: World, experiment: Experiment, parent: Path, progress_of: ProgressOf) -> tuple[History, list[float]]:

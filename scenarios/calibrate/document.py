@@ -16,13 +16,16 @@ import numpy
 from scenarios.calibrate.fitting import Demands
 from scenarios.calibrate.graph import Graph, Place
 from scenarios.calibrate.regression import Found
+from scenarios.calibrate.waking import Waking
 from settlement.topology import SERVICES
 from simulator.analysis.estimates import Estimate
 from simulator.calibration import DEFAULT_ROUTE
+from simulator.events import CALLED
 
 BY_ACCOUNTS, BY_SPANS, ASSUMED = "accounts", "spans", "assumed"
 VARIATION_ASSUMED = 0.3
 DECIMALS = 4
+EVENTS_ROUTE = "POST /events"
 
 
 @dataclass(frozen=True)
@@ -42,10 +45,12 @@ class Measured:
 
 
 def document(
-    demands: Demands, measured: Measured, graph: Graph, about: Mapping[str, Any], notes: Sequence[str] = ()
+    waking: Waking, measured: Measured, graph: Graph, about: Mapping[str, Any], notes: Sequence[str] = ()
 ) -> dict[str, Any]:
     """Everything, as it is written to the file."""
+    demands = waking.demands
     routes = endpoints(demands, measured)
+    given = {name: found for name, found in sorted(demands.deliveries.items()) if name != CALLED}
     return {
         **about,
         "cores": measured.cores,
@@ -58,6 +63,8 @@ def document(
         "client_cpu_ms": _ms(demands.request.estimate.value),
         "endpoints": routes,
         "event_cpu_ms": {name: _ms(found.estimate.value) for name, found in sorted(demands.events.items())},
+        "delivery_cpu_ms": {name: _ms(found.estimate.value) for name, found in given.items()},
+        "waking": round(waking.estimate.value, DECIMALS),
         "idle_cpu": {name: round(found.estimate.value, 5) for name, found in sorted(demands.idle.items())},
         "startup_s": {name: round(value_s, 3) for name, value_s in measured.startup_s.items()},
         "rss_bytes": measured.rss_bytes,
@@ -69,8 +76,10 @@ def document(
             "database_cpu": _interval(measured.database_cpu_s),
             "client_cpu": _interval(demands.request.estimate),
             "event_cpu": {name: _interval(found.estimate) for name, found in sorted(demands.events.items())},
+            "delivery_cpu": {name: _interval(found.estimate) for name, found in given.items()},
             "idle_cpu_a_second": {name: _interval(found.estimate) for name, found in sorted(demands.idle.items())},
         },
+        "waking_interval": [round(waking.estimate.low, DECIMALS), round(waking.estimate.high, DECIMALS)],
         "quality": {
             name: {"residual": round(fit.residual, 3), "windows": fit.windows}
             for name, fit in sorted(demands.fits.items())
@@ -79,7 +88,7 @@ def document(
             operation: {f"{place.service} {place.what}": round(number, 3) for place, number in sorted(places.items())}
             for operation, places in graph.per_operation.items()
         },
-        "unidentified": [*unidentified(demands, measured), *notes],
+        "unidentified": [*unidentified(waking, measured), *notes],
     }
 
 
@@ -94,6 +103,14 @@ def endpoints(demands: Demands, measured: Measured) -> dict[str, dict[str, dict[
             "interval_ms": _interval(demand.estimate),
             "by": BY_ACCOUNTS if demand.separable else BY_SPANS,
         }
+    if CALLED in demands.deliveries:
+        found[CALLED][EVENTS_ROUTE] = {
+            "cpu_ms": _ms(demands.deliveries[CALLED].estimate.value),
+            "variation": VARIATION_ASSUMED,
+            "wait_ms": 0.0,
+            "interval_ms": _interval(demands.deliveries[CALLED].estimate),
+            "by": BY_ACCOUNTS if demands.deliveries[CALLED].separable else BY_SPANS,
+        }
     everywhere = _mean_ms([figures for routes in found.values() for figures in routes.values()])
     for service in SERVICES:
         routes = found.get(service, {})
@@ -103,8 +120,9 @@ def endpoints(demands: Demands, measured: Measured) -> dict[str, dict[str, dict[
     return dict(found)
 
 
-def unidentified(demands: Demands, measured: Measured) -> list[str]:
+def unidentified(waking: Waking, measured: Measured) -> list[str]:
     """A sentence for every figure that these experiments do not determine."""
+    demands = waking.demands
     said = [
         f"{place.service} {place.what}: always together with other routes of its process; split by spans"
         for place, found in sorted(demands.routes.items())
@@ -112,10 +130,14 @@ def unidentified(demands: Demands, measured: Measured) -> list[str]:
     ]
     named = {f"{place.service} {place.what}": found for place, found in demands.routes.items()}
     named |= {f"an event given to {service}": found for service, found in demands.events.items()}
+    named |= {f"a delivery to {service}": found for service, found in demands.deliveries.items()}
     named["a call"] = demands.call
     said += [f"{name}: {_vague(found)}" for name, found in sorted(named.items()) if found.separable and found.is_vague]
     if not demands.call.separable:
         said.append("a call: occurs always with the same visits; assumed")
+    if waking.estimate.half_width > waking.estimate.value:
+        low, high = waking.estimate.low, waking.estimate.high
+        said.append(f"waking: {waking.estimate.value:.2f}, interval {low:.2f} to {high:.2f}, wider than the figure")
     return said + [
         f"{name}: not measured in this world; assumed"
         for name, estimate in (

@@ -1,4 +1,6 @@
-"""What a calibration plays: each client operation alone, then the mix at low rates, as one plan of many segments.
+"""What a calibration plays: each client operation alone, then the mix at several rates, as one plan of many segments.
+
+The highest of these rates is for what a busy machine does cheaper than an idle one (scenarios.calibrate.waking).
 
 One plan means one start of the platform: the segments follow each other with a pause, in which events are delivered
 and everybody comes to rest. Every operation is alone in some segment, so its CPU can be told from the others';
@@ -57,14 +59,16 @@ class Pace:
     rounds: int = 2
     step_rate_per_s: float = 50.0
     pay_rate_per_s: float = 10.0
-    mix_rates_per_s: tuple[float, ...] = (6.0, 12.0, 20.0)
+    mix_rates_per_s: tuple[float, ...] = (6.0, 12.0, 20.0, 40.0)
     idle_s: float = 5.0
     traced_s: float = 12.0
     restarts: tuple[str, ...] = ("gateway", "order", "payment")
     restart_s: float = 5.0
 
 
-QUICK = Pace(segment_s=2.0, rounds=1, mix_rates_per_s=(8.0, 16.0), idle_s=3.0, traced_s=6.0, restarts=("payment",))
+QUICK = Pace(
+    segment_s=2.0, rounds=1, mix_rates_per_s=(8.0, 16.0, 32.0), idle_s=3.0, traced_s=6.0, restarts=("payment",)
+)
 
 
 @dataclass(frozen=True)

@@ -61,12 +61,16 @@ class Found:
 
 @dataclass(frozen=True)
 class Fit:
-    """All demands of one process. `residual`: root mean square of what is unexplained, as a share of the mean CPU."""
+    """All demands of one process. `residual`: root mean square of what is unexplained, as a share of the mean CPU.
+
+    `misfit`: the sum of its squares, each in units of the noise that it should have.
+    """
 
     terms: Mapping[str, Found]
     residual: float
     condition: float
     windows: int
+    misfit: float
 
 
 def guessed(name: str, guess_s: float) -> Term:
@@ -99,6 +103,7 @@ def fit(terms: Sequence[Term], counts: Sequence[Mapping[str, float]], cpu_s: Seq
         sqrt(float((misfit**2).mean())) / max(float(used.mean()), 1e-12),
         _condition(design),
         len(used),
+        float(((misfit / noise) ** 2).sum()),
     )
 
 

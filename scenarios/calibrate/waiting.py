@@ -2,7 +2,8 @@
 
 The model knows CPU, hops, commits and calls side by side; so the fitted figures are simulated on the very plan that was
 played, and what is missing from an operation's median becomes waiting of the route that the client called. What only
-payments with a channel are missing belongs to the channel. Medians, because a stranger on the machine spoils means.
+payments with a channel are missing belongs to the channel (not so of refunds: their answer does not wait for it).
+Medians, because a stranger on the machine spoils means.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from scenarios.calibrate.windows import named_requests
 from scenarios.history import History
 
 CHANNEL = "channel"
+REFUND = "refund"
 ROUNDS = 2
 # More than one request at a time queues; these segments are the emptiest.
 QUIET = ("mix", "idle")
@@ -80,10 +82,10 @@ def missing(gaps_s: Mapping[str, float], graph: Graph) -> dict[Place, float]:
     steps: dict[str, list[str]] = {}
     for what in gaps_s:
         steps.setdefault(what.split(".")[0], []).append(what)
-    for operations in steps.values():
+    for step, operations in steps.items():
         base_s = min(gaps_s[what] for what in operations)
         found |= dict.fromkeys(entries(operations, graph), base_s)
-        for what in operations:
+        for what in operations if step != REFUND else ():
             visited = {place: n for place, n in graph.per_operation[what].items() if place.service == CHANNEL}
             routes = {place: n for place, n in visited.items() if " " in place.what}
             for place in routes:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pandas
 
+from scenarios.calibrate.deliveries import Delivery, deliveries
 from scenarios.calibrate.experiments import Segment
 from scenarios.history import GENERATOR, History
 
@@ -23,12 +24,16 @@ CLIENT = "client"
 
 @dataclass(frozen=True)
 class Window:
-    """One segment: seconds accounted for, operations by name, CPU seconds by process (all its numbers together)."""
+    """One segment: seconds accounted for, operations by name, CPU seconds by process (all its numbers together).
+
+    `deliveries`: requests that brought events, by producer and consumer.
+    """
 
     name: str
     duration_s: float
     operations: Mapping[str, int]
     cpu_s: Mapping[str, float]
+    deliveries: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
     @property
     def requests(self) -> int:
@@ -38,8 +43,8 @@ class Window:
 
 def windows(history: History, segments: Sequence[Segment]) -> list[Window]:
     """A window for each segment, pause included."""
-    requests, resources = named_requests(history), samples(history)
-    return [_window(segment, requests, resources) for segment in segments]
+    requests, resources, delivered = named_requests(history), samples(history), deliveries(history)
+    return [_window(segment, requests, resources, delivered) for segment in segments]
 
 
 def named_requests(history: History) -> pandas.DataFrame:
@@ -78,7 +83,9 @@ def _restarts(history: History) -> list[tuple[str, float]]:
     return list(zip(again["replica"], again["at_s"], strict=True))
 
 
-def _window(segment: Segment, requests: pandas.DataFrame, resources: pandas.DataFrame) -> Window:
+def _window(
+    segment: Segment, requests: pandas.DataFrame, resources: pandas.DataFrame, delivered: Sequence[Delivery]
+) -> Window:
     """Whole samples only, those whose greater part lies inside: the window is as long as they are."""
     middle_s = (resources["from_s"] + resources["at_s"]) / 2
     inside = resources[(middle_s >= segment.start_s) & (middle_s < segment.until_s)]
@@ -89,4 +96,5 @@ def _window(segment: Segment, requests: pandas.DataFrame, resources: pandas.Data
         float(lengths_s.median()) if len(lengths_s) else 0.0,
         dict(Counter(sent["what"])),
         {str(name): float(cpu_s) for name, cpu_s in inside.groupby("process")["cpu_s"].sum().items()},
+        Counter((d.producer, d.consumer) for d in delivered if segment.start_s <= d.at_s < segment.until_s),
     )

@@ -1,11 +1,14 @@
 """The fit against accounts that were made from known demands."""
 
+from collections.abc import Sequence
+
 import numpy
 import pytest
 
-from scenarios.calibrate.fitting import demands
+from scenarios.calibrate.fitting import Demands, Stretch, demands
 from scenarios.calibrate.graph import CALL, COMMIT, EVENT, Graph, Place
 from scenarios.calibrate.regression import fit, guessed
+from scenarios.calibrate.waking import waking
 from scenarios.calibrate.windows import CLIENT, Window, process_of
 
 LIST, ONE, MAKE = Place("order", "GET /goods"), Place("order", "GET /goods/{goods_id}"), Place("order", "POST /orders")
@@ -14,7 +17,10 @@ PAY, PREPARE, DECIDE = (
     Place("payment", "POST /participant/decision"),
 )  # fmt: skip
 GIVEN_S = {LIST: 0.0012, ONE: 0.0007, MAKE: 0.0031, PAY: 0.006, PREPARE: 0.002, DECIDE: 0.003}
-CALL_S, COMMIT_S, EVENT_S, REQUEST_S, IDLE = 0.0008, 0.0002, 0.0005, 0.0011, 0.01
+CALL_S, COMMIT_S, EVENT_S, DELIVERY_S, REQUEST_S, IDLE = 0.0008, 0.0002, 0.0003, 0.0016, 0.0011, 0.01
+DELIVERIES = {("order", "audit"): 7}
+WAKING = 0.6
+PROCESSES = ("order", "gateway", "payment", "backoffice", CLIENT)
 GRAPH = Graph(
     {
         "goods_list": {LIST: 1},
@@ -29,8 +35,8 @@ GRAPH = Graph(
     own_s={PREPARE: (0.004,) * 20, DECIDE: (0.006,) * 20},
 )  # fmt: skip
 OPERATIONS = [
-    {}, {"goods_list": 150}, {"goods": 150}, {"order_create": 45}, {"pay.balance": 30}, {"pay.card": 30},
-    {"goods": 40, "order_create": 30, "pay.card": 10, "pay.balance": 20},
+    {}, {"goods_list": 150}, {"goods": 150}, {"order_create": 45}, {"order_create": 90}, {"pay.balance": 30},
+    {"pay.card": 30}, {"goods": 40, "order_create": 30, "pay.card": 10, "pay.balance": 20},
 ] * 2  # fmt: skip
 
 
@@ -38,20 +44,30 @@ def cost_s(place: Place) -> float:
     return GIVEN_S.get(place, {CALL: CALL_S, COMMIT: COMMIT_S, EVENT: EVENT_S}.get(place.what, 0.0))
 
 
-@pytest.fixture(scope="module")
-def windows() -> list[Window]:
+def accounts(stretches: Sequence[float]) -> list[Window]:
+    """Windows whose work took so many times as long."""
     random = numpy.random.default_rng(5)
     made = []
-    for operations in OPERATIONS:
-        cpu_s = dict.fromkeys(("order", "gateway", "payment", "backoffice"), 4.5 * IDLE)
+    for operations, stretch in zip(OPERATIONS, stretches, strict=True):
+        cpu_s = dict.fromkeys(PROCESSES, 0.0)
         for place, number in GRAPH.counts(operations).items():
             process = "backoffice" if place.service == "audit" else place.service
             cpu_s[process] += number * cost_s(place)
-        cpu_s[CLIENT] = 4.5 * IDLE + REQUEST_S * sum(operations.values())
+        deliveries = DELIVERIES if "order_create" in operations else {}
+        cpu_s["order"] += CALL_S * sum(deliveries.values())
+        cpu_s["backoffice"] += DELIVERY_S * sum(deliveries.values())
+        cpu_s[CLIENT] = REQUEST_S * sum(operations.values())
         # The operating system counts in hundredths of a second.
-        noisy = {name: round(used_s + random.normal(0, 0.003), 2) for name, used_s in cpu_s.items()}
-        made.append(Window("some", 4.5, operations, noisy))
+        noisy = {
+            name: round(4.5 * IDLE + stretch * used_s + random.normal(0, 0.003), 2) for name, used_s in cpu_s.items()
+        }
+        made.append(Window("some", 4.5, operations, noisy, deliveries))
     return made
+
+
+@pytest.fixture(scope="module")
+def windows() -> list[Window]:
+    return accounts([1.0] * len(OPERATIONS))
 
 
 def test_demands_are_found_within_their_intervals(windows: list[Window]) -> None:
@@ -62,6 +78,7 @@ def test_demands_are_found_within_their_intervals(windows: list[Window]) -> None
     assert found.call.estimate.covers(CALL_S)
     assert found.request.estimate.value == pytest.approx(REQUEST_S, rel=0.1)
     assert found.events["audit"].estimate.covers(EVENT_S)
+    assert found.deliveries["audit"].estimate.covers(DELIVERY_S)
     assert found.idle["order"].estimate.covers(IDLE)
 
 
@@ -78,6 +95,29 @@ def test_routes_that_are_never_alone_are_split_as_the_spans_say(windows: list[Wi
     both_s = routes[PREPARE].estimate.value + routes[DECIDE].estimate.value
     assert both_s == pytest.approx(GIVEN_S[PREPARE] + GIVEN_S[DECIDE], rel=0.1)
     assert routes[DECIDE].estimate.value > routes[PREPARE].estimate.value
+
+
+def test_how_much_longer_work_takes_that_wakes_a_core_is_told_by_different_loads() -> None:
+    """Half of the windows were busy: nobody had to wake a core there."""
+    awake = [1.0 - index % 2 for index in range(len(OPERATIONS))]
+    seen = accounts([1 + WAKING * share for share in awake])
+    shares = [dict.fromkeys(PROCESSES, share) for share in awake]
+
+    def explained(stretches: Sequence[Stretch]) -> Demands:
+        return demands(seen, GRAPH, 0.0, stretches=stretches)
+
+    found = waking(explained, shares, len(seen))
+    assert found.estimate.covers(WAKING)
+    assert found.estimate.value == pytest.approx(WAKING, abs=0.05)
+    assert found.demands.request.estimate.value == pytest.approx(REQUEST_S, rel=0.1)
+
+
+def test_nobody_wakes_a_core_where_all_windows_cost_the_same(windows: list[Window]) -> None:
+    shares = [
+        dict.fromkeys(("order", "gateway", "payment", "backoffice", CLIENT), 1.0 - n % 2) for n in range(len(windows))
+    ]
+    found = waking(lambda stretches: demands(windows, GRAPH, COMMIT_S, stretches=stretches), shares, len(windows))
+    assert found.estimate.value < 0.03
 
 
 def test_no_demand_is_negative_and_a_bound_is_noticed() -> None:

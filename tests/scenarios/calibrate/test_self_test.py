@@ -34,7 +34,7 @@ def truth() -> Calibration:
     cart = {**shipped.endpoints["cart"], "PUT /cart/items/{goods_id}": Demand(0.0042, 0.3)}
     payment = {"default": Demand(0.002), **dict.fromkeys(TOGETHER["preparing and deciding"][1], Demand(0.0035, 0.3))}
     endpoints = {**shipped.endpoints, "order": order, "cart": cart, "payment": payment}
-    return replace(shipped, endpoints=endpoints, commit_cpu_s=0.0, call_cpu_s=0.0009, client_cpu_s=0.0013)
+    return replace(shipped, endpoints=endpoints, commit_cpu_s=0.0, call_cpu_s=0.0009, client_cpu_s=0.0013, waking=0.4)
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +62,11 @@ def test_routes_that_nothing_tells_apart_are_said_to_be_split(found: dict[str, A
 def test_calls_and_client_requests_cost_what_they_were_given(truth: Calibration, found: dict[str, Any]) -> None:
     assert found["call_cpu_ms"] == pytest.approx(1000 * truth.call_cpu_s, rel=0.5)
     assert found["client_cpu_ms"] == pytest.approx(1000 * truth.client_cpu_s, rel=0.1)
+
+
+def test_waking_is_within_its_interval(truth: Calibration, found: dict[str, Any]) -> None:
+    low, high = found["waking_interval"]
+    assert 0 < low <= truth.waking <= high
 
 
 def test_the_document_is_a_calibration_that_the_model_accepts(found: dict[str, Any]) -> None:
