@@ -9,7 +9,7 @@ is not read here: the model needs the figures alone.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,7 @@ class Calibration:
     idle_cpu             process (without its number) -> cores it uses with nothing to do: leases, relays, sampling
     startup_s            service -> from exec to ready; with a `default`
     rss_bytes            a process' resident memory
+    probe_s              what the speed probe's work took meanwhile (scenarios.calibrate.speed); 0: unknown
     assumed              what was not measured
     """
 
@@ -78,6 +79,7 @@ class Calibration:
     rss_bytes: int
     delivery_cpu_s: Mapping[str, float] = field(default_factory=dict)
     waking: float = 0.0
+    probe_s: float = 0.0
     assumed: Assumed = Assumed()
 
     def demand(self, service: str, route: str) -> Demand:
@@ -86,6 +88,22 @@ class Calibration:
             return self.assumed.risk
         routes = self.endpoints[service]
         return routes.get(route) or routes[DEFAULT_ROUTE]
+
+    def on_a_machine(self, slower: float) -> "Calibration":
+        """The same software on a machine so many times slower: all CPU takes longer, waiting and the network do not."""
+        return replace(
+            self,
+            call_cpu_s=self.call_cpu_s * slower,
+            commit_cpu_s=self.commit_cpu_s * slower,
+            database_cpu_s=self.database_cpu_s * slower,
+            client_cpu_s=self.client_cpu_s * slower,
+            endpoints={name: _times(routes, slower) for name, routes in self.endpoints.items()},
+            event_cpu_s={name: cpu_s * slower for name, cpu_s in self.event_cpu_s.items()},
+            delivery_cpu_s={name: cpu_s * slower for name, cpu_s in self.delivery_cpu_s.items()},
+            idle_cpu={name: cores * slower for name, cores in self.idle_cpu.items()},
+            startup_s={name: start_s * slower for name, start_s in self.startup_s.items()},
+            probe_s=self.probe_s * slower,
+        )
 
     def start_s(self, service: str) -> float:
         """How long a process of `service` takes to start."""
@@ -116,11 +134,16 @@ def from_document(document: Mapping[str, Any]) -> Calibration:
         event_cpu_s=_by_service(document["event_cpu_ms"]),
         delivery_cpu_s=_by_service(document.get("delivery_cpu_ms", {})),
         waking=document.get("waking", 0.0),
+        probe_s=document.get("probe_ms", 0.0) / 1000,
         idle_cpu=document["idle_cpu"],
         startup_s=document["startup_s"],
         rss_bytes=document["rss_bytes"],
         assumed=_assumed(document.get("assumed", {})),
     )
+
+
+def _times(routes: Mapping[str, Demand], slower: float) -> dict[str, Demand]:
+    return {route: replace(demand, cpu_s=demand.cpu_s * slower) for route, demand in routes.items()}
 
 
 def _by_service(cpu_ms: Mapping[str, float]) -> dict[str, float]:

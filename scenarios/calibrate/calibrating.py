@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import isnan, nan
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from scenarios.calibrate.document import document
 from scenarios.calibrate.experiments import Experiment, Pace, Segment
 from scenarios.calibrate.fitting import Demands, Stretch, demands
 from scenarios.calibrate.graph import Graph, Place, graph
-from scenarios.calibrate.quiet import ProgressOf, quiet, watching
+from scenarios.calibrate.quiet import MachineWatch, ProgressOf, quiet, watching
 from scenarios.calibrate.simulated_graph import simulated_graph
+from scenarios.calibrate.speed import relative
 from scenarios.calibrate.waiting import Waiting, waiting
 from scenarios.calibrate.waking import WAKING_MIN, guessed, shares, waking
 from scenarios.calibrate.windows import windows
@@ -37,7 +39,10 @@ WAKING_ROUNDS = 3
 
 @dataclass(frozen=True)
 class Seen:
-    """What a calibration fits. `quiet`: segments whose times can be believed; `traced_quiet`: so can the graph's."""
+    """What a calibration fits. `quiet`: segments whose times can be believed; `traced_quiet`: so can the graph's.
+
+    `works_s`: what the speed probe's work took in each segment (nan: nobody looked).
+    """
 
     history: History
     experiment: Experiment
@@ -45,6 +50,7 @@ class Seen:
     commits: probe.Commits | None
     quiet: Sequence[Segment]
     traced_quiet: bool
+    works_s: Sequence[float]
 
 
 @dataclass(frozen=True)
@@ -60,16 +66,18 @@ def calibrate(world: World, pace: Pace, seed: int, parent: Path, progress_of: Pr
     simulated = isinstance(world, SimulatedWorld)
     assumed = (world.calibration if isinstance(world, SimulatedWorld) else None) or calibration.load()
     experiment = _in_its_topology(experiments.measured(pace, seed, singles=not simulated), world)
-    history, others = play(world, experiment, parent, progress_of)
+    history, watch = play(world, experiment, parent, progress_of)
     if simulated:
-        others, alone = [0.0] * len(others), True
-        calls = simulated_graph(experiment.plan, assumed)
+        others, works_s, alone = [0.0], [nan] * len(experiment.segments), True
+        calls, silent = simulated_graph(experiment.plan, assumed), experiment.segments
     else:
+        others, works_s = watch.others_cores(history, experiment.segments), watch.works_s(experiment.segments)
+        silent = quiet(experiment.segments, others)
         traced = experiments.traced(pace, seed)
         recorded, strangers = play(world, traced, parent, progress_of)
-        calls, alone = graph(recorded), bool(quiet(traced.segments, strangers))
+        calls, alone = graph(recorded), bool(quiet(traced.segments, strangers.others_cores(recorded, traced.segments)))
     commits = probe.commits(parent) if world.name == "processes" else None
-    seen = Seen(history, experiment, calls, commits, quiet(experiment.segments, others), alone)
+    seen = Seen(history, experiment, calls, commits, silent, alone, works_s)
     return fitted(seen, assumed, {**_about(world), "others_cores": round(float(numpy.mean(others)), 3)})
 
 
@@ -82,7 +90,8 @@ def _in_its_topology(experiment: Experiment, world: World) -> Experiment:
 def fitted(seen: Seen, assumed: calibration.Calibration, about: Mapping[str, Any]) -> Calibrated:
     """The fit alone: a function of what was seen (and of the model, for wake-ups and for what is left to waiting)."""
     history, experiment, calls = seen.history, seen.experiment, seen.calls
-    accounts = windows(history, experiment.segments)
+    pairs = zip(windows(history, experiment.segments), relative(seen.works_s), strict=True)
+    accounts = [window.on_a_machine(slower) for window, slower in pairs]
     first = surroundings.measured(history, accounts, calls, 0.0, seen.commits, assumed)
 
     def explained(stretches: Sequence[Stretch]) -> Demands:
@@ -106,7 +115,8 @@ def fitted(seen: Seen, assumed: calibration.Calibration, about: Mapping[str, Any
         return _simulated(calibration.from_document(costs), experiment)
 
     waits = waiting(history, seen.quiet, calls, simulate)
-    whole = replace(measured, waits_s=waits.waits_s)
+    works_s = [each for each in seen.works_s if not isnan(each)]
+    whole = replace(measured, waits_s=waits.waits_s, probe_s=float(numpy.mean(works_s)) if works_s else 0.0)
     return Calibrated(document(woken, whole, calls, about, _notes(seen, waits)), waits.medians_s)
 
 
@@ -115,15 +125,16 @@ def _simulated(costs: calibration.Calibration, experiment: Experiment) -> Histor
     return SimulatedWorld(costs).play(plan, RunFolder(Path()), SilentProgress())
 
 
-def play(world: World, experiment: Experiment, parent: Path, progress_of: ProgressOf) -> tuple[History, list[float]]:
-    """One experiment into a folder of its own; with it, the cores that strangers used in each segment."""
+def play(world: World, experiment: Experiment, parent: Path, progress_of: ProgressOf) -> tuple[History, MachineWatch]:
+    """One experiment into a folder of its own; with it, what was seen of the machine meanwhile."""
     folder = create(parent, experiment.plan.scenario)
     folder.plan.write_text(experiment.plan.to_json(), encoding="utf-8")
     with watching(progress_of, experiment.plan, world) as watch:
         history = world.play(experiment.plan, folder, watch)
     histories.write(history, folder.path)
-    folder.set_state(RunState.FINISHED)
-    return history, watch.others_cores(history, experiment.segments)
+    works_s = [None if isnan(each) else each for each in watch.works_s(experiment.segments)]
+    folder.set_state(RunState.FINISHED, works_s=works_s)
+    return history, watch
 
 
 def keep(calibrated: Calibrated, path: Path) -> None:

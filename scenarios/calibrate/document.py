@@ -42,6 +42,7 @@ class Measured:
     rss_bytes: int
     variations: Mapping[Place, float] = field(default_factory=dict)
     waits_s: Mapping[Place, float] = field(default_factory=dict)
+    probe_s: float = 0.0
 
 
 def document(
@@ -64,6 +65,7 @@ def document(
         "endpoints": routes,
         "event_cpu_ms": {name: _ms(found.estimate.value) for name, found in sorted(demands.events.items())},
         "delivery_cpu_ms": {name: _ms(found.estimate.value) for name, found in given.items()},
+        "probe_ms": _ms(measured.probe_s),
         "waking": round(waking.estimate.value, DECIMALS),
         "idle_cpu": {name: round(found.estimate.value, 5) for name, found in sorted(demands.idle.items())},
         "startup_s": {name: round(value_s, 3) for name, value_s in measured.startup_s.items()},

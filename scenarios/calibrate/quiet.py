@@ -1,4 +1,4 @@
-"""When the machine was the run's alone: what other programs used, segment by segment.
+"""When the machine was the run's alone, and how fast it was: what other programs used, segment by segment.
 
 Strangers make requests late, and CPU cheaper (cores that never sleep need not wake up). So the busy time of the whole
 machine is noted about once a second, and what platform, load generator and lab do not account for was somebody else's.
@@ -7,6 +7,7 @@ Times are taken from quiet segments only.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ import numpy
 
 from scenarios.calibrate.experiments import SETTLE_S, Segment
 from scenarios.calibrate.machine import busy_cpu_s
+from scenarios.calibrate.speed import SpeedProbe, probing
 from scenarios.calibrate.windows import samples
 from scenarios.history import History
 from scenarios.plan import Plan
@@ -28,9 +30,14 @@ ProgressOf = Callable[[Plan, World], AbstractContextManager[Progress]]
 
 @dataclass
 class MachineWatch:
-    """A Progress that passes everything on and notes, with every clock, how busy the machine has been until then."""
+    """A Progress that passes everything on and notes, with every clock, how busy the machine has been until then.
+
+    `began_s`: the run's start on the monotonic clock of `speed`.
+    """
 
     inner: Progress
+    speed: SpeedProbe = field(default_factory=SpeedProbe)
+    began_s: float = 0.0
     at_s: list[float] = field(default_factory=list)
     busy_s: list[float] = field(default_factory=list)
 
@@ -42,6 +49,7 @@ class MachineWatch:
         """Noted, and passed on."""
         self.at_s.append(now_s)
         self.busy_s.append(busy_cpu_s())
+        self.began_s = time.monotonic() - now_s
         self.inner.clock(now_s)
 
     def arrivals(self, started: int) -> None:
@@ -61,6 +69,14 @@ class MachineWatch:
         load_s = history.plan.load_s
         return self.others_cores(history, [Segment("load", (), (), 0.0, 0.0, load_s - SETTLE_S)])[0]
 
+    def mean_work_s(self, history: History) -> float:
+        """CPU seconds of the probe's work over the whole load; nan if nobody looked."""
+        return self.speed.mean_s(self.began_s, self.began_s + history.plan.load_s)
+
+    def works_s(self, segments: Sequence[Segment]) -> list[float]:
+        """The same in each segment, pause included."""
+        return [self.speed.mean_s(self.began_s + each.start_s, self.began_s + each.until_s) for each in segments]
+
     def others_cores(self, history: History, segments: Sequence[Segment]) -> list[float]:
         """Cores that strangers used in each segment, pause included."""
         table = samples(history)
@@ -76,8 +92,8 @@ class MachineWatch:
 @contextmanager
 def watching(progress_of: ProgressOf, plan: Plan, world: World) -> Iterator[MachineWatch]:
     """The progress of a run, watched."""
-    with progress_of(plan, world) as progress:
-        yield MachineWatch(progress)
+    with progress_of(plan, world) as progress, probing() as speed:
+        yield MachineWatch(progress, speed)
 
 
 def quiet(segments: Sequence[Segment], others_cores: Sequence[float]) -> tuple[Segment, ...]:

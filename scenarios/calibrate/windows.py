@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pandas
 
@@ -34,6 +34,10 @@ class Window:
     operations: Mapping[str, int]
     cpu_s: Mapping[str, float]
     deliveries: Mapping[tuple[str, str], int] = field(default_factory=dict)
+
+    def on_a_machine(self, slower: float) -> Window:
+        """The same work on a machine that is not so many times slower."""
+        return replace(self, cpu_s={name: cpu_s / slower for name, cpu_s in self.cpu_s.items()})
 
     @property
     def requests(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from scenarios.twin.stored import StoredWorld, run_name
 from scenarios.worlds import topology_in
 from scenarios.worlds.base import SilentProgress, World, refuse_unsupported
 from scenarios.worlds.simulated import SimulatedWorld
+from simulator import calibration as calibrations
 
 HELD_OUT = Path(__file__).with_name("held_out")
 
@@ -98,18 +99,28 @@ def keep(twin: Twin, folder: Path) -> Path:
 def _pair(
     real: World, model: SimulatedWorld, plan: Plan, parent: Path, progress_of: ProgressOf
 ) -> tuple[Measured, Measured]:
-    predicted = measured(model.play(plan, RunFolder(parent), SilentProgress()), cores())
     if isinstance(real, StoredWorld):
         history = real.play(plan, RunFolder(parent), SilentProgress())
-        return measured(history, cores(), real.others_cores(plan)), predicted
+        found = measured(history, cores(), real.others_cores(plan))
+        return found, _predicted(model, plan, real.work_s(plan))
     folder = create(parent, run_name(plan))
     folder.plan.write_text(plan.to_json(), encoding="utf-8")
     with watching(progress_of, plan, real) as watch:
         history = real.play(plan, folder, watch)
     histories.write(history, folder.path)
-    others = 0.0 if isinstance(real, SimulatedWorld) else watch.mean_others_cores(history)
-    folder.set_state(RunState.FINISHED, others_cores=round(others, 3))
-    return measured(history, cores(), others), predicted
+    others, work_s = 0.0, 0.0
+    if not isinstance(real, SimulatedWorld):
+        others, work_s = watch.mean_others_cores(history), watch.mean_work_s(history)
+    folder.set_state(RunState.FINISHED, others_cores=round(others, 3), work_s=work_s)
+    return measured(history, cores(), others), _predicted(model, plan, work_s)
+
+
+def _predicted(model: SimulatedWorld, plan: Plan, work_s: float) -> Measured:
+    """What the model says of a machine as fast as it was then: the speed probe's work took `work_s` (0: not known)."""
+    costs = model.calibration or calibrations.load()
+    slower = work_s / costs.probe_s if work_s and costs.probe_s else 1.0
+    world = replace(model, calibration=costs.on_a_machine(slower))
+    return measured(world.play(plan, RunFolder(Path()), SilentProgress()), cores())
 
 
 def by_scenario(rows: Sequence[Row]) -> Mapping[str, list[Row]]:

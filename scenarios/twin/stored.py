@@ -41,7 +41,14 @@ class StoredWorld:
 
     def others_cores(self, plan: Plan) -> float:
         """What strangers used of the machine in the run of this plan."""
-        return float(RunFolder(self.folder / run_name(plan)).status().get("others_cores", 0.0))
+        return self._noted(plan, "others_cores")
+
+    def work_s(self, plan: Plan) -> float:
+        """What the speed probe's work took during it; 0: not known."""
+        return self._noted(plan, "work_s")
+
+    def _noted(self, plan: Plan, what: str) -> float:
+        return float(RunFolder(self.folder / run_name(plan)).status().get(what, 0.0))
 
 
 def run_name(plan: Plan) -> str:

@@ -16,7 +16,7 @@ def test_a_stranger_disqualifies_the_segments_that_it_disturbed() -> None:
     resources = [{"at_s": at_s, "process": "order-0", "cpu_s_per_s": OURS_CORES, "rss_bytes": 1} for at_s in ticks]
     history = History({"resources": resources}, experiment.plan, "processes")
     busy_s = [OURS_CORES * at_s + STRANGER_CORES * max(0.0, at_s - STRANGER_FROM_S) for at_s in ticks]
-    watch = MachineWatch(SilentProgress(), ticks, busy_s)
+    watch = MachineWatch(SilentProgress(), at_s=ticks, busy_s=busy_s)
     others = watch.others_cores(history, experiment.segments)
     kept = quiet(experiment.segments, others)
     assert kept
