@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 
 LIBRARIES = ("fastapi", "uvicorn", "uvloop", "aiohttp", "sqlalchemy", "pydantic", "locust")
+ENGINE = re.compile(r"(dockerd|containerd|docker-proxy|runc|podman|conmon)")
 CPU_INFO = Path("/proc/cpuinfo")
 
 
@@ -45,6 +46,13 @@ def busy_cpu_s() -> float:
     """CPU seconds that the whole machine has spent so far."""
     times = psutil.cpu_times()
     return float(times.user + times.system + getattr(times, "nice", 0.0) + getattr(times, "steal", 0.0))
+
+
+def engine_cpu_s() -> float:
+    """CPU seconds that the container engine's processes have spent so far, with those of children that are gone."""
+    found = (process.info for process in psutil.process_iter(["name", "cpu_times"]))
+    engine = [each["cpu_times"] for each in found if each["cpu_times"] and ENGINE.match(each["name"] or "")]
+    return float(sum(times.user + times.system + times.children_user + times.children_system for times in engine))
 
 
 def _version(name: str) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy
 
 from scenarios.calibrate.experiments import SETTLE_S, Segment
-from scenarios.calibrate.machine import busy_cpu_s
+from scenarios.calibrate.machine import busy_cpu_s, engine_cpu_s
 from scenarios.calibrate.speed import SpeedProbe, probing
 from scenarios.calibrate.windows import samples
 from scenarios.history import History
@@ -32,12 +32,14 @@ ProgressOf = Callable[[Plan, World], AbstractContextManager[Progress]]
 class MachineWatch:
     """A Progress that passes everything on and notes, with every clock, how busy the machine has been until then.
 
-    `began_s`: the run's start on the monotonic clock of `speed`.
+    `began_s`: the run's start on the monotonic clock of `speed`. `engine`: what carries the platform's containers is no
+    stranger.
     """
 
     inner: Progress
     speed: SpeedProbe = field(default_factory=SpeedProbe)
     began_s: float = 0.0
+    engine: bool = False
     at_s: list[float] = field(default_factory=list)
     busy_s: list[float] = field(default_factory=list)
 
@@ -48,7 +50,7 @@ class MachineWatch:
     def clock(self, now_s: float) -> None:
         """Noted, and passed on."""
         self.at_s.append(now_s)
-        self.busy_s.append(busy_cpu_s())
+        self.busy_s.append(busy_cpu_s() - (engine_cpu_s() if self.engine else 0.0))
         self.began_s = time.monotonic() - now_s
         self.inner.clock(now_s)
 
@@ -93,7 +95,7 @@ class MachineWatch:
 def watching(progress_of: ProgressOf, plan: Plan, world: World) -> Iterator[MachineWatch]:
     """The progress of a run, watched."""
     with progress_of(plan, world) as progress, probing() as speed:
-        yield MachineWatch(progress, speed)
+        yield MachineWatch(progress, speed, engine=world.name == "compose")
 
 
 def quiet(segments: Sequence[Segment], others_cores: Sequence[float]) -> tuple[Segment, ...]:

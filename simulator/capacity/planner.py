@@ -128,7 +128,7 @@ def assumptions(field: Field) -> list[str]:
     fixed = ", ".join(table.fixed) or "none"
     return [
         f"Demands were measured in one simulated run of {table.pilot_payments} payments at {table.pilot_per_s:g}/s; "
-        "they are as good as the calibration, and do not depend on the load.",
+        "they are as good as the calibration.",
         f"Each replica has a host of its own with {question.replica_cores:g} cores; a process is one event loop and "
         "has no use for more than one.",
         "Databases are no queue of their own here: their work is in the commits of whoever uses them.",

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from settlement.topology import DEFAULT_TOPOLOGY
-from simulator import calibration
 from simulator.calling import ServiceCaller
 from simulator.inputs import Arrival, Fault, Load, SimulationInput
+from tests.costs import PLAIN
 
 Tables = dict[str, pd.DataFrame]
 METHODS = ("card", "wallet", "balance")
@@ -44,7 +44,7 @@ def platform() -> Callable[..., SimulationInput]:
             duration_s=load_s + rest_s,
             load_s=load_s,
             arrivals=_arrivals(rate_per_s, load_s, journeys, seed),
-            calibration=calibration.load(),
+            calibration=PLAIN,
             faults=faults,
             load=load or Load(),
             topology=topology,

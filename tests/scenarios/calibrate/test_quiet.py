@@ -23,3 +23,12 @@ def test_a_stranger_disqualifies_the_segments_that_it_disturbed() -> None:
     assert all(segment.start_s < STRANGER_FROM_S for segment in kept)
     assert others[0] == pytest.approx(0.0, abs=0.1)
     assert others[-1] == pytest.approx(STRANGER_CORES, abs=0.1)
+
+
+def test_the_engine_of_containers_is_no_stranger(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scenarios.calibrate.quiet.busy_cpu_s", lambda: 10.0)
+    monkeypatch.setattr("scenarios.calibrate.quiet.engine_cpu_s", lambda: 4.0)
+    with_engine, without = MachineWatch(SilentProgress(), engine=True), MachineWatch(SilentProgress())
+    for watch in (with_engine, without):
+        watch.clock(1.0)
+    assert (with_engine.busy_s, without.busy_s) == ([6.0], [10.0])

@@ -13,6 +13,7 @@ from scenarios.worlds.base import SilentProgress
 from scenarios.worlds.simulated import SimulatedWorld
 from simulator import calibration
 from simulator.calibration import Calibration, Demand
+from tests.costs import PLAIN
 
 # The model plays whole journeys, so some routes are only known together: their sum is compared, and their intervals.
 TOGETHER = {
@@ -25,7 +26,7 @@ TOGETHER = {
 
 @pytest.fixture(scope="module")
 def truth() -> Calibration:
-    shipped = calibration.load()
+    shipped = PLAIN
     order = {
         **shipped.endpoints["order"],
         "GET /goods": Demand(0.0031, 0.3),

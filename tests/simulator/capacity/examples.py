@@ -6,14 +6,14 @@ from functools import partial
 import numpy as np
 
 from scenarios.capacity.traffic import traffic_input
-from simulator import calibration
 from simulator.capacity import Effort, Objective, Question
 from simulator.capacity.demands import Demand, DemandTable
 from simulator.capacity.playing import Played
+from tests.costs import PLAIN
 
 TRAFFIC = {
     "mix": {"pay": 1.0}, "methods": {"card": 50, "wallet": 30, "balance": 20}, "topology": "compact", "settings": {},
-    "calibration": calibration.load(),
+    "calibration": PLAIN,
 }  # fmt: skip
 BUILD = partial(traffic_input, traffic=TRAFFIC)
 QUICK = Effort(
