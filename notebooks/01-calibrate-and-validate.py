@@ -13,7 +13,7 @@
 # # Is the twin right: how far are its predictions from what was measured?
 
 # %% tags=["parameters"]
-CALIBRATION = "data/calibration.json"  # what `paylab calibrate` wrote
+CALIBRATION = ""  # a document that `paylab calibrate` wrote; empty: the shipped one, with which the twin predicted
 TWIN = "data/twin.json"  # what `paylab twin --json` printed; data/README.md says how both were made
 SCENARIOS = ()  # held-out scenarios to look at; none named: all
 DEAREST = 12  # so many routes are drawn, those with the greatest demand first
@@ -31,10 +31,12 @@ from scenarios.calibrate.quiet import OTHERS_CORES_MAX
 from scenarios.study import drawing, words
 from scenarios.twin.scorecard import METRICS, Kind
 from simulator.analysis import Estimate
+from simulator.calibration import shipped_text
 
 plt.rcParams.update(drawing.STYLE)
 HERE = Path("notebooks") if Path("notebooks").is_dir() else Path()
-calibration, twin = (json.loads((HERE / name).read_text()) for name in (CALIBRATION, TWIN))
+calibration = json.loads(Path(CALIBRATION).read_text() if CALIBRATION else shipped_text())
+twin = json.loads((HERE / TWIN).read_text())
 METRIC = {metric.name: metric for metric in METRICS}
 UNITS = {Kind.RELATIVE: ("per cent", 100), Kind.POINTS: ("points", 100), Kind.SECONDS: ("seconds", 1)}
 TITLES = {

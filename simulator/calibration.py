@@ -31,8 +31,7 @@ class Demand:
 class Assumed:
     """What no experiment has measured: figures to be doubted, each with a value of its own in a document's `assumed`.
 
-    risk                 a visit to risk, if the calibration has no figures of it: the middle of the interval in which
-                         a calibration left it, 0 to 1.6 ms (notebooks/data/calibration.json)
+    risk                 a visit to risk, if the calibration has no figures of it
     refusal_cpu_s        turning a request away at the door
     cached_read_spares   share of the CPU of reading a cart or the list of goods that an answer from memory spares
     """
@@ -112,8 +111,12 @@ class Calibration:
 
 def load(path: Path | None = None) -> Calibration:
     """The calibration in `path`, or the shipped default. Raises KeyError for a missing figure."""
-    text = path.read_text() if path else (resources.files("simulator") / "calibration" / "default.json").read_text()
-    return from_document(json.loads(text))
+    return from_document(json.loads(path.read_text() if path else shipped_text()))
+
+
+def shipped_text() -> str:
+    """The shipped calibration, as it is in its file."""
+    return (resources.files("simulator") / "calibration" / "default.json").read_text()
 
 
 def from_document(document: Mapping[str, Any]) -> Calibration:
