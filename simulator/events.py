@@ -92,7 +92,7 @@ class Relay:
         process = self._replica.process
         if self._platform.broker.down or (process.database is not None and process.database.away):
             return
-        for consumer, waiting in self._outbox.pending.items():
+        for consumer, waiting in list(self._outbox.pending.items()):
             if not waiting or self._outbox.under_way.get(consumer, 0.0) > process.kernel.now:
                 continue
             if consumer in self._event_s:
