@@ -39,8 +39,8 @@ def matrix(
     and a way to come back: quick (at once), late (after its lease), never
     (another replica takes over). Each says pass or fail, how long participants
     were in doubt, and how long the platform took to finish what was under way.
-    A cell that no payment came by has shown nothing: among real processes it
-    is played again, up to three times, and then it counts as a failure.
+    A cell that no payment came by has shown nothing: it is played again, up
+    to three times, and then it counts as a failure.
 
     Cells share platforms: about 15 runs cover them all. Simulated that takes
     seconds; with real processes it takes most of an hour, so choose.

@@ -76,8 +76,8 @@ Done = Callable[[Pass, list[CellResult]], None]
 def play(world: str, wanted: Sequence[Pass], seed: int, folder: Path, progress_of: ProgressOf, done: Done) -> Matrix:
     """Play every pass; `done` hears of each as it ends. Raises WorldError, RunFolderError, KeyboardInterrupt.
 
-    Simulated passes share all cores. Real ones have the machine for themselves, one after the other, and what nobody
-    came by in them is played again with the next seed: who passes which step, and when, is a matter of luck there.
+    Simulated passes share all cores, real ones have the machine for themselves, one after the other. What nobody came
+    by is played again with the next seed: who passes which step, and when, is a matter of luck.
     """
     results: dict[Cell, CellResult] = {}
     order = [window.cell for each in wanted for window in each.windows]
@@ -90,7 +90,7 @@ def play(world: str, wanted: Sequence[Pass], seed: int, folder: Path, progress_o
             results.update({result.cell: result for result in found})
             done(each, found)
         missing = [cell for cell in order if results[cell].outcome is CellOutcome.UNREACHED]
-        if not missing or world == "simulated":
+        if not missing:
             break
         wanted = [
             replace(each, name=f"{each.name}-again-{number - seed + 1}") for each in passes(missing, pace_of(world))
