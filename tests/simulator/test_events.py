@@ -30,7 +30,7 @@ def test_a_delivery_costs_the_same_however_many_events_it_brings(platform):
 
 
 def test_who_hears_of_something_for_the_first_time_may_do_so_while_others_are_told(platform):
-    """A round of deliveries takes a while, and in the meantime the first order is paid: clearing hears of that alone."""
+    """A round of deliveries takes a while. Meanwhile the first order is paid, and clearing hears of that alone."""
     plan = platform(rate_per_s=40, load_s=1, rest_s=10, seed=1, outbox__poll_interval_ms=20)
     consumers = ("audit", "clearing", "message", "reporting", "statistics")
     costly = replace(plan.calibration, event_cpu_s=dict.fromkeys(consumers, 0.001), call_cpu_s=0.05)
