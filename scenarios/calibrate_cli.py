@@ -29,7 +29,7 @@ def calibrate(
 ) -> None:
     """Measure what everything costs on this machine, for the simulated world.
 
-    Plays every client operation alone and the mix at low rates, reads the CPU
+    Plays every client operation alone and the mix at several rates, reads the CPU
     accounts of all processes and one traced run, and fits: CPU and waiting of
     every route, of calls, commits, events and client requests; the call graph;
     starting times. Figures that these runs cannot tell apart are listed.
