@@ -39,7 +39,7 @@ def test_an_unknown_metric_is_named_before_anything_is_played():
 class TestACrowd:
     """Users who pay, and one who looks at goods more often than the order service can show them."""
 
-    NO_DOORS = crowd.Crowd(honest_per_s=60, greedy_per_s=500, load_s=4, settings=crowd.NO_DOORS)
+    NO_DOORS = crowd.Crowd(honest_per_s=60, greedy_per_s=1000, load_s=4, settings=crowd.NO_DOORS)
     LIMIT = {"limit__user_rate_per_s": 10.0, "limit__user_burst": 20}  # noqa: RUF012
 
     def test_without_doors_everybody_is_late(self):
