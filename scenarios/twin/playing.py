@@ -116,9 +116,9 @@ def _pair(
 
 
 def _predicted(model: SimulatedWorld, plan: Plan, work_s: float) -> Measured:
-    """What the model says of a machine as fast as it was then: the speed probe's work took `work_s` (0: not known)."""
+    """For a machine as fast as it was then: the speed probe's work took `work_s` (0 or nan: not known)."""
     costs = model.calibration or calibrations.load()
-    slower = work_s / costs.probe_s if work_s and costs.probe_s else 1.0
+    slower = work_s / costs.probe_s if work_s > 0 and costs.probe_s else 1.0
     world = replace(model, calibration=costs.on_a_machine(slower))
     return measured(world.play(plan, RunFolder(Path()), SilentProgress()), cores())
 
