@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
+import pytest
 from sqlalchemy import text
 
 from settlement.chassis.faults import CrashAt
@@ -177,3 +179,17 @@ def arm(replica: Any, point: str, nth: int = 1) -> None:
 def crashed(replica: Any) -> bool:
     """Whether it came to that."""
     return any(fault["hits"] for fault in replica.chassis.faults.report())
+
+
+class Pause:
+    """Stops one replica's coordinator just before a write, as a SIGSTOP would."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, replica: Any, point: str) -> None:
+        self.reached, self.go_on = asyncio.Event(), asyncio.Event()
+
+        async def passed(name: str) -> None:
+            if name == point and not self.reached.is_set():
+                self.reached.set()
+                await self.go_on.wait()
+
+        monkeypatch.setattr(replica.chassis.crash_points, "passed", passed)

@@ -37,9 +37,11 @@ if kept then
 end
 local allowed = tokens + ARGV[4] >= cost
 if allowed then tokens = tokens - cost end
-local wait_ms = 0
-if not allowed then wait_ms = math.ceil((cost - tokens) / rate_per_ms + at_ms - now_ms) end
-local reset_ms = math.ceil((burst - tokens) / rate_per_ms + at_ms - now_ms)
+local function until_filled_ms(missing)
+  return math.max(0, math.ceil((missing - ARGV[4] / 2) / rate_per_ms + (at_ms - now_ms)))
+end
+local wait_ms = allowed and 0 or until_filled_ms(cost - tokens)
+local reset_ms = until_filled_ms(burst - tokens)
 local bucket = string.format('%.17g|%.17g', tokens, at_ms)
 redis.call('SET', KEYS[1], bucket, 'PX', string.format('%.0f', math.max(reset_ms, ARGV[5])))
 return {allowed and 1 or 0, math.max(0, math.floor(tokens + ARGV[4])), wait_ms, reset_ms}

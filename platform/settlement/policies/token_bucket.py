@@ -58,9 +58,20 @@ def take(bucket: Bucket | None, now_ms: float, cost: float, rate_per_s: float, b
     allowed = tokens + HAIR >= cost
     if allowed:
         tokens -= cost
-    wait_ms = 0 if allowed else math.ceil((cost - tokens) / rate_per_ms + at_ms - now_ms)
-    reset_ms = math.ceil((burst - tokens) / rate_per_ms + at_ms - now_ms)
+    # Only what the clock stepped back is added: with the clock's whole reading, a wait would lose its last digits.
+    stepped_back_ms = at_ms - now_ms
+    wait_ms = 0 if allowed else _until_filled_ms(cost - tokens, rate_per_ms, stepped_back_ms)
+    reset_ms = _until_filled_ms(burst - tokens, rate_per_ms, stepped_back_ms)
     return Bucket(tokens, at_ms), Taken(allowed, max(0, math.floor(tokens + HAIR)), wait_ms, reset_ms)
+
+
+def _until_filled_ms(missing: float, rate_per_ms: float, stepped_back_ms: float) -> int:
+    """How long until these tokens are there, in whole ms.
+
+    Half a hair may still be owed then: a quotient a hair above a whole number does not cost a millisecond more, and
+    the other half is left for the sums of whoever comes back in time.
+    """
+    return max(0, math.ceil((missing - HAIR / 2) / rate_per_ms + stepped_back_ms))
 
 
 class TokenBucket:

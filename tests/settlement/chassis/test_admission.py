@@ -63,7 +63,7 @@ async def test_a_user_has_the_same_limit_wherever_requests_are_counted(
     assert await _asked(cluster, 5) == [200] * 4 + [429]
     refused = await cluster.http("probe").get("/mine", headers=cluster.as_user(7))
     assert refused.headers["RateLimit-Policy"] == '"user";q=4;w=4000'
-    assert 500 < int(refused.headers["Retry-After"]) <= 1_001, "a second for each, and at most a millisecond more"
+    assert 500 < int(refused.headers["Retry-After"]) <= 1_000
     assert await _asked(cluster, 1, user_id=8) == [200], "another user is not concerned"
     _change(cluster, limit__user_rate_per_s=0)
     assert await _asked(cluster, 3) == [200] * 3

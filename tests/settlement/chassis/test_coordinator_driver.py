@@ -12,7 +12,7 @@ from sqlalchemy import text
 from settlement.protocol.crashpoints import COORDINATOR_POINTS
 from settlement.services.gateway.journal import GatewayJournal
 
-from ..money import Shop, arm, crashed
+from ..money import Pause, Shop, arm, crashed
 
 PREPARE, DECISION = "/participant/prepare", "/participant/decision"
 
@@ -86,20 +86,6 @@ async def test_a_restarted_replica_does_not_wait_for_its_own_lease(cluster: Any)
     await shop.settle()
     await shop.audit()
     assert (await shop.decisions())[0]["decision"] == "commit"
-
-
-class Pause:
-    """Stops one replica's coordinator just before a write, as a SIGSTOP would."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, replica: Any, point: str) -> None:
-        self.reached, self.go_on = asyncio.Event(), asyncio.Event()
-
-        async def passed(name: str) -> None:
-            if name == point and not self.reached.is_set():
-                self.reached.set()
-                await self.go_on.wait()
-
-        monkeypatch.setattr(replica.chassis.crash_points, "passed", passed)
 
 
 async def test_a_paused_coordinator_neither_decides_nor_answers_wrongly(

@@ -82,6 +82,15 @@ async def test_a_refused_request_is_told_when_to_come_back(replica: Connect) -> 
     assert (await limiter.take_at("k", 10, 1, 1, 5_100)).allowed
 
 
+async def test_how_long_to_wait_is_told_to_the_millisecond_in_redis_too(replica: Connect) -> None:
+    limiter, _ = await replica()
+    # A clock that reaches 2^25 ms before the wait is over, and a quotient that is a hair more than a whole number.
+    for rate_per_s, wait_ms, now_ms in ((0.001, 1_000_000, 33_003_196.425695997), (1_000 / 13, 13, 0.0)):
+        key = f"a token in {wait_ms} ms"
+        assert (await limiter.take_at(key, rate_per_s, 1, 1, now_ms)).reset_ms == wait_ms
+        assert (await limiter.take_at(key, rate_per_s, 1, 1, now_ms)).retry_after_ms == wait_ms
+
+
 async def test_buckets_are_forgotten_when_they_would_be_full(replica: Connect, redis_server: RedisServer) -> None:
     limiter, _ = await replica()
     await limiter.take("k", 1, 100, 60)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from settlement.policies.token_bucket import HAIR, Taken, TokenBucket, TokenBuckets
@@ -103,6 +103,28 @@ def test_whoever_waits_as_told_is_admitted_and_not_much_earlier(
                 assert not bucket.take(now_ms + taken.retry_after_ms - 2, cost).allowed
             now_ms += taken.retry_after_ms
             assert bucket.take(now_ms, cost).allowed
+
+
+# A machine that is up for 9 h 10 min: its clock reaches a power of two before the wait is over, and loses a digit.
+BEFORE_2_TO_THE_25_MS = 33_003_196.425695997
+
+
+@given(st.floats(0, 2e12))
+@example(BEFORE_2_TO_THE_25_MS)
+def test_how_long_to_wait_is_told_alike_whatever_the_clock_reads(now_ms: float) -> None:
+    bucket = TokenBucket(rate_per_s=0.001, burst=4)
+    assert bucket.take(now_ms, cost=4) == Taken(True, 0, 0, 4_000_000)
+    assert bucket.take(now_ms) == Taken(False, 0, 1_000_000, 4_000_000)
+
+
+@given(st.sampled_from([0, EPOCH_MS]), st.integers(1, 100_000), st.integers(1, 1_000))
+@example(0, 13, 1)  # 1 / (1 / 13) is a hair more than 13
+def test_a_wait_of_whole_milliseconds_is_told_to_the_millisecond(now_ms: int, token_ms: int, burst: int) -> None:
+    bucket = TokenBucket(1_000 / token_ms, burst)
+    assert bucket.take(now_ms, cost=burst).reset_ms == burst * token_ms
+    assert bucket.take(now_ms).retry_after_ms == token_ms
+    assert not bucket.take(now_ms + token_ms - 1).allowed
+    assert bucket.take(now_ms + token_ms).allowed
 
 
 @given(RATES, st.integers(1, 1_000), st.integers(0, 1_000))

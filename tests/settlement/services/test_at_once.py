@@ -33,7 +33,9 @@ async def test_the_same_key_twice_at_once_pays_once(cluster: Any) -> None:
     await shop.start("gateway", "gateway-1")
     order = await shop.order()
     answers = await asyncio.gather(*(shop.pay(order, key="k", gateway=f"gateway-{n % 2}") for n in range(6)))
+    # Whoever comes while the payment is worked on is told so, whoever comes later is told of it.
     assert {answer.status_code for answer in answers} <= {201, 409}
+    assert len({answer.json()["gid"] for answer in answers if answer.status_code == 201}) == 1
     await shop.settle()
     await shop.audit()
     assert len(await shop.decisions()) == 1

@@ -11,8 +11,9 @@ import pytest
 from aiohttp import web
 
 from settlement.services.gateway.notifications import allowed, signature
+from settlement.services.gateway.risk import RiskGate
 
-from ..money import ALICE, BOB, OPENING_MINOR, Shop, arm, crashed
+from ..money import ALICE, BOB, OPENING_MINOR, Pause, Shop, arm, crashed
 
 
 @pytest.fixture
@@ -310,15 +311,42 @@ async def test_keys_belong_to_users(shop: Shop) -> None:
     assert len(await shop.decisions()) == 2
 
 
-async def test_the_second_of_two_at_once_is_told_to_come_back(shop: Shop) -> None:
+async def test_while_the_first_is_worked_on_all_others_are_told_to_come_back(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     order = await shop.order()
-    answers = await asyncio.gather(*(shop.pay(order, key="k") for _ in range(4)))
-    paid = [answer.json()["gid"] for answer in answers if answer.status_code == 201]
-    told, *others = [answer for answer in answers if answer.status_code == 409]
-    assert len(set(paid)) == 1, "whoever comes when it is done is told of the same payment"
-    assert len(paid) + 1 + len(others) == 4
+    pause = Pause(monkeypatch, shop.cluster.replica("gateway-0"), "coordinator.decided.persist.before")
+    paying = [asyncio.create_task(shop.pay(order, key="k")) for _ in range(4)]
+    await shop.cluster.eventually(lambda: sum(task.done() for task in paying) == 3)
+    pause.go_on.set()
+    answers = await asyncio.gather(*paying)
+    assert sorted(answer.status_code for answer in answers) == [201, 409, 409, 409]
+    told = next(answer for answer in answers if answer.status_code == 409)
     assert (told.json()["code"], told.headers["retry-after"]) == ("idempotency_key_in_use", "1")
     assert (await shop.pay(order, key="k")).json()["status"] == "succeeded"
+    assert len(await shop.decisions()) == 1
+
+
+async def test_who_is_assessed_until_the_first_has_paid_is_told_of_the_same_payment(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = await shop.order()
+    assessing, go_on, admit = asyncio.Event(), asyncio.Event(), RiskGate.admit
+
+    async def slow_at_first(self: RiskGate, *asked: Any) -> str:
+        if not assessing.is_set():
+            assessing.set()
+            await go_on.wait()
+        return await admit(self, *asked)
+
+    monkeypatch.setattr(RiskGate, "admit", slow_at_first)
+    late = asyncio.create_task(shop.pay(order, key="k"))
+    await assessing.wait()
+    first = await shop.pay(order, key="k")
+    go_on.set()
+    assert (first.status_code, first.json()) == ((await late).status_code, (await late).json())
+    assert "idempotent-replayed" not in first.headers
+    assert (await late).headers["idempotent-replayed"] == "true"
     assert len(await shop.decisions()) == 1
 
 
