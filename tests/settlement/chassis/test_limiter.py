@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -59,18 +57,24 @@ async def test_redis_and_the_policy_answer_alike(replica: Connect, seed: int) ->
 
 async def test_replicas_admit_the_rate_together(replica: Connect) -> None:
     limiters = [(await replica())[0] for _ in range(2)]
-    # On the machine's clock, as Redis counts: while a busy machine lets nobody ask, a full bucket gains nothing.
-    moments_s, admitted = [time.monotonic()], 0
-    while moments_s[-1] - moments_s[0] < 0.5:
-        taken = await asyncio.gather(*(limiter.take("everybody", 40, 10) for limiter in limiters))
+    admitted = 0
+    for now_ms in range(0, 1_001, 10):
+        taken = await asyncio.gather(*(limiter.take_at("everybody", 40, 10, 1, now_ms) for limiter in limiters))
         admitted += sum(answer.allowed for answer in taken)
-        moments_s.append(time.monotonic())
-    took_s = moments_s[-1] - moments_s[0]
-    assert admitted <= 10 + 40 * took_s + 1
-    # Redis' answer may fall anywhere within its round, so that what it saw as one pause may be two rounds.
-    lost = sum(max(0.0, 40 * (after_s - before_s) - 8) for before_s, after_s in pairwise(moments_s[::2]))
-    lost += sum(max(0.0, 40 * (after_s - before_s) - 8) for before_s, after_s in pairwise(moments_s[1::2]))
-    assert admitted >= min(2 * (len(moments_s) - 1), 10 + 40 * took_s - lost) - 2
+    assert admitted == 10 + 40, "a burst, and the rate of one second"
+
+
+async def test_it_is_redis_clock_that_counts(replica: Connect, redis_server: RedisServer) -> None:
+    limiter, _ = await replica()
+
+    def redis_ms() -> float:
+        seconds, microseconds = redis_server.client.time()
+        return float(seconds * 1_000 + microseconds / 1_000)
+
+    before_ms = redis_ms()
+    await limiter.take("k", 0.001, 1)
+    _, counted_at_ms = redis_server.client.get("limit:test:k").split("|")
+    assert before_ms <= float(counted_at_ms) <= redis_ms()
 
 
 async def test_a_refused_request_is_told_when_to_come_back(replica: Connect) -> None:

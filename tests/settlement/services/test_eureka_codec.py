@@ -126,10 +126,10 @@ WIDE = b"<a>" + b"<b/>" * 10_000 + b"</a>"
 
 @pytest.mark.parametrize("body", [BOMB, FILE, DEEP, WIDE, b"", b"<a>", b"\xff\xfe<", b"<a>&nosuch;</a>"])
 def test_dangerous_and_broken_xml_is_refused_quickly(body: bytes) -> None:
-    began_s = time.monotonic()
+    began_s = time.process_time()  # what others take of the machine does not count
     with pytest.raises(InvalidInstance):
         read_instance(body, "application/xml")
-    assert time.monotonic() - began_s < 20, "a bomb would take for ever"
+    assert time.process_time() - began_s < 1, "a bomb would take for ever"
 
 
 @given(st.recursive(
