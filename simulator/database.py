@@ -6,7 +6,9 @@ the server works, and gives the connection back. Who finds no connection in time
 changed nothing; a commit that had begun when the server died was durable.
 """
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from simulator.hosts import Host, Process
 from simulator.kernel import Future, Kernel
@@ -59,16 +61,16 @@ class Connections:
             error = DatabaseUnavailable("no connection was free in time")
             self._process.deliver(future.settle, None, error)
 
-    def write(self, written: Future) -> None:
-        """The server's part of a commit, after the process' own."""
+    def write(self, then: Callable[[Any], None], argument: Any) -> None:
+        """The server's part of a commit, after the process' own; then call `then(argument)`."""
         incarnation = self._process.incarnation
-        self._server.host.run(self._server.cpu_s, self._written, written, incarnation)
+        self._server.host.run(self._server.cpu_s, self._written, incarnation, then, argument)
 
-    def _written(self, written: Future, incarnation: int) -> None:
+    def _written(self, incarnation: int, then: Callable[[Any], None], argument: Any) -> None:
         if incarnation == self._process.incarnation:
             self._held -= 1
             self.pool.give_back()
-            self._process.deliver(written.settle)
+            self._process.deliver(then, argument)
 
     def _all_lost(self) -> None:
         for _ in range(self._held):

@@ -8,7 +8,7 @@ A killed process loses its queue, its timers and its handlers; a paused one keep
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
+from heapq import heappush
 from typing import TYPE_CHECKING, Any, Protocol
 
 from simulator.kernel import Continuation, Future, Kernel, Steps, Task
@@ -43,10 +43,6 @@ class Host(SharedCores):
 
 def _nothing(_: Any) -> None:
     """What a process that has never worked goes on with."""
-
-
-def _leave_out(_value: Any, _error: Exception | None, action: Callable[[Any], None], argument: Any) -> None:
-    action(argument)
 
 
 class Process(Job):
@@ -123,22 +119,32 @@ class Process(Job):
     def commit(self, demand_s: float) -> Future:
         """Work, and then wait for the disk, without occupying anything."""
         future = Future()
-        if self.commit_wait_s or self.disk_delay_s or self.database is not None:
-            self.run(demand_s, self._wait_for_disk, future)
-        else:
-            self.run(demand_s, future.settle)
+        self.write(demand_s, future.settle, None)
         return future
 
     def write(self, demand_s: float, then: Callable[[Any], None], argument: Any) -> None:
         """Commit, then call `then(argument)`, if the process lives until then."""
         if self.commit_wait_s or self.disk_delay_s or self.database is not None:
-            self.when(self.commit(demand_s), _leave_out, then, argument)
+            self.run(demand_s, self._wait_for_disk, (then, argument))
         else:
             self.run(demand_s, then, argument)
 
-    def _wait_for_disk(self, written: Future) -> None:
-        done = written.settle if self.database is None else partial(self.database.write, written)
-        self.later(self.commit_wait_s + self.disk_delay_s, done)
+    def _wait_for_disk(self, following: tuple[Callable[[Any], None], Any]) -> None:
+        wait_s = self.commit_wait_s + self.disk_delay_s
+        if self.database is not None:
+            self.later(wait_s, self.database.write, *following)
+            return
+        kernel = self.kernel
+        entry = (kernel.now + wait_s, next(kernel.numbers), self._written, (self.incarnation, following))
+        heappush(kernel.heap, entry)
+
+    def _written(self, commit: tuple[int, tuple[Callable[[Any], None], Any]]) -> None:
+        incarnation, (then, argument) = commit
+        if incarnation == self.incarnation:
+            if self.paused:
+                self.deliver(then, argument)
+            else:
+                then(argument)
 
     def _end(self) -> None:
         self.cpu_s += self.demand_s
@@ -251,9 +257,12 @@ class Process(Job):
 
     def later(self, delay_s: float, action: Callable[..., None], *arguments: Any) -> None:
         """The same for what nobody cancels."""
-        self.kernel.after(delay_s, self._fire, self.incarnation, action, arguments)
+        kernel = self.kernel
+        entry = (kernel.now + delay_s, next(kernel.numbers), self._fire, (self.incarnation, action, arguments))
+        heappush(kernel.heap, entry)
 
-    def _fire(self, incarnation: int, action: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    def _fire(self, planned: tuple[int, Callable[..., None], tuple[Any, ...]]) -> None:
+        incarnation, action, arguments = planned
         if incarnation == self.incarnation:
             self.deliver(action, *arguments)
 

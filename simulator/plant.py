@@ -103,7 +103,7 @@ class Plant:
         self._directory.now_hears(self._registry_runs())
         idle_cores = self._plan.calibration.idle_cpu.get(_base_name(process.name), 0.0)
         if idle_cores:
-            self._idle(process, process.incarnation, idle_cores * IDLE_STEP_S)
+            self._idle((process, process.incarnation, idle_cores * IDLE_STEP_S))
         self.note(process, "ready")
 
     def kill(self, process: Process) -> None:
@@ -183,12 +183,13 @@ class Plant:
         host = self._platform.host_of(tuple(each.service for each in self._of(process)))
         host.run(step_s / host.speed, self._starting, process, left_s - step_s)
 
-    def _idle(self, process: Process, incarnation: int, work_s: float) -> None:
-        """Leases, relays and sampling: work that is always there."""
+    def _idle(self, work: tuple[Process, int, float]) -> None:
+        """Leases, relays and sampling: so many core-seconds in this life of a process, again and again."""
+        process, incarnation, work_s = work
         if process.incarnation == incarnation:
             if not process.paused:
                 process.run(work_s, _nothing)
-            self._kernel.after(IDLE_STEP_S, self._idle, process, incarnation, work_s)
+            self._kernel.after(IDLE_STEP_S, self._idle, work)
 
     def _of(self, process: Process) -> list[Replica]:
         return [replica for replica in self.replicas.values() if replica.process is process]

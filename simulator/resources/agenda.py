@@ -6,6 +6,7 @@ first), so a run is a pure function of its input.
 """
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from heapq import heappop, heappush
 from itertools import count
@@ -18,6 +19,8 @@ from simpy.core import EmptySchedule
 NORMAL = 1
 _URGENT_FIRST = -(1 << 62)
 """Added to the number of an urgent entry: it precedes all normal ones of its instant, in order among themselves."""
+_BEFORE_ALL = 2 * _URGENT_FIRST
+"""The number of an entry that precedes even those."""
 
 T = TypeVar("T")
 Entry = tuple[float, int, Callable[[Any], None], Any]
@@ -75,12 +78,16 @@ class Agenda(simpy.Environment):
 
     def run_until(self, time_s: float) -> None:
         """Play everything that is due before `time_s`; then it is `time_s`."""
+        if time_s <= self.now:
+            return
         heap, pop = self.heap, heappop
-        while heap and heap[0][0] < time_s:
-            self.now, _, action, argument = pop(heap)
-            action(argument)
-        if time_s > self.now:
-            self.now = time_s
+        # An entry that ends it spares all others the question whether they are due before it.
+        heappush(heap, (time_s, _BEFORE_ALL, _reached, None))
+        while self.now < time_s:
+            with suppress(_Reached):
+                while True:
+                    self.now, _, action, argument = pop(heap)
+                    action(argument)
 
     # -- what SimPy's own events and `run` need ---------------------------------------------------------------------
 
@@ -99,6 +106,14 @@ class Agenda(simpy.Environment):
             raise EmptySchedule
         self.now, _, action, argument = heappop(self.heap)
         action(argument)
+
+
+class _Reached(Exception):
+    """It is as late as was asked for."""
+
+
+def _reached(_: Any) -> None:
+    raise _Reached
 
 
 def _happen(event: Any) -> None:
