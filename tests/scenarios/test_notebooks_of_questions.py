@@ -16,7 +16,7 @@ import pytest
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 SMALL: dict[str, dict[str, str]] = {
     "01-calibrate-and-validate": {"SCENARIOS": '("slow-bank",)', "DEAREST": "5"},
-    "02-capacity-planning": {"RATE": '"10/s"', "FAILURES": "0", "PAYMENTS": "20", "WORKERS": "1"},
+    "02-capacity-planning": {"RATE": '"5/s"', "FAILURES": "0", "PAYMENTS": "20", "WORKERS": "1"},
     "03-availability-under-failure": {
         "SEEDS": "range(1, 3)",
         "WORKERS": "1",
@@ -27,7 +27,7 @@ SMALL: dict[str, dict[str, str]] = {
     "04-two-phase-commit-blocking": {
         "SEEDS": "range(1, 3)",
         "WORKERS": "1",
-        "RATE_PER_S": "8",
+        "RATE_PER_S": "5",
         "RESTARTS_S": "(1, 8)",
         "LEASES_S": "(1,)",
         "REPLICAS": "(1, 2)",
@@ -38,6 +38,7 @@ SMALL: dict[str, dict[str, str]] = {
         "REPLICAS": "(1, 2, 3, 4)",
         "USERS": "1",
         "LOAD_S": "3",
+        "PEAK_PER_S": "50",
         "TARGETS": "(0.5, 0.8)",
     },
     "06-what-each-choice-buys": {
@@ -47,7 +48,7 @@ SMALL: dict[str, dict[str, str]] = {
         "LOAD_S": "4",
         "HONEST_PER_S": "30",
         "GREEDY_PER_S": "100",
-        "OUTAGE_PER_S": "60",
+        "OUTAGE_PER_S": "40",
         "OUTAGE_LOAD_S": "12",
     },
 }

@@ -22,7 +22,7 @@ QUICK = ["--payments", "50", "--workers", "1"]
 def little_effort(payments: int) -> Effort:
     return Effort(
         payments=payments, warm_up_s=0.5, replications_min=2, replications_max=2, precision=10.0, pilot_payments=200,
-        customers=10_000, headroom_steps=1,
+        customers=4_000, headroom_steps=1,
     )  # fmt: skip
 
 

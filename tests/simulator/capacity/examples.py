@@ -18,7 +18,7 @@ TRAFFIC = {
 BUILD = partial(traffic_input, traffic=TRAFFIC)
 QUICK = Effort(
     payments=60, warm_up_s=0.5, replications_min=2, replications_max=2, precision=10.0, pilot_payments=300,
-    customers=10_000, headroom_steps=2,
+    customers=4_000, headroom_steps=2,
 )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from simulator.capacity.candidates import Field
 from simulator.capacity.screening import Screen
 from tests.simulator.capacity.examples import QUICK, question, row, table
 
-ASKED = Objective(30.0, 0.3, 0.999, failures=1)
+ASKED = Objective(15.0, 0.3, 0.999, failures=1)
 
 
 def silent(text: str) -> None:
@@ -43,12 +43,12 @@ def test_nobody_can_be_taken_away(answer: Answer):
 def test_its_price(answer: Answer):
     best = answer.best
     assert best.cost_per_h == pytest.approx(best.replicas * 0.05)
-    assert best.cost_per_million == pytest.approx(best.cost_per_h / (30 * 3600) * 1e6)
+    assert best.cost_per_million == pytest.approx(best.cost_per_h / (ASKED.rate_per_s * 3600) * 1e6)
 
 
 def test_the_rate_can_rise_up_to_what_the_law_allows(answer: Answer):
     room = answer.headroom
-    assert 30 < room.holds_per_s < room.fails_per_s
+    assert ASKED.rate_per_s < room.holds_per_s < room.fails_per_s
     assert room.holds_per_s < room.by_law_per_s
 
 
