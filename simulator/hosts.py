@@ -155,13 +155,14 @@ class Process(Job):
         # Who goes on at this very moment has not slept.
         self._awake_s = self.kernel.now
         self._busy_area_s += self._awake_s - self._begun_s
+        then = self._then  # in two steps, because the interpreter is slow at calling what is in a slot
         if not self._work:
             self._busy = False
-            self._then(self._argument)
+            then(self._argument)
             return
         # What this leads to stands in line behind what has been waiting.
         incarnation = self.incarnation
-        self._then(self._argument)
+        then(self._argument)
         if self.incarnation != incarnation:
             return
         if self.paused:

@@ -137,11 +137,11 @@ class Owner(Protocol):
 class Task(Future):
     """Advances one handler; the future of its result. When its process dies it just stops, for good."""
 
-    __slots__ = ("_incarnation", "_owner", "_send", "_throw")
+    __slots__ = ("_incarnation", "_owner", "_send", "_steps")
 
     def __init__(self, steps: Steps[Any], owner: Owner, waiter: Waiter | None = None) -> None:
         self.settled, self._waiter = False, waiter
-        self._send, self._throw = steps.send, steps.throw
+        self._steps, self._send = steps, steps.send
         self._owner, self._incarnation = owner, owner.incarnation
 
     def start(self) -> "Task":
@@ -155,7 +155,7 @@ class Task(Future):
         send = self._send  # in two steps, because the interpreter is slow at calling what is in a slot
         while owner.incarnation == incarnation:
             try:
-                waits_for = send(value) if error is None else self._throw(error)
+                waits_for = send(value) if error is None else self._steps.throw(error)
             except StopIteration as stop:
                 self.settle(stop.value)
                 return

@@ -328,7 +328,7 @@ class Network:
         if isinstance(steps, tuple):
             call.respond(steps)
         else:
-            Task(steps, target.process, call).start()
+            Task(steps, target.process, call).resume()
 
     def answer(self, call: Call, status: int, body: Any) -> None:
         """A request is answered, unless the process that worked on it is not there any more."""
