@@ -14,7 +14,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from simulator.scheduling import Scheduling
+from simulator.speed import SpeedRecord
+
 DEFAULT_ROUTE = "default"
+IDEAL = Scheduling()
 RISK = "risk"
 
 
@@ -33,11 +37,16 @@ class Assumed:
 
     risk                 a visit to risk, if the calibration has no figures of it
     refusal_cpu_s        turning a request away at the door
+    behind               share of a visit's CPU that comes when the answer has left (logs, metrics, tidying up)
+    before               share of the CPU of a call or a commit that comes before its wait (for the answer, for the
+                         disk); the rest comes after it
     cached_read_spares   share of the CPU of reading a cart or the list of goods that an answer from memory spares
     """
 
     risk: Demand = Demand(0.0008, 0.3)
     refusal_cpu_s: float = 0.0003
+    behind: float = 0.3
+    before: float = 0.5
     cached_read_spares: float = 0.3
 
 
@@ -56,10 +65,11 @@ class Calibration:
     event_cpu_s          service -> what one event costs it when it is delivered
     delivery_cpu_s       service -> what a delivery costs it, however many events it brings
     waking               share by which work takes longer that begins on an idle core (simulator.hosts.Host)
+    scheduling           how the cores serve (simulator.scheduling)
     idle_cpu             process (without its number) -> cores it uses with nothing to do: leases, relays, sampling
     startup_s            service -> from exec to ready; with a `default`
     rss_bytes            a process' resident memory
-    probe_s              what the speed probe's work took meanwhile (scenarios.calibrate.speed); 0: unknown
+    probe_s              what the speed probe's work took meanwhile (simulator.speed); 0: unknown
     assumed              what was not measured
     """
 
@@ -78,6 +88,7 @@ class Calibration:
     rss_bytes: int
     delivery_cpu_s: Mapping[str, float] = field(default_factory=dict)
     waking: float = 0.0
+    scheduling: Scheduling = IDEAL
     probe_s: float = 0.0
     assumed: Assumed = Assumed()
 
@@ -88,21 +99,12 @@ class Calibration:
         routes = self.endpoints[service]
         return routes.get(route) or routes[DEFAULT_ROUTE]
 
-    def on_a_machine(self, slower: float) -> "Calibration":
-        """The same software on a machine so many times slower: all CPU takes longer, waiting and the network do not."""
-        return replace(
-            self,
-            call_cpu_s=self.call_cpu_s * slower,
-            commit_cpu_s=self.commit_cpu_s * slower,
-            database_cpu_s=self.database_cpu_s * slower,
-            client_cpu_s=self.client_cpu_s * slower,
-            endpoints={name: _times(routes, slower) for name, routes in self.endpoints.items()},
-            event_cpu_s={name: cpu_s * slower for name, cpu_s in self.event_cpu_s.items()},
-            delivery_cpu_s={name: cpu_s * slower for name, cpu_s in self.delivery_cpu_s.items()},
-            idle_cpu={name: cores * slower for name, cores in self.idle_cpu.items()},
-            startup_s={name: start_s * slower for name, start_s in self.startup_s.items()},
-            probe_s=self.probe_s * slower,
-        )
+    def while_it_was(self, record: SpeedRecord) -> "Calibration":
+        """On a machine whose cores were as fast as in this record, from the beginning of a run."""
+        if not self.probe_s:
+            return self
+        takes_s = record.relative_to(self.probe_s)
+        return replace(self, scheduling=Scheduling(self.scheduling.slice_s, takes_s, record.per_s, anywhere=False))
 
     def start_s(self, service: str) -> float:
         """How long a process of `service` takes to start."""
@@ -137,6 +139,7 @@ def from_document(document: Mapping[str, Any]) -> Calibration:
         event_cpu_s=_by_service(document["event_cpu_ms"]),
         delivery_cpu_s=_by_service(document.get("delivery_cpu_ms", {})),
         waking=document.get("waking", 0.0),
+        scheduling=_scheduling(document),
         probe_s=document.get("probe_ms", 0.0) / 1000,
         idle_cpu=document["idle_cpu"],
         startup_s=document["startup_s"],
@@ -145,12 +148,16 @@ def from_document(document: Mapping[str, Any]) -> Calibration:
     )
 
 
-def _times(routes: Mapping[str, Demand], slower: float) -> dict[str, Demand]:
-    return {route: replace(demand, cpu_s=demand.cpu_s * slower) for route, demand in routes.items()}
-
-
 def _by_service(cpu_ms: Mapping[str, float]) -> dict[str, float]:
     return {service: each_ms / 1000 for service, each_ms in cpu_ms.items()}
+
+
+def _scheduling(document: Mapping[str, Any]) -> Scheduling:
+    slice_s = document.get("time_slice_ms", 0.0) / 1000
+    if "speed" not in document:
+        return Scheduling(slice_s)
+    record = SpeedRecord.from_json(document["speed"])
+    return Scheduling(slice_s, record.relative_to(document["probe_ms"] / 1000), record.per_s)
 
 
 def _assumed(figures: Mapping[str, Any]) -> Assumed:
@@ -158,6 +165,8 @@ def _assumed(figures: Mapping[str, Any]) -> Assumed:
     return Assumed(
         _demand(figures["risk"]) if "risk" in figures else default.risk,
         figures.get("refusal_cpu_ms", default.refusal_cpu_s * 1000) / 1000,
+        figures.get("behind", default.behind),
+        figures.get("before", default.before),
         figures.get("cached_read_spares", default.cached_read_spares),
     )
 

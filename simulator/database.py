@@ -64,7 +64,7 @@ class Connections:
     def write(self, then: Callable[[Any], None], argument: Any) -> None:
         """The server's part of a commit, after the process' own; then call `then(argument)`."""
         incarnation = self._process.incarnation
-        self._server.host.run(self._server.cpu_s, self._written, incarnation, then, argument)
+        self._server.host.cores.run(self._server.cpu_s, self._written, incarnation, then, argument)
 
     def _written(self, incarnation: int, then: Callable[[Any], None], argument: Any) -> None:
         if incarnation == self._process.incarnation:

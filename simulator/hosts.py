@@ -2,6 +2,7 @@
 
 A process is one event loop: it does one piece of work at a time, in order of arrival. The host's few cores go round
 among all processes that have work (the load generator too), so load on one service slows the others: hence the knee.
+How they go round is `simulator.scheduling`'s to say.
 A killed process loses its queue, its timers and its handlers; a paused one keeps them all and acts on them late.
 """
 
@@ -12,7 +13,7 @@ from heapq import heappush
 from typing import TYPE_CHECKING, Any, Protocol
 
 from simulator.kernel import Continuation, Future, Kernel, Steps, Task
-from simulator.resources import Job, SharedCores, Usage
+from simulator.resources import Job, RunQueues, SharedCores, Usage
 from simulator.timers import Timer
 
 if TYPE_CHECKING:
@@ -25,19 +26,20 @@ QUOTA_PERIOD_S = 0.1
 
 _Work = tuple[float, float, Callable[[Any], None], Any]
 """Since when it waits, its demand, and what follows with what argument."""
+_Commit = tuple[float, Callable[[Any], None], Any]
+"""The work that is left when the disk is done, and what follows with what argument."""
 
 
-class Host(SharedCores):
-    """`cores` cores, shared equally by the processes that have work.
+class Host:
+    """The cores that its processes share.
 
     `speed`: seconds of demand that a core works off in a second; 1 is the machine that was calibrated.
     `waking`: by what share work takes longer that somebody who slept begins while a core is idle: the core has to wake
     up, and its caches are cold. (Exceptional first service: P. Welch, Operations Research 12, 1964.)
     """
 
-    def __init__(self, kernel: Kernel, cores: int, speed: float = 1.0, name: str = "host", waking: float = 0.0) -> None:
-        super().__init__(kernel, name, cores)
-        self.kernel = kernel
+    def __init__(self, kernel: Kernel, cores: RunQueues | SharedCores, speed: float = 1.0, waking: float = 0.0) -> None:
+        self.kernel, self.name, self.cores = kernel, cores.name, cores
         self.speed, self.waking = speed, waking
 
 
@@ -49,20 +51,23 @@ class Process(Job):
     """An operating-system process: an event loop with a life cycle, for one replica of one or more services.
 
     `quota`: cores that it may use on average (None: as many as it gets). `commit_wait_s`: how long a commit waits for
-    the disk after its CPU work, without occupying anything; `disk_delay_s` more if the disk is slow today. `address`:
-    where its calls come from; processes that share a host share it.
+    the disk, without occupying anything; `disk_delay_s` more if the disk is slow today. `before`: the share of its CPU
+    work that comes before that wait. `address`: where its calls come from; processes that share a host share it.
 
     For the host it is one job after the other. (Slots, because the interpreter finds them faster than one of 30 names.)
     """
 
     __slots__ = (
-        "_allowance_s", "_argument", "_awake_s", "_begun_s", "_busy", "_busy_area_s", "_completed", "_deferred",
-        "_host", "_left_s", "_lost", "_period", "_queue_max", "_queue_steps", "_speed", "_then", "_wait_s",
-        "_wait_s_max", "_work", "address", "clock_skew_s", "commit_wait_s", "cpu_s", "cut_off", "database",
-        "disk_delay_s", "incarnation", "kernel", "name", "on_death", "paused", "quota", "requests", "running",
+        "_after", "_allowance_s", "_argument", "_awake_s", "_before", "_begin", "_begun_s", "_busy", "_busy_area_s",
+        "_completed", "_deferred", "_left_s", "_lost", "_period", "_queue_max", "_queue_steps", "_speed",
+        "_then", "_wait_s", "_wait_s_max", "_work", "address", "clock_skew_s", "commit_wait_s", "cpu_s", "cut_off",
+        "database", "disk_delay_s", "host", "incarnation", "kernel", "name", "on_death", "paused", "quota", "requests",
+        "running",
     )  # fmt: skip
 
-    def __init__(self, host: Host, name: str, quota: float | None = None, commit_wait_s: float = 0.0) -> None:
+    def __init__(
+        self, host: Host, name: str, quota: float | None = None, commit_wait_s: float = 0.0, before: float = 1.0
+    ) -> None:
         super().__init__(self._end)
         self.kernel = host.kernel
         self.name = name
@@ -71,12 +76,13 @@ class Process(Job):
         self.cpu_s = 0.0
         self.clock_skew_s = 0.0
         self.quota, self.commit_wait_s, self.disk_delay_s = quota, commit_wait_s, 0.0
+        self._before, self._after = before, 1.0 - before
         self.cut_off = False
         self.database: Connections | None = None
         """Its connections to a database server; None: its database is embedded."""
         self.on_death: list[Callable[[], None]] = []
         self.address = host.name
-        self._host, self._speed = host, host.speed
+        self.host, self._speed, self._begin = host, host.speed, host.cores.begin
         self._work: deque[_Work] = deque()
         self._busy = False
         self._then: Callable[[Any], None] = _nothing
@@ -108,16 +114,16 @@ class Process(Job):
             return
         self._busy, self._begun_s = True, now_s
         self._then, self._argument = then, argument
-        host = self._host
-        if host.waking and now_s > self._awake_s and host.running < host.cores:
+        host = self.host
+        if host.waking and now_s > self._awake_s and host.cores.idle:
             demand_s *= 1.0 + host.waking
         if self.quota is None:
-            host.begin(self, demand_s / self._speed)
+            self._begin(self, demand_s / self._speed)
         else:
             self._begin_within_quota(demand_s / self._speed)
 
     def commit(self, demand_s: float) -> Future:
-        """Work, and then wait for the disk, without occupying anything."""
+        """Work, wait for the disk without occupying anything, and work again."""
         future = Future()
         self.write(demand_s, future.settle, None)
         return future
@@ -125,29 +131,34 @@ class Process(Job):
     def write(self, demand_s: float, then: Callable[[Any], None], argument: Any) -> None:
         """Commit, then call `then(argument)`, if the process lives until then."""
         if self.commit_wait_s or self.disk_delay_s or self.database is not None:
-            self.run(demand_s, self._wait_for_disk, (then, argument))
+            self.run(demand_s * self._before, self._wait_for_disk, (demand_s * self._after, then, argument))
         else:
             self.run(demand_s, then, argument)
 
-    def _wait_for_disk(self, following: tuple[Callable[[Any], None], Any]) -> None:
+    def _wait_for_disk(self, commit: _Commit) -> None:
         wait_s = self.commit_wait_s + self.disk_delay_s
         if self.database is not None:
-            self.later(wait_s, self.database.write, *following)
+            self.later(wait_s, self.database.write, self._written, commit)
             return
         kernel = self.kernel
-        entry = (kernel.now + wait_s, next(kernel.numbers), self._written, (self.incarnation, following))
-        heappush(kernel.heap, entry)
+        heappush(kernel.heap, (kernel.now + wait_s, next(kernel.numbers), self._waited, (self.incarnation, commit)))
 
-    def _written(self, commit: tuple[int, tuple[Callable[[Any], None], Any]]) -> None:
-        incarnation, (then, argument) = commit
+    def _waited(self, waited: tuple[int, _Commit]) -> None:
+        incarnation, commit = waited
         if incarnation == self.incarnation:
-            if self.paused:
-                self.deliver(then, argument)
-            else:
-                then(argument)
+            self._written(commit)
+
+    def _written(self, commit: _Commit) -> None:
+        demand_s, then, argument = commit
+        if demand_s:
+            self.run(demand_s, then, argument)
+        elif self.paused:
+            self.deliver(then, argument)
+        else:
+            then(argument)
 
     def _end(self) -> None:
-        self.cpu_s += self.demand_s
+        self.cpu_s += self.spent_s
         if self._left_s > 0.0:
             self._begin_within_quota(self._left_s)
             return
@@ -181,7 +192,7 @@ class Process(Job):
         self._busy, self._begun_s = True, now_s
         self._then, self._argument = then, argument
         if self.quota is None:
-            self._host.begin(self, demand_s / self._speed)
+            self._begin(self, demand_s / self._speed)
         else:
             self._begin_within_quota(demand_s / self._speed)
 
@@ -200,7 +211,7 @@ class Process(Job):
         """Work until the period's allowance is used up, and go on when the next period begins."""
         if self.quota is None:  # the quota was lifted in the meantime
             self._left_s = 0.0
-            self._host.begin(self, demand_s)
+            self._begin(self, demand_s)
             return
         period = int(self.kernel.now / QUOTA_PERIOD_S + 1e-9)
         if period != self._period:
@@ -212,7 +223,7 @@ class Process(Job):
         slice_s = min(demand_s, self._allowance_s)
         self._allowance_s -= slice_s
         self._left_s = demand_s - slice_s
-        self._host.begin(self, slice_s)
+        self._begin(self, slice_s)
 
     def _next_period(self, incarnation: int) -> None:
         if incarnation != self.incarnation:
@@ -258,12 +269,9 @@ class Process(Job):
 
     def later(self, delay_s: float, action: Callable[..., None], *arguments: Any) -> None:
         """The same for what nobody cancels."""
-        kernel = self.kernel
-        entry = (kernel.now + delay_s, next(kernel.numbers), self._fire, (self.incarnation, action, arguments))
-        heappush(kernel.heap, entry)
+        self.kernel.after(delay_s, self._fire, self.incarnation, action, arguments)
 
-    def _fire(self, planned: tuple[int, Callable[..., None], tuple[Any, ...]]) -> None:
-        incarnation, action, arguments = planned
+    def _fire(self, incarnation: int, action: Callable[..., None], arguments: tuple[Any, ...]) -> None:
         if incarnation == self.incarnation:
             self.deliver(action, *arguments)
 
@@ -339,8 +347,8 @@ class Process(Job):
         """Let the core go in the middle of a piece of work; what was left of it."""
         if not self.live:
             return 0.0
-        left_s = self._host.cancel(self)
-        self.cpu_s += self.demand_s - left_s
+        left_s = self.host.cores.cancel(self)
+        self.cpu_s += self.spent_s
         return left_s
 
 

@@ -64,7 +64,7 @@ class Simulation:
         protocol = str(plan.setting("gateway.protocol"))
         self.network = network = Network(self.kernel, plan.calibration, streams, self._links, protocol)
         costs = plan.calibration
-        self.hosts = Hosts(plan.placement, self.kernel, costs.cores, costs.waking)
+        self.hosts = Hosts(plan.placement, self.kernel, costs, streams)
         self._server = DatabaseServer(self.hosts.for_database(), plan.calibration.database_cpu_s)
         self._platform = Platform(
             self.kernel, network, self.crash_points, plan, self._links, self.hosts.of, Broker(), streams
@@ -111,7 +111,7 @@ class Simulation:
 
     def usages(self) -> list[tuple[str, Usage]]:
         """What every host, event loop and pool of connections has done so far: its kind and its figures."""
-        hosts = [("host", host.usage()) for host in self.hosts.all]
+        hosts = [("host", host.cores.usage()) for host in self.hosts.all]
         return [*hosts, *self.plant.usages(), ("process", self._generator.usage())]
 
     def _settle(self) -> None:

@@ -46,6 +46,10 @@ _new_tuple = tuple.__new__
 """Makes a named tuple in half the time that its own constructor takes."""
 
 
+def _nothing(_: Any) -> None:
+    """What work leads to that is done when the answer has left."""
+
+
 class Path:
     """What does not change from call to call of one service to one route of another.
 
@@ -76,12 +80,13 @@ class Call(Future):
 
     It is made in attempts, one after the other: `attempt` is the number of this one, `sent` whether it is on its way,
     `permit` the breaker's (None: it needs none). `peer` is what its caller knows of the service (None: nothing).
-    `gates` count it as in progress since `entered_s`.
+    `gates` count it as in progress since `entered_s`. `work_s`: its caller's CPU, of which `before` is spent on sending
+    and the rest on hearing the answer; `behind_s`: its target's CPU when the answer has left.
     """
 
     __slots__ = (
-        "attempt", "body", "entered_s", "gates", "incarnation", "network", "path", "peer", "permit", "sent", "source",
-        "target", "there", "trouble", "until_s", "work_s",
+        "attempt", "behind_s", "body", "entered_s", "gates", "incarnation", "network", "path", "peer", "permit", "sent",
+        "source", "target", "there", "trouble", "until_s", "work_s",
     )  # fmt: skip
 
     def __init__(
@@ -102,6 +107,7 @@ class Call(Future):
         self.work_s, self.until_s, self.peer = work_s, until_s, peer
         self.permit: Permit | None = None
         self.gates: tuple[Gate, ...] = ()
+        self.behind_s = 0.0
         self.entered_s: float  # if it is counted
         self.trouble = self.there = NO_TROUBLE
 
@@ -119,21 +125,11 @@ class Call(Future):
     def resume(self, response: Response, error: Exception | None) -> None:
         """The handler has an answer."""
         if error is None:
-            self.respond(response)
+            self.network.answer(self, response)
         elif isinstance(error, DatabaseUnavailable):
-            self.network.answer(self, 503, {"code": "database_unavailable"})
+            self.network.answer(self, (503, {"code": "database_unavailable"}, None))
         else:
             raise error
-
-    def respond(self, response: Response) -> None:
-        """Answer: the last thing that the handler does."""
-        status, body, sent = response
-        self.network.answer(self, status, body)
-        if sent is not None:
-            try:
-                sent()
-            except Crashed:
-                return  # the moment after the answer has left is a crash point
 
 
 class Network:
@@ -144,12 +140,15 @@ class Network:
     ) -> None:
         self._kernel, self._calibration, self._streams = kernel, calibration, streams
         self._call_cpu_s, self._refusal_cpu_s = calibration.call_cpu_s, calibration.assumed.refusal_cpu_s
+        self._before, self._after = calibration.assumed.before, 1.0 - calibration.assumed.before
+        self._behind = calibration.assumed.behind
         self._faults, self._protocol = faults, protocol
         self._hops: dict[tuple[str, str], Callable[[], float]] = {}
         self._paths: dict[tuple[str, str, str], Path] = {}
         self._costs: dict[tuple[str, str], Callable[[], float]] = {}
         self._send_entry, self._arrive_entry = self._send, self._arrive
         self._handle_entry, self._answered_entry = self._handle, self._answered
+        self._hear_entry = self._hear
 
     @property
     def visits(self) -> Counter[tuple[str, str, str]]:
@@ -195,7 +194,7 @@ class Network:
                 call.settle(error=NotSent(f"{call.path.service} has failed too often"))
                 return
         if self._faults.calm or not self._in_trouble(call):
-            call.source.process.run(call.work_s, self._send_entry, call)
+            call.source.process.run(call.work_s * self._before, self._send_entry, call)
 
     def again(self, call: Call) -> None:
         """Make it once more, unless it has ended meanwhile."""
@@ -215,7 +214,7 @@ class Network:
             return True
         if trouble.delay_s:
             # Held up between the caller's work and the wire.
-            process.run(call.work_s, self._hold_up, call)
+            process.run(call.work_s * self._before, self._hold_up, call)
             return True
         return False
 
@@ -297,6 +296,8 @@ class Network:
                 return
             if path.entrance.remembers:
                 work_s *= path.entrance.share(call)
+        call.behind_s = work_s * self._behind
+        work_s -= call.behind_s
         if not self._faults.calm:
             call.there = self._faults.of_route(target.service, path.route)
         if path.wait_s or call.there.delay_s:
@@ -305,7 +306,8 @@ class Network:
             target.process.run(work_s, self._handle_entry, call)
 
     def _turn_away(self, refused: tuple[Call, int, dict[str, Any]]) -> None:
-        self.answer(*refused)
+        call, status, body = refused
+        self.answer(call, (status, body, None))
 
     def _wait(self, call: Call) -> None:
         call.target.process.later(call.path.wait_s + call.there.delay_s, self._handle, call)
@@ -316,25 +318,37 @@ class Network:
             raise RuntimeError(f"{target.name} was given a request while it does not serve")
         database = target.process.database
         if call.there.status:
-            self.answer(call, call.there.status, {"code": "injected"})
+            self.answer(call, (call.there.status, {"code": "injected"}, None))
             return
         if database is not None and database.away:
-            self.answer(call, 503, {"code": "database_unavailable"})
+            self.answer(call, (503, {"code": "database_unavailable"}, None))
             return
         try:
             steps = target.app.handle(call.path.route, call.body)
         except Crashed:
             return
         if isinstance(steps, tuple):
-            call.respond(steps)
+            self.answer(call, steps)
         else:
             Task(steps, target.process, call).resume()
 
-    def answer(self, call: Call, status: int, body: Any) -> None:
+    def answer(self, call: Call, response: Response) -> None:
         """A request is answered, unless the process that worked on it is not there any more."""
-        target, path = call.target, call.path
-        if target.process.requests.pop(call, 0) == 0:
+        status, body, sent = response
+        process = call.target.process
+        if process.requests.pop(call, 0) == 0:
             return
+        self._fly_back(call, status, body)
+        if sent is not None:
+            try:
+                sent()
+            except Crashed:
+                return  # the moment after the answer has left is a crash point
+        if call.behind_s:
+            process.run(call.behind_s, _nothing)
+
+    def _fly_back(self, call: Call, status: int, body: Any) -> None:
+        target, path = call.target, call.path
         for gate in call.gates:
             now_s = self._kernel.now
             gate.leave((now_s - call.entered_s) * 1000, now_s * 1000)
@@ -353,10 +367,16 @@ class Network:
         process = call.source.process
         if process.incarnation == call.incarnation and not call.settled:
             reply = _new_tuple(Reply, (status, body, call.target.name))
-            if process.paused:
+            hear_s = call.work_s * self._after
+            if hear_s:
+                process.run(hear_s, self._hear_entry, (call, reply))
+            elif process.paused:
                 process.deliver(self._take, call, reply)
             elif call.source.caller.answered(call, reply):
                 call.settle(reply)
+
+    def _hear(self, heard: tuple[Call, Reply]) -> None:
+        self._take(*heard)
 
     def _take(self, call: Call, reply: Reply) -> None:
         """The caller has an answer before it."""

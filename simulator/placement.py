@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from simulator.calibration import Calibration
 from simulator.hosts import Host
 from simulator.kernel import Kernel
+from simulator.randomness import Streams
 
 GENERATOR_CORES = 1
 
@@ -51,23 +53,30 @@ TOGETHER = Placement()
 class Hosts:
     """The hosts of a run, made as processes are put on them; `all` of them, in that order."""
 
-    def __init__(self, placement: Placement, kernel: Kernel, shared_cores: int, waking: float = 0.0) -> None:
-        self._placement, self._kernel, self._cores, self._waking = placement, kernel, shared_cores, waking
-        together = placement.cores is None
-        self.all: list[Host] = [Host(kernel, shared_cores, waking=waking)] if together else []
+    def __init__(self, placement: Placement, kernel: Kernel, costs: Calibration, streams: Streams) -> None:
+        self._placement, self._kernel, self._costs, self._streams = placement, kernel, costs, streams
+        self.all: list[Host] = []
+        if placement.cores is None:
+            self._new(costs.cores, 1.0, "host")
 
     def of(self, services: tuple[str, ...]) -> Host:
         """Where a process of these services is put; called once a process. No services: the load generator."""
         if self._placement.cores is None:
             return self.all[0]
         speed = self._placement.speed(services) if services else 1.0
-        return self._new(GENERATOR_CORES, speed, "+".join(services) or "client")
+        return self._new(GENERATOR_CORES, speed, self._name_for("+".join(services) or "client"))
 
     def for_database(self) -> Host:
         """Where a database server runs: with everybody else, or by itself."""
-        return self.all[0] if self._placement.cores is None else self._new(self._cores, 1.0, "database")
+        if self._placement.cores is None:
+            return self.all[0]
+        return self._new(self._costs.cores, 1.0, self._name_for("database"))
 
     def _new(self, cores: int, speed: float, name: str) -> Host:
-        host = Host(self._kernel, cores, speed, f"host-{len(self.all)} of {name}", self._waking)
+        served = self._costs.scheduling.of(self._kernel, name, cores, self._streams)
+        host = Host(self._kernel, served, speed, self._costs.waking)
         self.all.append(host)
         return host
+
+    def _name_for(self, what: str) -> str:
+        return f"host-{len(self.all)} of {what}"

@@ -73,7 +73,8 @@ class Plant:
     def _make(self, services: tuple[str, ...], number: int) -> Process:
         plan, name = self._plan, process_name(services, number)
         quota = plan.placement.quota(services)
-        process = Process(self._platform.host_of(services), name, quota, plan.calibration.commit_wait_s)
+        host, costs = self._platform.host_of(services), plan.calibration
+        process = Process(host, name, quota, costs.commit_wait_s, costs.assumed.before)
         self._platform.network.watch(process)
         if self._server.cpu_s > 0 or any(fault.kind in ("outage", "partition") for fault in plan.faults):
             size, wait_s = int(plan.setting("database.pool_max")), plan.setting_s("database.pool_wait_max_ms")
@@ -180,8 +181,8 @@ class Plant:
             return
         step_s = min(START_STEP_S, left_s)
         process.cpu_s += step_s
-        host = self._platform.host_of(tuple(each.service for each in self._of(process)))
-        host.run(step_s / host.speed, self._starting, process, left_s - step_s)
+        host = process.host
+        host.cores.run(step_s / host.speed, self._starting, process, left_s - step_s)
 
     def _idle(self, work: tuple[Process, int, float]) -> None:
         """Leases, relays and sampling: so many core-seconds in this life of a process, again and again."""

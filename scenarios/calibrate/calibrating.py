@@ -12,14 +12,13 @@ from typing import Any
 import numpy
 
 from scenarios import history as histories
-from scenarios.calibrate import experiments, machine, probe, surroundings
+from scenarios.calibrate import experiments, machine, probe, speed, surroundings
 from scenarios.calibrate.document import document
 from scenarios.calibrate.experiments import Experiment, Pace, Segment
 from scenarios.calibrate.fitting import Demands, Stretch, demands
 from scenarios.calibrate.graph import Graph, Place, graph
 from scenarios.calibrate.quiet import MachineWatch, ProgressOf, quiet, watching
 from scenarios.calibrate.simulated_graph import simulated_graph
-from scenarios.calibrate.speed import relative
 from scenarios.calibrate.waiting import Waiting, waiting
 from scenarios.calibrate.waking import WAKING_MIN, guessed, shares, waking
 from scenarios.calibrate.windows import windows
@@ -30,6 +29,7 @@ from scenarios.worlds.base import SilentProgress, World
 from scenarios.worlds.simulated import SimulatedWorld
 from settlement.settings import SETTINGS
 from simulator import calibration
+from simulator.speed import SpeedRecord
 
 # A gap between model and reality that is worth a sentence, as a share of the real median.
 EXCESS_SHARE = 0.1
@@ -41,7 +41,7 @@ WAKING_ROUNDS = 3
 class Seen:
     """What a calibration fits. `quiet`: segments whose times can be believed; `traced_quiet`: so can the graph's.
 
-    `works_s`: what the speed probe's work took in each segment (nan: nobody looked).
+    `works_s`: what the speed probe's work took in each segment (nan: nobody looked), and `speed` at each moment.
     """
 
     history: History
@@ -51,6 +51,7 @@ class Seen:
     quiet: Sequence[Segment]
     traced_quiet: bool
     works_s: Sequence[float]
+    speed: SpeedRecord | None = None
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,8 @@ def calibrate(world: World, pace: Pace, seed: int, parent: Path, progress_of: Pr
         recorded, strangers = play(world, traced, parent, progress_of)
         calls, alone = graph(recorded), bool(quiet(traced.segments, strangers.others_cores(recorded, traced.segments)))
     commits = probe.commits(parent) if world.name == "processes" else None
-    seen = Seen(history, experiment, calls, commits, silent, alone, works_s)
+    recorded_speed = None if simulated else watch.record(history)
+    seen = Seen(history, experiment, calls, commits, silent, alone, works_s, recorded_speed)
     return fitted(seen, assumed, {**_about(world), "others_cores": round(float(numpy.mean(others)), 3)})
 
 
@@ -90,9 +92,9 @@ def _in_its_topology(experiment: Experiment, world: World) -> Experiment:
 def fitted(seen: Seen, assumed: calibration.Calibration, about: Mapping[str, Any]) -> Calibrated:
     """The fit alone: a function of what was seen (and of the model, for wake-ups and for what is left to waiting)."""
     history, experiment, calls = seen.history, seen.experiment, seen.calls
-    pairs = zip(windows(history, experiment.segments), relative(seen.works_s), strict=True)
+    pairs = zip(windows(history, experiment.segments), speed.relative(seen.works_s), strict=True)
     accounts = [window.on_a_machine(slower) for window, slower in pairs]
-    first = surroundings.measured(history, accounts, calls, 0.0, seen.commits, assumed)
+    first = replace(surroundings.measured(history, accounts, calls, 0.0, seen.commits, assumed), speed=seen.speed)
 
     def explained(stretches: Sequence[Stretch]) -> Demands:
         topology = history.plan.platform.topology
@@ -102,26 +104,28 @@ def fitted(seen: Seen, assumed: calibration.Calibration, about: Mapping[str, Any
     for _ in range(WAKING_ROUNDS):
         costs = replace(calibration.from_document(document(woken, first, calls, {})), idle_cpu={})
         figure = max(costs.waking, WAKING_MIN)
-        without, with_it = (_simulated(replace(costs, waking=each), experiment) for each in (0.0, figure))
+        without, with_it = (_simulated(replace(costs, waking=each), seen) for each in (0.0, figure))
         found = shares(without, with_it, figure, experiment.segments)
         woken = waking(explained, found, len(accounts))
     call_s = woken.demands.call.estimate.value
-    measured = surroundings.measured(history, accounts, calls, call_s, seen.commits, assumed)
+    measured = replace(surroundings.measured(history, accounts, calls, call_s, seen.commits, assumed), speed=seen.speed)
     if not seen.traced_quiet:
         measured = replace(measured, variations={}, hop_s=surroundings.known(assumed.hop_s))
 
     def simulate(waits_s: Mapping[Place, float]) -> History:
         costs = document(woken, replace(measured, waits_s=waits_s), calls, {})
-        return _simulated(calibration.from_document(costs), experiment)
+        return _simulated(calibration.from_document(costs), seen)
 
     waits = waiting(history, seen.quiet, calls, simulate)
-    works_s = [each for each in seen.works_s if not isnan(each)]
-    whole = replace(measured, waits_s=waits.waits_s, probe_s=float(numpy.mean(works_s)) if works_s else 0.0)
+    whole = replace(measured, waits_s=waits.waits_s)
     return Calibrated(document(woken, whole, calls, about, _notes(seen, waits)), waits.medians_s)
 
 
-def _simulated(costs: calibration.Calibration, experiment: Experiment) -> History:
-    plan = replace(experiment.plan, arrivals=experiments.whole_journeys(experiment.plan.arrivals), faults=())
+def _simulated(costs: calibration.Calibration, seen: Seen) -> History:
+    """The same plan on the model, whose cores are as fast as the real ones were."""
+    plan = replace(seen.experiment.plan, arrivals=experiments.whole_journeys(seen.experiment.plan.arrivals), faults=())
+    if seen.speed:
+        costs = costs.while_it_was(seen.speed)
     return SimulatedWorld(costs).play(plan, RunFolder(Path()), SilentProgress())
 
 
@@ -134,6 +138,7 @@ def play(world: World, experiment: Experiment, parent: Path, progress_of: Progre
     histories.write(history, folder.path)
     works_s = [None if isnan(each) else each for each in watch.works_s(experiment.segments)]
     folder.set_state(RunState.FINISHED, works_s=works_s)
+    speed.keep(watch.record(history), folder.path)
     return history, watch
 
 
@@ -168,7 +173,8 @@ def _notes(seen: Seen, waits: Waiting) -> list[str]:
     if late := [what for what in seen.calls.per_operation if what not in waits.medians_s]:
         said.append(f"waiting of {', '.join(late)}: nothing to compare in a quiet moment; assumed to be none")
     return said + [
-        f"{what}: the model takes {1000 * excess_s:.1f} ms longer than the real platform at low load"
+        f"{what}: the model takes {1000 * abs(excess_s):.1f} ms {'longer' if excess_s > 0 else 'less'} than the real "
+        "platform at low load"
         for what, excess_s in sorted(waits.excess_s.items())
-        if excess_s > EXCESS_SHARE * waits.medians_s[what][0]
+        if abs(excess_s) > EXCESS_SHARE * waits.medians_s[what][0]
     ]

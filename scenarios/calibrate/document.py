@@ -21,10 +21,13 @@ from settlement.topology import SERVICES
 from simulator.analysis.estimates import Estimate
 from simulator.calibration import DEFAULT_ROUTE
 from simulator.events import CALLED
+from simulator.speed import SpeedRecord
 
 BY_ACCOUNTS, BY_SPANS, ASSUMED = "accounts", "spans", "assumed"
 VARIATION_ASSUMED = 0.3
 DECIMALS = 4
+TIME_SLICE_MS = 3.0
+"""What Linux' scheduler gives a process on a machine of few cores, about; assumed, not measured."""
 EVENTS_ROUTE = "POST /events"
 
 
@@ -42,7 +45,7 @@ class Measured:
     rss_bytes: int
     variations: Mapping[Place, float] = field(default_factory=dict)
     waits_s: Mapping[Place, float] = field(default_factory=dict)
-    probe_s: float = 0.0
+    speed: SpeedRecord | None = None
 
 
 def document(
@@ -65,7 +68,8 @@ def document(
         "endpoints": routes,
         "event_cpu_ms": {name: _ms(found.estimate.value) for name, found in sorted(demands.events.items())},
         "delivery_cpu_ms": {name: _ms(found.estimate.value) for name, found in given.items()},
-        "probe_ms": _ms(measured.probe_s),
+        **(_speed(measured.speed) if measured.speed else {}),
+        "time_slice_ms": TIME_SLICE_MS,
         "waking": round(waking.estimate.value, DECIMALS),
         "idle_cpu": {name: round(found.estimate.value, 5) for name, found in sorted(demands.idle.items())},
         "startup_s": {name: round(value_s, 3) for name, value_s in measured.startup_s.items()},
@@ -92,6 +96,10 @@ def document(
         },
         "unidentified": [*unidentified(waking, measured), *notes],
     }
+
+
+def _speed(record: SpeedRecord) -> dict[str, Any]:
+    return {"probe_ms": round(record.mean_s * 1000, DECIMALS), "speed": record.to_json()}
 
 
 def endpoints(demands: Demands, measured: Measured) -> dict[str, dict[str, dict[str, Any]]]:

@@ -21,6 +21,7 @@ from scenarios.calibrate.windows import samples
 from scenarios.history import History
 from scenarios.plan import Plan
 from scenarios.worlds.base import Progress, World
+from simulator.speed import SpeedRecord
 
 # Beyond this, strangers make requests late.
 OTHERS_CORES_MAX = 0.15
@@ -71,12 +72,12 @@ class MachineWatch:
         load_s = history.plan.load_s
         return self.others_cores(history, [Segment("load", (), (), 0.0, 0.0, load_s - SETTLE_S)])[0]
 
-    def mean_work_s(self, history: History) -> float:
-        """CPU seconds of the probe's work over the whole load; nan if nobody looked."""
-        return self.speed.mean_s(self.began_s, self.began_s + history.plan.load_s)
+    def record(self, history: History) -> SpeedRecord | None:
+        """The speed of the cores from the beginning of the load to the end of the run; None if nobody looked."""
+        return self.speed.record(self.began_s, self.began_s + history.plan.duration_s)
 
     def works_s(self, segments: Sequence[Segment]) -> list[float]:
-        """The same in each segment, pause included."""
+        """CPU seconds of the probe's work in each segment, pause included; nan if nobody looked."""
         return [self.speed.mean_s(self.began_s + each.start_s, self.began_s + each.until_s) for each in segments]
 
     def others_cores(self, history: History, segments: Sequence[Segment]) -> list[float]:

@@ -1,29 +1,37 @@
-"""How fast the machine is while a run is played: what one and the same piece of work takes, a few times a second.
+"""How fast each core is while a run is played: what one and the same small piece of work takes, many times a second.
 
-Virtual cores share a real machine with strangers that no account of ours shows. The same work takes them a third more
-CPU time in one second than in another, and half as much again in one hour than in another. Without a measure of that,
-a demand is that of its hour, and a prediction is held against the luck of a minute. The work is what services do most
-(the interpreter, small objects, JSON); it is done twice, and the second time counts, when caches are warm.
+Virtual cores share a real machine with strangers that no account of ours shows. The same work takes them half as much
+CPU time again in one tenth of a second as in another, and in one hour as in another. Without a record of that, a demand
+is that of its hour, and a prediction is held against the luck of a minute. The work is what services do most (the
+interpreter, small objects, JSON); it is done twice, and the second time counts, when caches are warm. All of it costs
+about a hundredth of each core.
 """
 
 from __future__ import annotations
 
 import json
+import math
+import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy
 
-INTERVAL_S = 0.2
-OBJECTS = 300
+from simulator.speed import SpeedRecord
+
+LOOKS_PER_S = 20.0
+SMOOTHED = 5
+OBJECTS = 70
+FILE = "speed.json"
 
 
 @dataclass
-class SpeedProbe:
-    """When (monotonic seconds) the work was done, and what CPU seconds it took."""
+class Looks:
+    """At one core: when (monotonic seconds) the work was done, and what CPU seconds it took."""
 
     when_s: list[float] = field(default_factory=list)
     took_s: list[float] = field(default_factory=list)
@@ -36,29 +44,82 @@ class SpeedProbe:
         self.took_s.append(time.thread_time() - begun_s)
         self.when_s.append(time.monotonic())
 
+    def between(self, start_s: float, end_s: float) -> numpy.ndarray:
+        """What it took between two moments."""
+        when_s = numpy.array(self.when_s)
+        found: numpy.ndarray = numpy.array(self.took_s)[(when_s >= start_s) & (when_s < end_s)]
+        return found
+
+
+@dataclass
+class SpeedProbe:
+    """The looks at each core."""
+
+    cores: Sequence[Looks] = ()
+
     def mean_s(self, start_s: float, end_s: float) -> float:
         """CPU seconds that the work took on average between two moments; nan if nobody looked."""
-        when_s = numpy.array(self.when_s)
-        took_s = numpy.array(self.took_s)[(when_s >= start_s) & (when_s < end_s)]
-        return float(took_s.mean()) if len(took_s) else float("nan")
+        took_s = [figure for core in self.cores for figure in core.between(start_s, end_s)]
+        return float(numpy.mean(took_s)) if took_s else float("nan")
+
+    def record(self, start_s: float, end_s: float) -> SpeedRecord | None:
+        """Evenly spaced, from one moment to another; None if nobody looked at some core meanwhile.
+
+        A look lasts a hundredth of the time that it stands for, so each figure is the mean of SMOOTHED of them.
+        """
+        if not self.cores or any(not len(core.between(start_s, end_s)) for core in self.cores):
+            return None
+        grid_s = start_s + numpy.arange(math.ceil((end_s - start_s) * LOOKS_PER_S)) / LOOKS_PER_S
+        courses = (_smooth(numpy.interp(grid_s, core.when_s, core.took_s)) for core in self.cores)
+        return SpeedRecord(LOOKS_PER_S, tuple(tuple(float(figure) for figure in course) for course in courses))
 
 
 @contextmanager
 def probing() -> Iterator[SpeedProbe]:
-    """A probe that looks by itself, in a thread."""
-    probe, over = SpeedProbe(), threading.Event()
+    """A probe that looks by itself: a thread a core, each on its own if the operating system lets us choose."""
+    over = threading.Event()
+    numbers = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [None]
+    probe = SpeedProbe([Looks() for _ in numbers])
 
-    def look_again_and_again() -> None:
-        while not over.wait(INTERVAL_S):
-            probe.look()
+    def look_again_and_again(looks: Looks, number: int | None) -> None:
+        if number is not None:
+            os.sched_setaffinity(0, {number})  # of this thread
+        while not over.wait(1 / LOOKS_PER_S):
+            looks.look()
 
-    thread = threading.Thread(target=look_again_and_again, name="speed probe", daemon=True)
-    thread.start()
+    pairs = zip(probe.cores, numbers, strict=True)
+    threads = [
+        threading.Thread(target=look_again_and_again, args=pair, name=f"speed probe {pair[1]}", daemon=True)
+        for pair in pairs
+    ]
+    for thread in threads:
+        thread.start()
     try:
         yield probe
     finally:
         over.set()
-        thread.join()
+        for thread in threads:
+            thread.join()
+
+
+def _smooth(figures: numpy.ndarray) -> numpy.ndarray:
+    """Moving averages; at the ends of what there is."""
+    window = numpy.ones(SMOOTHED)
+    sums, numbers = (numpy.convolve(each, window, "same") for each in (figures, numpy.ones_like(figures)))
+    smoothed: numpy.ndarray = sums / numbers
+    return smoothed
+
+
+def keep(record: SpeedRecord | None, folder: Path) -> None:
+    """Write it, if there is one, to speed.json in a run's folder. Raises OSError."""
+    if record is not None:
+        (folder / FILE).write_text(json.dumps(record.to_json()) + "\n", encoding="utf-8")
+
+
+def kept(folder: Path) -> SpeedRecord | None:
+    """What was kept in a run's folder. Raises OSError, ValueError."""
+    path = folder / FILE
+    return SpeedRecord.from_json(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
 
 
 def relative(works_s: Sequence[float]) -> list[float]:

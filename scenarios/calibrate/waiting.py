@@ -30,7 +30,7 @@ class Waiting:
     """What was compared, all in seconds.
 
     waits_s    what was found missing
-    excess_s   by operation, what the model takes too long: nothing mends that
+    excess_s   by operation, what the model takes too long, or (negative) still too short: nothing mends that
     medians_s  by operation, (real, model)
     """
 
@@ -56,7 +56,7 @@ def waiting(
             waits[place] = max(0.0, waits.get(place, 0.0) + missing_s)
     return Waiting(
         {place: wait_s for place, wait_s in waits.items() if wait_s > 0},
-        {what: -gap_s for what, gap_s in gaps.items() if gap_s < 0},
+        {what: -gap_s for what, gap_s in gaps.items()},
         {what: (real[what], model[what]) for what in gaps},
     )
 

@@ -102,6 +102,12 @@ def _assumed() -> Iterator[tuple[str, str, str]]:
     risk = f"cpu_ms {figures.risk.cpu_s * 1000:g}, variation {figures.risk.variation:g}"
     yield "risk", risk, "a visit to risk, where a calibration has no figures of it"
     yield "refusal_cpu_ms", f"{figures.refusal_cpu_s * 1000:g}", "turning a request away at the door"
+    yield "behind", f"{figures.behind:g}", "share of a visit's CPU that comes when the answer has left"
+    yield (
+        "before",
+        f"{figures.before:g}",
+        "share of a call's or a commit's CPU that comes before its wait",
+    )
     spared = "share of reading a cart or the list of goods that an answer from memory spares"
     yield "cached_read_spares", f"{figures.cached_read_spares:g}", spared
 

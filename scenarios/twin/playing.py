@@ -10,6 +10,7 @@ from typing import Any
 
 from scenarios import history as histories
 from scenarios import plan as plans
+from scenarios.calibrate import speed
 from scenarios.calibrate.machine import cores
 from scenarios.calibrate.quiet import ProgressOf, watching
 from scenarios.errors import BadInput
@@ -22,6 +23,7 @@ from scenarios.worlds import topology_in
 from scenarios.worlds.base import SilentProgress, World, refuse_unsupported
 from scenarios.worlds.simulated import SimulatedWorld
 from simulator import calibration as calibrations
+from simulator.speed import SpeedRecord
 
 HELD_OUT = Path(__file__).with_name("held_out")
 
@@ -102,24 +104,24 @@ def _pair(
     if isinstance(real, StoredWorld):
         history = real.play(plan, RunFolder(parent), SilentProgress())
         found = measured(history, cores(), real.others_cores(plan))
-        return found, _predicted(model, plan, real.work_s(plan))
+        return found, _predicted(model, plan, real.speed(plan))
     folder = create(parent, run_name(plan))
     folder.plan.write_text(plan.to_json(), encoding="utf-8")
     with watching(progress_of, plan, real) as watch:
         history = real.play(plan, folder, watch)
     histories.write(history, folder.path)
-    others, work_s = 0.0, 0.0
+    others, recorded = 0.0, None
     if not isinstance(real, SimulatedWorld):
-        others, work_s = watch.mean_others_cores(history), watch.mean_work_s(history)
-    folder.set_state(RunState.FINISHED, others_cores=round(others, 3), work_s=work_s)
-    return measured(history, cores(), others), _predicted(model, plan, work_s)
+        others, recorded = watch.mean_others_cores(history), watch.record(history)
+    folder.set_state(RunState.FINISHED, others_cores=round(others, 3))
+    speed.keep(recorded, folder.path)
+    return measured(history, cores(), others), _predicted(model, plan, recorded)
 
 
-def _predicted(model: SimulatedWorld, plan: Plan, work_s: float) -> Measured:
-    """For a machine as fast as it was then: the speed probe's work took `work_s` (0 or nan: not known)."""
+def _predicted(model: SimulatedWorld, plan: Plan, record: SpeedRecord | None) -> Measured:
+    """For a machine as fast as it was then, if that is known."""
     costs = model.calibration or calibrations.load()
-    slower = work_s / costs.probe_s if work_s > 0 and costs.probe_s else 1.0
-    world = replace(model, calibration=costs.on_a_machine(slower))
+    world = replace(model, calibration=costs.while_it_was(record) if record else costs)
     return measured(world.play(plan, RunFolder(Path()), SilentProgress()), cores())
 
 

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scenarios import history as histories
+from scenarios.calibrate import speed
 from scenarios.errors import BadInput
 from scenarios.history import History
 from scenarios.plan import Plan
 from scenarios.runfolder import RunFolder
 from scenarios.worlds.base import Progress
+from simulator.speed import SpeedRecord
 
 
 class NotStored(BadInput):
@@ -41,14 +43,11 @@ class StoredWorld:
 
     def others_cores(self, plan: Plan) -> float:
         """What strangers used of the machine in the run of this plan."""
-        return self._noted(plan, "others_cores")
+        return float(RunFolder(self.folder / run_name(plan)).status().get("others_cores", 0.0))
 
-    def work_s(self, plan: Plan) -> float:
-        """What the speed probe's work took during it; 0: not known."""
-        return self._noted(plan, "work_s")
-
-    def _noted(self, plan: Plan, what: str) -> float:
-        return float(RunFolder(self.folder / run_name(plan)).status().get(what, 0.0))
+    def speed(self, plan: Plan) -> SpeedRecord | None:
+        """How fast the cores were during it; None: not known."""
+        return speed.kept(self.folder / run_name(plan))
 
 
 def run_name(plan: Plan) -> str:

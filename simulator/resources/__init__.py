@@ -14,9 +14,11 @@ by themselves, weighted by time, in a few additions an event (`Level`); `usage()
 
 from simulator.resources.agenda import Agenda
 from simulator.resources.deadlines import Deadlines
+from simulator.resources.job import Job
 from simulator.resources.pool import Pool
-from simulator.resources.sharing import Job, SharedCores
+from simulator.resources.run_queues import RunQueues
+from simulator.resources.sharing import SharedCores
 from simulator.resources.station import Station
 from simulator.resources.statistics import Level, Usage
 
-__all__ = ["Agenda", "Deadlines", "Job", "Level", "Pool", "SharedCores", "Station", "Usage"]
+__all__ = ["Agenda", "Deadlines", "Job", "Level", "Pool", "RunQueues", "SharedCores", "Station", "Usage"]

@@ -14,25 +14,8 @@ from heapq import heapify, heappop, heappush
 from typing import Any
 
 from simulator.resources.agenda import Agenda
+from simulator.resources.job import NEVER, Job
 from simulator.resources.statistics import Usage
-
-NEVER = -1.0
-
-
-class Job:
-    """One piece of work at a time, that calls `then()` when it is done; may be used again after that.
-
-    `due_s`: when it ends if it has a core of its own, else NEVER. An entry of the agenda that finds another time there
-    is out of date.
-    """
-
-    __slots__ = ("demand_s", "due_s", "ends_at_s", "live", "since_s", "then")
-
-    def __init__(self, then: Callable[[], None]) -> None:
-        self.then = then
-        self.demand_s = self.since_s = self.ends_at_s = 0.0
-        self.due_s = NEVER
-        self.live = False
 
 
 class SharedCores:
@@ -61,6 +44,11 @@ class SharedCores:
         """Jobs in progress."""
         return self._running
 
+    @property
+    def idle(self) -> bool:
+        """Whether some core has nothing to do."""
+        return self._running < self.cores
+
     def run(self, demand_s: float, then: Callable[..., None], *arguments: Any) -> Job:
         """Do `demand_s` core-seconds of work, then call `then(*arguments)`."""
         job = Job(partial(then, *arguments) if arguments else then)
@@ -71,7 +59,8 @@ class SharedCores:
         """Do `demand_s` core-seconds of work for a job that has nothing to do."""
         agenda = self._agenda
         now_s = agenda.now
-        job.demand_s, job.since_s, job.live = demand_s, now_s, True
+        job.demand_s = job.spent_s = demand_s
+        job.since_s, job.live = now_s, True
         if self._sharing or self._running >= self.cores:
             self._begin_sharing(job, demand_s)
             return
@@ -94,6 +83,7 @@ class SharedCores:
             job.due_s = NEVER
             self._running -= 1
             self._busy_steps += now_s
+            job.spent_s -= left_s
             return left_s
         self._advance(now_s)
         left_s = max(0.0, job.ends_at_s - self._attained_s)
@@ -105,6 +95,7 @@ class SharedCores:
         else:
             self._busy_steps += now_s
         self._running -= 1
+        job.spent_s -= left_s
         if not self._ending:
             self._plan()
         return left_s

@@ -6,6 +6,11 @@ import pytest
 from simulator import formulas
 from simulator.hosts import Host, Process
 from simulator.kernel import Kernel
+from simulator.resources import RunQueues, SharedCores
+
+
+def _host(kernel, cores, waking=0.0):
+    return Host(kernel, SharedCores(kernel, "host", cores), waking=waking)
 
 
 def _finished(kernel, process, demands_s):
@@ -17,7 +22,7 @@ def _finished(kernel, process, demands_s):
 
 def test_an_event_loop_does_one_thing_at_a_time():
     kernel = Kernel()
-    done = _finished(kernel, Process(Host(kernel, cores=2), "a"), [1.0, 2.0, 1.0])
+    done = _finished(kernel, Process(_host(kernel, 2), "a"), [1.0, 2.0, 1.0])
     kernel.run(10)
     assert done == [1.0, 3.0, 4.0]
 
@@ -25,7 +30,7 @@ def test_an_event_loop_does_one_thing_at_a_time():
 def test_three_processes_share_two_cores():
     """The cores go round: each gets two thirds of one, until there is a core for everybody."""
     kernel = Kernel()
-    host = Host(kernel, cores=2)
+    host = _host(kernel, 2)
     ends = [_finished(kernel, Process(host, name), [demand_s]) for name, demand_s in zip("abc", (1, 1, 2), strict=True)]
     kernel.run(10)
     assert [end[0] for end in ends] == pytest.approx([1.5, 1.5, 2.5])
@@ -33,7 +38,7 @@ def test_three_processes_share_two_cores():
 
 def test_a_dead_process_does_nothing_more_and_its_core_is_free():
     kernel = Kernel()
-    host = Host(kernel, cores=1)
+    host = _host(kernel, 1)
     victim, other = Process(host, "victim"), Process(host, "other")
     lost = _finished(kernel, victim, [2.0, 1.0])
     victim.after(0.7, lambda: lost.append("timer"))
@@ -48,7 +53,7 @@ def test_a_dead_process_does_nothing_more_and_its_core_is_free():
 
 def test_a_paused_process_does_everything_late():
     kernel = Kernel()
-    process = Process(Host(kernel, cores=1), "a")
+    process = Process(_host(kernel, 1), "a")
     done = _finished(kernel, process, [1.0, 1.0])
     process.after(2.0, lambda: done.append("timer"))
     kernel.after(0.5, process.pause)
@@ -60,7 +65,7 @@ def test_a_paused_process_does_everything_late():
 def test_who_begins_on_an_idle_core_has_to_wake_it():
     """Not so who goes on at once, who has been waiting, and who comes while all cores are awake."""
     kernel = Kernel()
-    host = Host(kernel, cores=1, waking=0.5)
+    host = _host(kernel, 1, waking=0.5)
     sleeper, other = Process(host, "sleeper"), Process(host, "other")
     done = []
     sleeper.run(1.0, lambda _: sleeper.run(1.0, done.append, "goes on"))
@@ -79,7 +84,7 @@ def test_a_loop_that_has_to_wake_up_is_the_textbooks_queue_with_exceptional_firs
     arrivals_s = np.cumsum(random.exponential(1 / load, count)).tolist()
     services_s = random.exponential(1.0, count).tolist()
     kernel = Kernel()
-    process = Process(Host(kernel, cores=1, waking=waking), "a")
+    process = Process(_host(kernel, 1, waking=waking), "a")
     stays_s = []
     for at_s, service_s in zip(arrivals_s, services_s, strict=True):
         kernel.at(at_s, lambda at_s=at_s, demand_s=service_s: process.run(demand_s, _stayed, (kernel, at_s, stays_s)))
@@ -96,7 +101,7 @@ def _stayed(arrival):
 def test_a_queue_of_one_loop_is_the_textbook_queue():
     """M/M/1 at utilisation 0.5: the mean time in the system is 1 / (service rate - arrival rate)."""
     kernel = Kernel()
-    process = Process(Host(kernel, cores=1), "a")
+    process = Process(_host(kernel, 1), "a")
     random, times = np.random.default_rng(1), []
     arrivals, demands = np.cumsum(random.exponential(2.0, 40_000)), random.exponential(1.0, 40_000)
 
@@ -114,14 +119,14 @@ def test_a_queue_of_one_loop_is_the_textbook_queue():
 def test_a_quota_is_an_allowance_for_each_period():
     """A fifth of a core: 20 ms of work in every 100 ms, at full speed."""
     kernel = Kernel()
-    done = _finished(kernel, Process(Host(kernel, cores=1), "a", quota=0.2), [0.01, 0.03, 0.02])
+    done = _finished(kernel, Process(_host(kernel, 1), "a", quota=0.2), [0.01, 0.03, 0.02])
     kernel.run(10)
     assert done == pytest.approx([0.01, 0.12, 0.22])
 
 
 def test_a_throttled_process_that_is_paused_or_killed_loses_nothing_else():
     kernel = Kernel()
-    host = Host(kernel, cores=1)
+    host = _host(kernel, 1)
     paused, killed = Process(host, "a", quota=0.1), Process(host, "b", quota=0.1)
     done, lost = _finished(kernel, paused, [0.025]), _finished(kernel, killed, [0.025])
     kernel.after(0.05, paused.pause)
@@ -135,9 +140,30 @@ def test_a_throttled_process_that_is_paused_or_killed_loses_nothing_else():
 
 def test_a_commit_waits_for_the_disk_without_occupying_the_loop():
     kernel = Kernel()
-    process = Process(Host(kernel, cores=1), "a", commit_wait_s=1.0)
+    process = Process(_host(kernel, 1), "a", commit_wait_s=1.0)
     done = []
     process.commit(0.5).then(lambda: done.append(("commit", kernel.now_s)))
     process.work(0.5).then(lambda: done.append(("work", kernel.now_s)))
     kernel.run(10)
     assert done == [("work", 1.0), ("commit", 1.5)]
+
+
+def test_a_commit_works_waits_for_the_disk_and_works_again():
+    """Two pieces of work: who comes in between is not kept waiting by the disk, and is not overtaken either."""
+    kernel, done = Kernel(), []
+    process = Process(_host(kernel, 1), "a", commit_wait_s=1.0, before=0.25)
+    process.commit(2.0).then(lambda: done.append(("commit", kernel.now)))
+    process.run(3.0, lambda _: done.append(("other", kernel.now)))
+    kernel.run(10)
+    assert done == [("other", 3.5), ("commit", 5.0)], "a quarter before the wait, the rest after the other's work"
+    assert process.cpu_s == pytest.approx(5.0)
+
+
+def test_cpu_accounts_show_that_a_core_was_slow():
+    kernel = Kernel()
+    cores = RunQueues(kernel, "host", 1, 1.0, takes_s=((1.5,),))
+    process = Process(Host(kernel, cores), "a")
+    process.run(2.0, lambda _: process.run(4.0, lambda _: None))
+    kernel.after(4.5, process.kill)
+    kernel.run(10)
+    assert process.cpu_s == pytest.approx(4.5), "also what was done of what was lost"

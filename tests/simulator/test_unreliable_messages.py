@@ -5,6 +5,7 @@ import pytest
 from simulator.hosts import Host, Process
 from simulator.kernel import Kernel
 from simulator.model import Simulation, simulate
+from simulator.resources import SharedCores
 
 TWO = {"gateway": 2}
 
@@ -76,7 +77,7 @@ def test_a_fast_clock_takes_transactions_from_a_living_owner_which_is_then_fence
 @pytest.mark.parametrize(("delay_s", "expected_s"), [(0.0, 0.2), (0.5, 0.7)])
 def test_a_commit_is_work_and_then_the_disk(delay_s, expected_s):
     kernel = Kernel()
-    process = Process(Host(kernel, 1), "order-0")
+    process = Process(Host(kernel, SharedCores(kernel, "host", 1)), "order-0")
     process.disk_delay_s = delay_s
     done_s = []
     process.commit(0.2).then(lambda: done_s.append(kernel.now_s))

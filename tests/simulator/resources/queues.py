@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from simulator.analysis import Estimate, mean_of
-from simulator.resources import Agenda, Pool, SharedCores, Station, Usage
+from simulator.resources import Agenda, Pool, RunQueues, SharedCores, Station, Usage
 
 SEEDS = range(1, 11)
 LEVEL = 0.99
@@ -60,6 +60,14 @@ def shared(seed: int, load: float, drawn: Drawn, cores: int = 1, count: int = 12
     host = SharedCores(agenda, "host", cores)
     open_queue(load, host.run, agenda, drawn(np.random.default_rng([seed, 2]), count).tolist(), seed)
     return assert_laws(host.usage(), host.running)
+
+
+def queued(seed: int, load: float, drawn: Drawn, slice_s: float, count: int = 12_000, **speed: Any) -> Usage:
+    """One core with a run queue."""
+    agenda = Agenda()
+    host = RunQueues(agenda, "host", 1, slice_s, **speed)
+    open_queue(load, host.run, agenda, drawn(np.random.default_rng([seed, 2]), count).tolist(), seed)
+    return assert_laws(host.usage(), host.present)
 
 
 def pool(seed: int, load: float, servers: int, patience: float = float("inf"), count: int = 20_000) -> Usage:

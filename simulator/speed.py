@@ -1,0 +1,42 @@
+"""How fast a machine's cores were as time passed: what one and the same piece of work took, again and again.
+
+A virtual core shares its physical one with strangers. While one of them is at work there, everything takes half as long
+again, for a tenth of a second or for a minute, and no account of the guest shows it. So the speed of each core is
+recorded (`scenarios.calibrate.speed`), and the model's cores take it from such a record.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+Courses = tuple[tuple[float, ...], ...]
+"""Core -> a figure for each moment, evenly spaced."""
+
+
+@dataclass(frozen=True)
+class SpeedRecord:
+    """`per_s` looks a second at each core; `work_s`: what the work took at each."""
+
+    per_s: float
+    work_s: Courses
+
+    @property
+    def mean_s(self) -> float:
+        """What the work took on average."""
+        return fmean(figure for course in self.work_s for figure in course)
+
+    def relative_to(self, work_s: float) -> Courses:
+        """How many times longer the work took than `work_s`, at each look."""
+        return tuple(tuple(figure / work_s for figure in course) for course in self.work_s)
+
+    def to_json(self) -> dict[str, Any]:
+        """Whole microseconds, a line a core."""
+        lines = [" ".join(str(round(figure * 1e6)) for figure in course) for course in self.work_s]
+        return {"per_s": self.per_s, "work_us": lines}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> "SpeedRecord":
+        """What `to_json` gave."""
+        courses = (tuple(int(figure) / 1e6 for figure in line.split()) for line in document["work_us"])
+        return cls(document["per_s"], tuple(courses))
