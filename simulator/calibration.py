@@ -106,6 +106,10 @@ class Calibration:
         takes_s = record.relative_to(self.probe_s)
         return replace(self, scheduling=Scheduling(self.scheduling.slice_s, takes_s, record.per_s, anywhere=False))
 
+    def on_steady_cores(self) -> "Calibration":
+        """On a machine without noisy neighbours."""
+        return replace(self, scheduling=Scheduling(self.scheduling.slice_s))
+
     def start_s(self, service: str) -> float:
         """How long a process of `service` takes to start."""
         return self.startup_s.get(service, self.startup_s[DEFAULT_ROUTE])
