@@ -184,5 +184,5 @@ class RunQueues:
         try:
             job.then()
         finally:
-            if core.job is None:
+            if core.job is None and core.turn_of is job:  # else what it led to has taken its turn away already
                 self._next(core)

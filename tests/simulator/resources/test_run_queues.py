@@ -85,6 +85,20 @@ def test_who_is_dropped_leaves_its_core_or_its_place():
     assert usage.queue_area_s == pytest.approx(0.5 + 1.5)
 
 
+def test_who_goes_on_and_is_dropped_at_the_same_moment_frees_its_core_once():
+    """As a process that is killed by what it has just done."""
+    agenda = Agenda()
+    cores = RunQueues(agenda, "host", 1, FOREVER)
+    victim = Job(lambda: (cores.begin(victim, 1.0), cores.cancel(victim)))
+    cores.begin(victim, 1.0)
+    agenda.run_until(1.5)
+    assert _ends(agenda, cores, {"first": 1.0, "second": 1.0}) == {}
+    agenda.run_until(2.0)
+    assert cores.usage().busy_area_s == pytest.approx(1.5), "one core, one job at a time"
+    agenda.run_until(4.0)
+    assert cores.usage().completed == 3
+
+
 def test_a_slow_core_takes_longer_and_it_shows_in_its_account():
     agenda = Agenda()
     cores = RunQueues(agenda, "host", 2, FOREVER, takes_s=((1.0, 1.5), (2.0, 2.0)), per_s=1.0)
