@@ -77,7 +77,7 @@ class Effort:
     tried on the way to the headroom; each halves what is not known.
     """
 
-    payments: int = 800
+    payments: int = 1000
     warm_up_s: float = 1.0
     settle_s: float = 1.0
     replications_min: int = 4
