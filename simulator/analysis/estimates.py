@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import inf, nan, sqrt
+from math import inf, isinf, nan, sqrt
 from typing import Any
 
 import numpy as np
@@ -53,12 +53,15 @@ class Estimate:
 def mean_of(values: Values, level: float = LEVEL) -> Estimate:
     """The mean of independent observations, by Student's t. A single one has an infinite interval.
 
+    With an infinite observation (a percentile of nothing) the mean is infinite and its interval unknown (nan).
     Raises ValueError for no observations.
     """
     array = _array(values)
     mean = float(array.mean())
     if len(array) == 1:
         return Estimate(mean, -inf, inf, 1, level)
+    if isinf(mean):
+        return Estimate(mean, nan, nan, len(array), level)
     half = float(stats.t.ppf((1 + level) / 2, len(array) - 1)) * float(array.std(ddof=1)) / sqrt(len(array))
     return Estimate(mean, mean - half, mean + half, len(array), level)
 

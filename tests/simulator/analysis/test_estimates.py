@@ -1,5 +1,8 @@
 """Intervals: they cover what they promise to cover, neither less nor much more."""
 
+import math
+import warnings
+
 import numpy as np
 import pytest
 
@@ -56,3 +59,12 @@ def test_what_cannot_be_estimated_is_refused():
     with pytest.raises(ValueError, match="too few"):
         batch_means([1.0] * 30)
     assert mean_of([2.0]).half_width == np.inf
+
+
+def test_the_mean_with_a_percentile_of_nothing_is_infinite_its_interval_unknown_and_nobody_is_warned():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = mean_of([0.2, float("inf"), 0.3])
+    assert found.value == float("inf")
+    assert math.isnan(found.low)
+    assert math.isnan(found.high)
