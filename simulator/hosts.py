@@ -43,8 +43,8 @@ class Host:
         self.speed, self.waking = speed, waking
 
 
-def _nothing(_: Any) -> None:
-    """What a process that has never worked goes on with."""
+def nothing(_: Any) -> None:
+    """What work leads to that nobody waits for."""
 
 
 class Process(Job):
@@ -85,7 +85,7 @@ class Process(Job):
         self.host, self._speed, self._begin = host, host.speed, host.cores.begin
         self._work: deque[_Work] = deque()
         self._busy = False
-        self._then: Callable[[Any], None] = _nothing
+        self._then: Callable[[Any], None] = nothing
         self._argument: Any = None
         self._completed = self._lost = self._queue_max = 0
         self._awake_s = -1.0

@@ -15,15 +15,15 @@ from typing import Any, NamedTuple
 from settlement.policies.circuit_breaker import Permit
 from settlement.policies.concurrency_limit import Gate
 from simulator.calibration import Calibration
-from simulator.calling import Manner, manner_of
+from simulator.calling import manner_of
 from simulator.database import DatabaseUnavailable
-from simulator.entrance import Entrance, entrance_of
+from simulator.entrance import entrance_of
 from simulator.faults import NO_TROUBLE, LinkFaults
-from simulator.hosts import Process, Replica, Response
+from simulator.hosts import Process, Replica, Response, nothing
 from simulator.kernel import Crashed, Future, Kernel, Task
+from simulator.path import Path
 from simulator.peers import Peer
 from simulator.randomness import Streams
-from simulator.resources import Deadlines
 
 
 class NotSent(Exception):
@@ -44,35 +44,6 @@ class Reply(NamedTuple):
 
 _new_tuple = tuple.__new__
 """Makes a named tuple in half the time that its own constructor takes."""
-
-
-def _nothing(_: Any) -> None:
-    """What work leads to that is done when the answer has left."""
-
-
-class Path:
-    """What does not change from call to call of one service to one route of another.
-
-    `there_s` and `back_s` draw a flight's latency, `costs` the CPU of a visit to each replica; `wait_s` is what a visit
-    waits beyond it; `manner` is how such calls are made, `entrance` how they are let in (None: all of them).
-    """
-
-    __slots__ = (
-        "back_s", "costs", "deadlines", "entrance", "manner", "route", "service", "source", "there_s", "timeout_s",
-        "visits", "wait_s",
-    )  # fmt: skip
-
-    def __init__(self, source: str, service: str, route: str) -> None:
-        self.source, self.service, self.route = source, service, route
-        self.there_s: Callable[[], float]
-        self.back_s: Callable[[], float]
-        self.manner: Manner
-        self.entrance: Entrance | None
-        self.deadlines: Deadlines
-        self.timeout_s = -1.0
-        self.wait_s = 0.0
-        self.costs: dict[str, Callable[[], float]] = {}
-        self.visits = 0
 
 
 class Call(Future):
@@ -345,7 +316,7 @@ class Network:
             except Crashed:
                 return  # the moment after the answer has left is a crash point
         if call.behind_s:
-            process.run(call.behind_s, _nothing)
+            process.run(call.behind_s, nothing)
 
     def _fly_back(self, call: Call, status: int, body: Any) -> None:
         target, path = call.target, call.path

@@ -1,7 +1,6 @@
 """The processes of the platform: which there are, on which hosts, and how they live and die."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from settlement.topology import REGISTRY_SERVICE, process_name, processes, replica_name
 from simulator.calling import ServiceCaller
@@ -12,7 +11,7 @@ from simulator.doors import Door
 from simulator.events import Relay
 from simulator.fleet import Fleet
 from simulator.gateway import Gateway
-from simulator.hosts import App, Process, Replica
+from simulator.hosts import App, Process, Replica, nothing
 from simulator.orders import Cart, CartStore, OrderService
 from simulator.payments import PaymentService
 from simulator.recorder import Databases, Recorder
@@ -189,7 +188,7 @@ class Plant:
         process, incarnation, work_s = work
         if process.incarnation == incarnation:
             if not process.paused:
-                process.run(work_s, _nothing)
+                process.run(work_s, nothing)
             self._kernel.after(IDLE_STEP_S, self._idle, work)
 
     def _of(self, process: Process) -> list[Replica]:
@@ -258,7 +257,3 @@ class Plant:
 def _base_name(process: str) -> str:
     """`gateway` for `gateway-0`; `usercenter+order` for `usercenter-0+order-0`."""
     return "+".join(part.rpartition("-")[0] for part in process.split("+"))
-
-
-def _nothing(*_: Any) -> None:
-    """Idle work leads to nothing."""

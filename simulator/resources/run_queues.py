@@ -62,7 +62,7 @@ class RunQueues:
         self._busy_s = self._queue_steps = self._wait_s = self._wait_s_max = self._demand_s = 0.0
 
     @property
-    def present(self) -> int:
+    def running(self) -> int:
         """Jobs in progress."""
         return self._present
 

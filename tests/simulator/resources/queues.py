@@ -67,7 +67,7 @@ def queued(seed: int, load: float, drawn: Drawn, slice_s: float, count: int = 12
     agenda = Agenda()
     host = RunQueues(agenda, "host", 1, slice_s, **speed)
     open_queue(load, host.run, agenda, drawn(np.random.default_rng([seed, 2]), count).tolist(), seed)
-    return assert_laws(host.usage(), host.present)
+    return assert_laws(host.usage(), host.running)
 
 
 def pool(seed: int, load: float, servers: int, patience: float = float("inf"), count: int = 20_000) -> Usage:
