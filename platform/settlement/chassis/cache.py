@@ -141,11 +141,14 @@ _COMPUTE: Final = 1
 class RedisCache:
     """A cache that the replicas of a service share. While Redis is down every miss of the process computes."""
 
-    def __init__(self, service: str, redis: SharedRedis, clock: Clock, lookups: LookUps) -> None:
+    def __init__(
+        self, service: str, redis: SharedRedis, clock: Clock, lookups: LookUps, lock_ms: int = LOCK_MS
+    ) -> None:
         self._prefix = f"cache:{service}:"
         self._redis = redis
         self._clock = clock
         self._lookups = lookups
+        self._lock_ms = lock_ms
         self._flights = SingleFlight()
         self._look = redis.client.register_script(NOT_ON_DISK + _LOOK)
         self._store = redis.client.register_script(NOT_ON_DISK + _STORE)
@@ -172,10 +175,10 @@ class RedisCache:
         return [self._prefix + key, f"{self._prefix}{key}:lock@{version}"]
 
     async def _look_until(self, names: list[str], head: bytes, mine: str) -> bytes | int | None:
-        """The entry; 1 with the lock; 0 after LOCK_MS of waiting for its holder; None without Redis."""
-        deadline_ms = self._clock.monotonic_ms() + LOCK_MS
+        """The entry; 1 with the lock; 0 after `lock_ms` of waiting for its holder; None without Redis."""
+        deadline_ms = self._clock.monotonic_ms() + self._lock_ms
         while True:
-            found: bytes | int | None = await self._attempt(self._look, names, [head, mine, LOCK_MS])
+            found: bytes | int | None = await self._attempt(self._look, names, [head, mine, self._lock_ms])
             if found != 0 or self._clock.monotonic_ms() >= deadline_ms:
                 return found
             await asyncio.sleep(LOCK_POLL_MS / 1_000)

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from prometheus_client import CollectorRegistry
 
-from settlement.chassis.cache import ENTRIES_MAX, Cache, LocalCache, LookUps, cache_of
+from settlement.chassis.cache import ENTRIES_MAX, Cache, LocalCache, LookUps, RedisCache, cache_of
 from settlement.chassis.clock import SystemClock
 from settlement.chassis.live_settings import LiveSettings
 from settlement.chassis.redis import SharedRedis
 from settlement.chassis.telemetry import get_logger
 from tests.redis_server import RedisServer
 
-MakeCache = Callable[[], Cache]
+MakeCache = Callable[..., Cache]
+
+# A test process may stand still for longer than a lock lives outside: what it computed is then rightly not kept.
+PATIENT_MS: Final = 60_000
 
 
 class Work:
@@ -55,12 +58,12 @@ async def replica(redis_server: RedisServer) -> AsyncIterator[MakeCache]:
 async def _redis_caches(server: RedisServer) -> AsyncIterator[MakeCache]:
     connections: list[SharedRedis] = []
 
-    def make() -> Cache:
+    def make(lock_ms: int = PATIENT_MS) -> Cache:
         registry = CollectorRegistry()
         connections.append(
             SharedRedis(server.url, LiveSettings({"redis.timeout_ms": 10_000}), registry, get_logger("test", "test-0"))
         )
-        return cache_of("test", connections[-1], SystemClock(), registry)
+        return RedisCache("test", connections[-1], SystemClock(), LookUps(registry), lock_ms)
 
     yield make
     for connection in connections:
@@ -137,6 +140,17 @@ async def test_fifty_readers_at_two_replicas_compute_once(replica: MakeCache) ->
     asyncio.get_running_loop().call_later(0.03, work.go_on.set)  # the other replica has looked by then
     assert await asyncio.gather(*readers) == [b"value"] * 50
     assert work.times == 1
+
+
+async def test_a_replica_that_waited_long_enough_computes_for_itself(replica: MakeCache) -> None:
+    here, there, slow, quick = replica(lock_ms=1), replica(lock_ms=1), Work(b"slow"), Work(b"quick")
+    slow.go_on.clear()
+    waiting = asyncio.create_task(here.get_or_compute("k", slow, 60_000))
+    while not slow.times:
+        await asyncio.sleep(0)
+    assert await there.get_or_compute("k", quick, 60_000) == b"quick"
+    slow.go_on.set()
+    assert await waiting == b"slow"
 
 
 async def test_a_value_computed_at_one_replica_serves_the_others_until_one_invalidates_it(replica: MakeCache) -> None:
