@@ -5,10 +5,11 @@ whose version is kept in the database can never be served stale, whatever a repl
 version are dropped with `invalidate`, and are stale at most until their time to live ends.
 
 Stampedes. In the process all who miss the same key share one computation. Across replicas one of them takes a short
-lock in Redis, and the others look again until its value is there; whoever has waited LOCK_MS computes for itself. We
-chose the lock over early probabilistic expiry (XFetch) because our misses come from changed versions, which no early
-recomputation can foresee; the lock serves both kinds. A value is stored only while its lock is held and `invalidate`
-breaks the lock of values without a version, so that what was computed from old data is not kept afterwards.
+lock in Redis, and the others look again until its value is there; whoever has waited LOCK_MS, or sees that the holder
+failed, computes for itself. We chose the lock over early probabilistic expiry (XFetch) because our misses come from
+changed versions, which no early recomputation can foresee; the lock serves both kinds. A value is stored only while its
+lock is held and `invalidate` breaks the lock of values without a version, so that what was computed from old data is
+not kept afterwards.
 """
 
 from __future__ import annotations
@@ -135,6 +136,10 @@ if redis.call('GET', KEYS[2]) ~= ARGV[2] then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[3])
 return redis.call('DEL', KEYS[2])
 """
+_RELEASE: Final = """
+if redis.call('GET', KEYS[2]) == ARGV[1] then return redis.call('DEL', KEYS[2]) end
+return 0
+"""
 _COMPUTE: Final = 1
 
 
@@ -152,6 +157,7 @@ class RedisCache:
         self._flights = SingleFlight()
         self._look = redis.client.register_script(NOT_ON_DISK + _LOOK)
         self._store = redis.client.register_script(NOT_ON_DISK + _STORE)
+        self._release = redis.client.register_script(NOT_ON_DISK + _RELEASE)
 
     async def get_or_compute(self, key: str, compute: Compute, ttl_ms: int, version: int = 0) -> bytes:
         """See Cache."""
@@ -165,9 +171,14 @@ class RedisCache:
             self._lookups.hits.inc()
             return found[len(head) :]
         self._lookups.misses.inc()
-        value = await compute()
-        if found == _COMPUTE:
-            await self._attempt(self._store, names, [head + value, mine, ttl_ms])
+        if found != _COMPUTE:
+            return await compute()
+        try:
+            value = await compute()
+        except Exception:
+            await self._attempt(self._release, names, [mine])  # or others would wait for what will not come
+            raise
+        await self._attempt(self._store, names, [head + value, mine, ttl_ms])
         return value
 
     def _names(self, key: str, version: int) -> list[str]:

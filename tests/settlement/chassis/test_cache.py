@@ -28,6 +28,7 @@ class Work:
     def __init__(self, result: bytes = b"value") -> None:
         self.result = result
         self.times = 0
+        self.fails = False
         self.go_on = asyncio.Event()
         self.go_on.set()
 
@@ -35,6 +36,8 @@ class Work:
         self.times += 1
         result = self.result
         await self.go_on.wait()
+        if self.fails:
+            raise RuntimeError("database gone")
         return result
 
 
@@ -123,12 +126,28 @@ async def test_fifty_readers_at_once_compute_once(cache: Cache) -> None:
 
 
 async def test_a_failed_computation_fails_those_who_waited_and_is_not_remembered(cache: Cache) -> None:
-    async def fail() -> bytes:
-        raise RuntimeError("database gone")
-
-    results = await asyncio.gather(*(cache.get_or_compute("k", fail, 60_000) for _ in range(3)), return_exceptions=True)
+    work = Work()
+    work.fails = True
+    results = await asyncio.gather(*(cache.get_or_compute("k", work, 60_000) for _ in range(3)), return_exceptions=True)
     assert [str(result) for result in results] == ["database gone"] * 3
-    assert await cache.get_or_compute("k", Work(), 60_000) == b"value"
+    work.fails = False
+    async with asyncio.timeout(PATIENT_MS / 2_000):  # nobody waits for the lock of the one who failed
+        assert await cache.get_or_compute("k", work, 60_000) == b"value"
+
+
+async def test_what_fails_at_one_replica_is_computed_at_another_that_waited_for_it(replica: MakeCache) -> None:
+    here, there, failing, work = replica(), replica(), Work(), Work()
+    failing.go_on.clear()
+    failing.fails = True
+    failed = asyncio.create_task(here.get_or_compute("k", failing, 60_000))
+    while not failing.times:
+        await asyncio.sleep(0)
+    async with asyncio.timeout(PATIENT_MS / 2_000):
+        waited = asyncio.create_task(there.get_or_compute("k", work, 60_000))
+        failing.go_on.set()
+        assert await waited == b"value"
+    with pytest.raises(RuntimeError, match="database gone"):
+        await failed
 
 
 async def test_fifty_readers_at_two_replicas_compute_once(replica: MakeCache) -> None:
