@@ -30,6 +30,7 @@ class Stub:
     break_orders: bool = False
     session_ms: int = 3_600_000  # how long a log-in is good
     address: str = ""
+    stalled_s: float = 0.0  # how long it really was: a stub may stand still on its own account
     requests: list[tuple[str, str]] = field(default_factory=list)
     traceparents: list[str] = field(default_factory=list)
     attempts: Counter[str] = field(default_factory=Counter)  # of each idempotency key
@@ -134,19 +135,21 @@ class Stub:
         return app
 
     def _stalling(self) -> Any:
-        stalled_until_s = 0.0
+        began_s = stalled_until_s = 0.0
 
         @web.middleware
         async def stalling(request: web.Request, handler: Handler) -> web.StreamResponse:
-            nonlocal stalled_until_s
+            nonlocal began_s, stalled_until_s
             if "Authorization" in request.headers:
-                now_s = asyncio.get_running_loop().time()
+                clock = asyncio.get_running_loop().time
+                now_s = clock()
                 self.requests.append((request.method, request.path))
                 self.traceparents.append(request.headers.get("traceparent", ""))
                 if len(self.requests) == self.stall_at_request:
-                    stalled_until_s = now_s + self.stall_s
+                    began_s, stalled_until_s = now_s, now_s + self.stall_s
                 if stalled_until_s > now_s:
                     await asyncio.sleep(stalled_until_s - now_s)
+                    self.stalled_s = max(self.stalled_s, clock() - began_s)
             answer = await handler(request)
             answer.headers["Paylab-Replica"] = "stub-0"
             return answer

@@ -9,7 +9,7 @@ import numpy
 from tests.loadtests.playing import Row, begin, finish, plan_of, play, start
 from tests.loadtests.stub import Stub, serving
 
-STALL_S = 1.4
+STALL_S = 2.0
 
 
 def _latencies_s(rows: list[Row], since: str) -> "numpy.ndarray[tuple[int], numpy.dtype[numpy.float64]]":
@@ -17,19 +17,19 @@ def _latencies_s(rows: list[Row], since: str) -> "numpy.ndarray[tuple[int], nump
 
 
 def test_a_stall_shows_in_the_latency_from_the_intended_start(tmp_path: Path) -> None:
-    """The known answer: of T seconds of even load, a stall of 1.4 s leaves a p99 of 1.4 s - 0.01 T."""
+    """The known answer: of T seconds of even load, a stall of S seconds leaves a p99 of S - 0.01 T."""
     load_s = 8.0
-    # Fewer users than arrivals within the stall (56): some of those have to wait for a user.
-    plan = plan_of(journey="browse", rate_per_s=40, load_s=load_s, pool=40, timeout_s=10.0)
+    # Fewer users than arrivals within the stall (80): some of those have to wait for a user. As many again may wait.
+    plan = plan_of(journey="browse", rate_per_s=40, load_s=load_s, pool=60, timeout_s=10.0)
     with serving(Stub(stall_at_request=240, stall_s=STALL_S)) as stub:
         played = play(plan, stub, tmp_path)
     assert (played.status, played.errors) == (0, "")
     first = played.step("goods_list")
     assert played.generator["dropped"] == 0
     assert len(first) == len(plan.arrivals)
-    # A machine that is busy elsewhere makes the generator late; by how much is in its own account.
+    # A machine that is busy elsewhere makes stub and generator late; by how much is in their own accounts.
     tolerance_s = 0.2 + played.generator["lag_p99_s"]
-    assert abs(numpy.percentile(_latencies_s(first, "intended_s"), 99) - (STALL_S - 0.01 * load_s)) < tolerance_s
+    assert abs(numpy.percentile(_latencies_s(first, "intended_s"), 99) - (stub.stalled_s - 0.01 * load_s)) < tolerance_s
     waited = [row for row in first if row["started_s"] - row["intended_s"] > 0.1]
     assert len(waited) > 10
     # Seen from their actual start these were quick: that is the omission.

@@ -7,11 +7,14 @@ import pytest
 from tests.loadtests.playing import plan_of, play
 from tests.loadtests.stub import Stub, serving
 
+PATIENT_S = 1.2
+"""A timeout that only silence reaches: stub and generator may stand still for a while where others use the machine."""
+
 
 @pytest.mark.parametrize("reset", [True, False], ids=["reset", "silence"])
 def test_a_lost_answer_is_unknown_and_repeated_with_the_same_key(tmp_path: Path, reset: bool) -> None:
     with serving(Stub(lose_replies=1, reset=reset)) as stub:
-        played = play(plan_of(rate_per_s=5, timeout_s=0.4), stub, tmp_path)
+        played = play(plan_of(rate_per_s=5, timeout_s=3.0 if reset else PATIENT_S), stub, tmp_path)
     assert set(stub.attempts.values()) == {2}
     assert set(stub.executed) == {f"k{number}-pay" for number in range(5)}
     for number in range(5):
@@ -31,13 +34,13 @@ def test_an_answer_that_breaks_off_before_its_body_says_nothing(tmp_path: Path) 
     assert [row["outcome"] for row in played.operations] == ["ok"] * 3
 
 
-def test_an_operation_that_never_gets_an_answer_ends_unknown_at_its_deadline(tmp_path: Path) -> None:
+def test_an_operation_that_never_gets_an_answer_is_repeated_until_its_deadline_and_unknown(tmp_path: Path) -> None:
     with serving(Stub(lose_replies=1000)) as stub:
-        played = play(plan_of(rate_per_s=3, timeout_s=0.2, deadline_s=1.0), stub, tmp_path)
+        played = play(plan_of(rate_per_s=3, timeout_s=PATIENT_S, deadline_s=2.5), stub, tmp_path)
     assert [row["outcome"] for row in played.operations] == ["unknown"] * 3
     assert min(stub.attempts.values()) >= 2
     for row in played.operations:
-        assert 0.6 <= row["ended_s"] - row["started_s"] <= 1.5
+        assert row["ended_s"] - row["started_s"] >= 2.5 - 0.2  # how exactly it ends: see test_deadlines
         assert row["gid"] == ""
 
 
