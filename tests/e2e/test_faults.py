@@ -20,6 +20,8 @@ from .playing import played, running_in, verdicts
 
 RESIDENT_BUDGET_BYTES = 2**30
 
+# What clients feel for a while comes first: a busy machine takes seconds to start a service that died, and while they
+# wait for it no client begins anything that a latency could be seen in.
 ALL_FAULTS = """
 name: all-faults
 question: Does every fault do what it says, and does the money survive all of them?
@@ -27,19 +29,19 @@ platform:
   settings: {payment.channel_timeout_ms: 400}
 load:
   {kind: open, mix: {pay: 90, browse: 10}, methods: {wallet: 60, card: 30, balance: 10}, pool: 40, timeout: 1500ms,
-   stages: [{rate: 12, for: 17s}]}
+   stages: [{rate: 12, for: 19s}]}
 phases: {warmup: 500ms, recovery: 5s}
 faults:
-  - {at: 1s, kind: kill, service: order, restart_after: 500ms}
-  - {at: 4s, for: 1s, kind: pause, service: cart}
-  - {at: 5500ms, kind: crash_at, service: payment, point: participant.prepared.persist.after, nth: 3,
+  - {at: 1s, for: 2s, kind: latency, from: payment, to: channel, delay: 200ms, jitter: 100ms}
+  - {at: 1s, for: 2s, kind: latency, service: order, route: "GET /goods/{goods_id}", delay: 200ms}
+  - {at: 3500ms, kind: kill, service: order, restart_after: 500ms}
+  - {at: 6500ms, for: 1s, kind: pause, service: cart}
+  - {at: 8s, kind: crash_at, service: payment, point: participant.prepared.persist.after, nth: 3,
      restart_after: 500ms}
-  - {at: 8500ms, for: 2s, kind: latency, from: payment, to: channel, delay: 200ms, jitter: 100ms}
-  - {at: 8500ms, for: 2s, kind: latency, service: order, route: "GET /goods/{goods_id}", delay: 200ms}
-  - {at: 11s, for: 2s, kind: error, service: gateway, route: POST /payments, status: 503, share: 0.3}
-  - {at: 11s, for: 2s, kind: drop_reply, from: payment, to: channel, path: /wallet}
-  - {at: 13500ms, for: 1s, kind: drop_reply, service: gateway, route: POST /payments}
-  - {at: 15s, kind: crash_at, service: gateway, point: coordinator.decided.persist.after, restart_after: 1s}
+  - {at: 13s, for: 2s, kind: error, service: gateway, route: POST /payments, status: 503, share: 0.3}
+  - {at: 13s, for: 2s, kind: drop_reply, from: payment, to: channel, path: /wallet}
+  - {at: 15500ms, for: 1s, kind: drop_reply, service: gateway, route: POST /payments}
+  - {at: 17s, kind: crash_at, service: gateway, point: coordinator.decided.persist.after, restart_after: 1s}
 expect: [atomic, money_conserved, client_truth]
 """
 
@@ -98,9 +100,9 @@ def test_faults_come_and_go_when_they_were_planned(history: History) -> None:
     killed, paused, crash = (
         fault(history, *which) for which in (("kill", "order-0"), ("pause", "cart-0"), ("crash_at", "gateway-0"))
     )
-    assert killed.ended_s == pytest.approx(1.5, abs=0.3)
-    assert paused.ended_s == pytest.approx(5.0, abs=0.3)
-    assert crash.started_s >= 15.0
+    assert killed.ended_s == pytest.approx(4.0, abs=0.3)
+    assert paused.ended_s == pytest.approx(7.5, abs=0.3)
+    assert crash.started_s >= 17.0
     assert crash.ended_s - crash.started_s == pytest.approx(1.0, abs=0.3)
 
 
@@ -137,7 +139,8 @@ def test_a_crashed_coordinator_is_noticed_restarted_and_recovers(history: Histor
     assert crash.hits == 1
     # Its decision was durable and nobody had been told; all of them were, by its next life.
     decided = history["transactions"].query("role == 'coordinator' and event == 'decided'")
-    untold = decided[decided.at_s.between(crash.started_s - 0.5, crash.started_s + 0.05)]
+    died_s = decided.at_s[decided.at_s <= crash.started_s + 0.05].max()  # the lab may notice it late
+    untold = decided[decided.at_s.between(died_s - 0.5, died_s)]
     applied = history["transactions"].query("event == 'applied'")
     assert (applied[applied.gid.isin(untold.gid)].at_s > crash.ended_s).any()
 
@@ -151,8 +154,7 @@ def test_pause_holds_answers_back_without_a_death(history: History) -> None:
 def test_latency_on_a_link_is_seen_by_who_pays_through_it(history: History) -> None:
     slow = fault(history, "latency", "payment -> channel")
     payments = history["payments"]
-    paid = payments[(payments.method != "balance") & (payments.outcome == "ok")]
-    paid = paid[paid.started_s.between(slow.started_s, slow.ended_s)]
+    paid = payments[(payments.method != "balance") & payments.started_s.between(slow.started_s, slow.ended_s)]
     assert (paid.ended_s - paid.started_s).quantile(0.75) >= 0.15
 
 
