@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +161,15 @@ os._exit(0)  # as if killed: nothing is closed
 """
 
 
+@pytest.fixture
+def _interruptible() -> Iterator[None]:
+    """Who is started in the background of a script ignores SIGINT until told otherwise."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interruptible")
 @pytest.mark.parametrize("interrupted_before", [False, True])
 def test_an_interrupt_while_stopping_waits_until_all_is_stopped_in_order(
     make: Callable[..., Platform], tmp_path: Path, interrupted_before: bool
