@@ -110,7 +110,9 @@ def test_what_was_finished_before_an_interrupt_is_not_played_again(small, tmp_pa
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)])
 def test_a_killed_or_interrupted_sweep_goes_on_where_it_was(small, tmp_path, number, code):
-    arguments = ("--vary", "load.stages.0.rate=3:8:1", "--seeds", "1:4")
+    # So many that it is not at its end yet, should this process stand still for a second before it sends the signal.
+    seeds, variants = 25, 6 * 25
+    arguments = ("--vary", "load.stages.0.rate=3:8:1", "--seeds", f"1:{seeds}")
     command = [sys.executable, "-m", "scenarios.cli", "sweep", small, *arguments, "--workers", "1", "--out", tmp_path]
     environment = {**os.environ, "PYTHONPATH": importing_first(Path.cwd())}
     child = subprocess.Popen(list(map(str, command)), env=environment, stderr=subprocess.PIPE, text=True)
@@ -120,7 +122,7 @@ def test_a_killed_or_interrupted_sweep_goes_on_where_it_was(small, tmp_path, num
     assert child.returncode == code
     assert (f"--resume {folder}" in said) == (number == signal.SIGINT)
     kept = {row["variant"]: row for row in SweepFolder(folder).rows()}
-    assert 0 < len(kept) < 24
+    assert 0 < len(kept) < variants
     played = []
     done = resume(folder)
     real, running.play = running.play, lambda variant: played.append(variant.number) or _fake(variant)
@@ -128,7 +130,7 @@ def test_a_killed_or_interrupted_sweep_goes_on_where_it_was(small, tmp_path, num
         table = done.run(Workers()).table
     finally:
         running.play = real
-    assert set(played) == set(range(24)) - set(kept)
+    assert set(played) == set(range(variants)) - set(kept)
     assert [kept[number]["history_sha256"] for number in sorted(kept)] == [
         value for value in table["history_sha256"] if value != "0"
     ]
