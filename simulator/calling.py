@@ -106,7 +106,7 @@ class ServiceCaller:
             replicas = self._view.known.get(service, ())
         if len(replicas) <= 1:
             return replicas[0] if replicas else None
-        by_name = {replica.name: replica for replica in replicas}
+        by_name = self._view.named(service)
         names = list(by_name)
         if self._wary_of or self._resting_until_ms:
             now_ms = self._kernel.now * 1000
@@ -248,9 +248,9 @@ class ClientCaller:
         if self._suspect_until_s:
             now_s, until_s = self._kernel.now, self._suspect_until_s
             replicas = tuple(each for each in replicas if until_s.get(each.name, now_s) <= now_s) or replicas
-            if len(replicas) == 1:
-                return replicas[0]
-        by_name = {replica.name: replica for replica in replicas}
+            by_name = {replica.name: replica for replica in replicas}
+        else:
+            by_name = self._view.named(service)
         return by_name[self._turns.pick(list(by_name))]
 
     def send(self, call: "Call") -> Replica | None:

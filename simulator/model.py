@@ -5,7 +5,7 @@
 The platform is the shipped protocol code in virtual time; the input is all there is: equal inputs, equal tables.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pandas as pd
@@ -30,7 +30,7 @@ from simulator.placement import Hosts
 from simulator.plant import Plant
 from simulator.purchases import Shoppers
 from simulator.randomness import Streams
-from simulator.recorder import Databases, History, Recorder, history_of, tables
+from simulator.recorder import COLUMNS, Databases, History, Recorder, history_of, tables
 from simulator.resources import Usage
 from simulator.service import Broker, Platform
 from simulator.timeline import FaultRecord, Timeline
@@ -78,14 +78,14 @@ class Simulation:
         self.shoppers = Shoppers(self.kernel, network, source, plan, self.recorder, self.clients.interrupted)
         self.timeline = Timeline(self.kernel, self._links, self.crash_points, self.replicas, self.plant)
 
-    def run(self, watch: Watch | None = None) -> dict[str, pd.DataFrame]:
-        """Play it to the end."""
+    def run(self, watch: Watch | None = None, names: Iterable[str] = COLUMNS) -> dict[str, pd.DataFrame]:
+        """Play it to the end; the history tables of these names."""
         with uncollected():
             self.begin()
             self._sample({}, watch)
             self.kernel.run_until(self.plan.duration_s)
             self._settle()
-            return tables(self.end())
+            return tables(self.end(), names)
 
     def begin(self) -> None:
         """Start every process, and put load and faults on the agenda."""

@@ -4,7 +4,7 @@ Transactions, votes, orders, stock, postings and charges are read from the simul
 audit views are read in the real platform: nothing here listens to the code under test.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter, itemgetter
 from typing import Any
@@ -119,9 +119,9 @@ class Databases:
         return any(outbox.pending.get(AUDIT) for outbox in (self.gateway.outbox, self.order.events))
 
 
-def tables(history: History) -> dict[str, pd.DataFrame]:
-    """All history tables as frames."""
-    return {name: _frame(history[name], names) for name, names in COLUMNS.items()}
+def tables(history: History, names: Iterable[str] = COLUMNS) -> dict[str, pd.DataFrame]:
+    """History tables as frames: all, or those of these names."""
+    return {name: _frame(history[name], COLUMNS[name]) for name in names}
 
 
 def _frame(columns: list[Sequence[Any]], names: tuple[str, ...]) -> pd.DataFrame:

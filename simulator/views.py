@@ -6,7 +6,7 @@ service that suddenly has nobody keeps its last known replicas for a while (the 
 """
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import floor
 
 from settlement.policies.lapse import LastKnown
@@ -27,8 +27,16 @@ class View:
         self._waits = False
         self._refreshed_s = float("-inf")
         self.known: dict[str, tuple[Replica, ...]] = {}
+        self._named: dict[str, dict[str, Replica]] = {}
         self._take_in()
         directory.listen(name, self)
+
+    def named(self, service: str) -> Mapping[str, Replica]:
+        """The replicas of a service that is known, by name."""
+        found = self._named.get(service)
+        if found is None:
+            found = self._named[service] = {replica.name: replica for replica in self.known[service]}
+        return found
 
     def look_soon(self) -> None:
         """Something has changed: it will be seen at the next refresh."""
@@ -60,4 +68,5 @@ class View:
             self.look_soon()  # until patience has ended
         if known != self.known:
             self.known = known
+            self._named.clear()
             self._told({replica.name for replicas in known.values() for replica in replicas})

@@ -15,6 +15,7 @@ import pandas as pd
 from settlement.topology import BACKOFFICE, BACKOFFICE_PROCESS, process_name, processes
 from simulator.capacity.question import Build, Effort
 from simulator.inputs import Fault
+from simulator.kernel import uncollected
 from simulator.model import Simulation
 from simulator.placement import Placement
 
@@ -100,8 +101,11 @@ def play(stage: Stage, trial: Trial, seed: int) -> Played:
         replicas=counts,
         faults=tuple(_faults(stage, trial.kill)),
     )
-    simulation = Simulation(plan)
-    tables = simulation.run()
+    with uncollected():
+        simulation = Simulation(plan)
+        tables = simulation.run(names=("payments", "resources"))
+        visits = simulation.network.visits
+        simulation.forget()
     pays = tables["payments"]
     pays = pays[pays["kind"] == "pay"]
     measured = pays[(pays["intended_s"] >= warm_up_s) & (pays["intended_s"] < load_s)]
@@ -110,7 +114,7 @@ def play(stage: Stage, trial: Trial, seed: int) -> Played:
     return Played(
         metrics=_metrics(measured, latencies_s, pays, load_s, trial),
         latencies_s=latencies_s,
-        visits=simulation.network.visits,
+        visits=visits,
         cpu_s=_cpu_s(tables["resources"], stage),
         payments=len(pays),
         duration_s=load_s,

@@ -29,18 +29,30 @@ class LeastLoaded:
         """
         if not addresses:
             raise ValueError("no address to pick from")
-        weighed = {address: (weights or {}).get(address, WEIGHT) for address in addresses}
+        if not weights:
+            return self._among_equals(addresses)
+        weighed = {address: weights.get(address, WEIGHT) for address in addresses}
         weighed = {address: weight for address, weight in weighed.items() if weight > 0} or dict.fromkeys(weighed, 1)
         loads = {address: self.in_flight(address) / weight for address, weight in weighed.items()}
         least = min(loads.values())
         return self._in_turn({address: weight for address, weight in weighed.items() if loads[address] <= least})
 
+    def _among_equals(self, addresses: Sequence[str]) -> str:
+        """The same for equal weights, which is nearly always."""
+        calls = [self._in_flight.get(address, 0) for address in addresses]
+        least = min(calls)
+        idlest = [address for address, count in zip(addresses, calls, strict=True) if count == least]
+        # Who is alone would gain its weight and pay it at once.
+        return idlest[0] if len(idlest) == 1 else self._in_turn(dict.fromkeys(idlest, WEIGHT))
+
     def _in_turn(self, weights: Mapping[str, int]) -> str:
+        credit, richest, most = self._credit, "", float("-inf")
         for address, weight in weights.items():
-            self._credit[address] = self._credit.get(address, 0.0) + weight
-        chosen = max(weights, key=lambda address: self._credit[address])
-        self._credit[chosen] -= sum(weights.values())
-        return chosen
+            owned = credit[address] = credit.get(address, 0.0) + weight
+            if owned > most:
+                richest, most = address, owned
+        credit[richest] = most - sum(weights.values())
+        return richest
 
     def in_flight(self, address: str) -> int:
         """Calls to this address that have not ended."""
