@@ -6,7 +6,7 @@ service that suddenly has nobody keeps its last known replicas for a while (the 
 """
 
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from math import floor
 
 from settlement.policies.lapse import LastKnown
@@ -31,7 +31,7 @@ class View:
         self._take_in()
         directory.listen(name, self)
 
-    def named(self, service: str) -> Mapping[str, Replica]:
+    def named(self, service: str) -> dict[str, Replica]:
         """The replicas of a service that is known, by name."""
         found = self._named.get(service)
         if found is None:

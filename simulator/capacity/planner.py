@@ -12,7 +12,7 @@ from simulator.capacity.answer import Answer, Option
 from simulator.capacity.candidates import Candidate, Field, as_vector
 from simulator.capacity.demands import DemandTable, measure
 from simulator.capacity.feasibility import Infeasible, impossible, out_of_reach
-from simulator.capacity.jury import Jury, Tell
+from simulator.capacity.jury import Judged, Jury, Tell
 from simulator.capacity.playing import stage_of
 from simulator.capacity.question import UTILISATION_MAX, Question
 from simulator.capacity.screening import Screen
@@ -40,7 +40,7 @@ def solve(question: Question, tell: Tell) -> Answer:
 
 def _assemble(field: Field, jury: Jury, found: Found, best: Candidate) -> Answer:
     question, table = field.question, field.table
-    option = _option(best, field, jury, question.effort.replications_max)
+    option = _proven(best, field, jury)
     prices = binding.prices(best, field)
     available = {row.process: field.screen.available(row) for row in table.rows}
     return Answer(
@@ -64,7 +64,7 @@ def _assemble(field: Field, jury: Jury, found: Found, best: Candidate) -> Answer
         },
         bounds=_bounds(best.counts, table, available, field.screen.speed),
         best=option,
-        runner_up=_option(found.runner_up, field, jury) if found.runner_up else None,
+        runner_up=_runner_up(found.runner_up, field, jury) if found.runner_up else None,
         binding=binding.binding(prices),
         requirement_prices=prices,
         reasons=binding.reasons(best, field, jury),
@@ -82,16 +82,34 @@ def _assemble(field: Field, jury: Jury, found: Found, best: Candidate) -> Answer
     )
 
 
-def _option(candidate: Candidate, field: Field, jury: Jury, replications: int | None = None) -> Option:
+def _proven(candidate: Candidate, field: Field, jury: Jury) -> Option:
+    """The answer: every state that must hold is played, and the whole as often as the effort allows."""
+    fixed = field.table.fixed
+    (whole,) = jury.judge([jury.trial(as_vector(candidate.counts, fixed))], jury.stage.effort.replications_max)
+    judged = jury.judge([jury.trial(as_vector(counts, fixed)) for counts in candidate.degraded()])
+    return _option(candidate, field, whole, dict(zip(_spared(candidate), judged, strict=True)))
+
+
+def _runner_up(candidate: Candidate, field: Field, jury: Jury) -> Option:
+    """With what the search has played: the other states have at least the replicas of one that was shown to do."""
+    fixed = field.table.fixed
+    (whole,) = jury.judge([jury.trial(as_vector(candidate.counts, fixed))])
+    known = [jury.known(as_vector(counts, fixed)) for counts in candidate.degraded()]
+    judged = zip(_spared(candidate), known, strict=True)
+    return _option(candidate, field, whole, {name: each for name, each in judged if each is not None})
+
+
+def _spared(candidate: Candidate) -> list[str]:
+    """The processes that it has spares of, in the order of its degraded states."""
+    return [name for name, spare in candidate.spares.items() if spare]
+
+
+def _option(candidate: Candidate, field: Field, whole: Judged, degraded: Mapping[str, Judged]) -> Option:
     question, fixed = field.question, field.table.fixed
-    vector = as_vector(candidate.counts, fixed)
-    (whole,) = jury.judge([jury.trial(vector)], replications)
-    spared = [name for name, spare in candidate.spares.items() if spare]
-    trials = [jury.trial(as_vector(counts, fixed)) for counts in candidate.degraded()]
     cost_per_h = field.cost_per_h(candidate.replicas)
     replicas = candidate.replicas + len(fixed)
     return Option(
-        counts=dict(vector),
+        counts=dict(as_vector(candidate.counts, fixed)),
         spares=candidate.spares,
         replicas=replicas,
         cores=replicas * question.replica_cores,
@@ -99,7 +117,7 @@ def _option(candidate: Candidate, field: Field, jury: Jury, replications: int | 
         cost_per_million=cost_per_h / (question.objective.rate_per_s * 3600) * 1e6,
         availability=field.availability(candidate),
         whole=whole,
-        degraded=dict(zip(spared, jury.judge(trials), strict=True)),
+        degraded=degraded,
     )
 
 

@@ -32,6 +32,7 @@ class Screen:
     seed: int
     allowance: float = 1.0
     _known: dict[tuple[str, int, int, float], Floats | None] = field(default_factory=dict)
+    """Waits of the samples at all awaited visits to a process, by its replicas, their callers and the rate."""
 
     def available(self, row: Demand) -> float:
         """What one replica has left for payments, in seconds of work a second."""
@@ -46,10 +47,10 @@ class Screen:
         """The screened p99, allowance included; infinite where a queue grows for ever."""
         total_s = np.resize(self.table.unloaded_s, SAMPLES).copy()
         for number, row in enumerate(self.table.rows):
-            waited_s = self._waits(row, vector, rate_per_s)
+            waited_s = self._waits(number, row, vector, rate_per_s)
             if waited_s is None:
                 return inf
-            total_s += self._drawn(waited_s, row.awaited, number)
+            total_s += waited_s
         return float(np.quantile(total_s, 0.99)) * self.allowance
 
     def learn(self, vector: Mapping[str, int], rate_per_s: float, simulated_s: float) -> None:
@@ -58,13 +59,14 @@ class Screen:
         if isfinite(screened_s) and isfinite(simulated_s):
             self.allowance = simulated_s / screened_s
 
-    def _waits(self, row: Demand, vector: Mapping[str, int], rate_per_s: float) -> Floats | None:
+    def _waits(self, number: int, row: Demand, vector: Mapping[str, int], rate_per_s: float) -> Floats | None:
         servers = vector[row.process]
         # Clients are one crowd behind one load balancer; every replica of a calling process balances for itself.
         sources = max(1, sum(vector.get(caller, 1) for caller in row.callers))
         key = (row.process, servers, sources, rate_per_s)
         if key not in self._known:
-            self._known[key] = self._recursion(row, servers, sources, rate_per_s)
+            waited_s = self._recursion(row, servers, sources, rate_per_s)
+            self._known[key] = None if waited_s is None else self._drawn(waited_s, row.awaited, number)
         return self._known[key]
 
     def _recursion(self, row: Demand, servers: int, sources: int, rate_per_s: float) -> Floats | None:
