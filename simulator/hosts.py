@@ -114,9 +114,10 @@ class Process(Job):
             return
         self._busy, self._begun_s = True, now_s
         self._then, self._argument = then, argument
-        host = self.host
-        if host.waking and now_s > self._awake_s and host.cores.idle:
-            demand_s *= 1.0 + host.waking
+        if now_s > self._awake_s:
+            host = self.host
+            if host.waking and host.cores.idle:
+                demand_s *= 1.0 + host.waking
         if self.quota is None:
             self._begin(self, demand_s / self._speed)
         else:
@@ -164,8 +165,8 @@ class Process(Job):
             return
         self._completed += 1
         # Who goes on at this very moment has not slept.
-        self._awake_s = self.kernel.now
-        self._busy_area_s += self._awake_s - self._begun_s
+        now_s = self._awake_s = self.kernel.now
+        self._busy_area_s += now_s - self._begun_s
         then = self._then  # in two steps, because the interpreter is slow at calling what is in a slot
         if not self._work:
             self._busy = False
@@ -269,9 +270,10 @@ class Process(Job):
 
     def later(self, delay_s: float, action: Callable[..., None], *arguments: Any) -> None:
         """The same for what nobody cancels."""
-        self.kernel.after(delay_s, self._fire, self.incarnation, action, arguments)
+        self.kernel.after(delay_s, self._fire, (self.incarnation, action, arguments))
 
-    def _fire(self, incarnation: int, action: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    def _fire(self, due: tuple[int, Callable[..., None], tuple[Any, ...]]) -> None:
+        incarnation, action, arguments = due
         if incarnation == self.incarnation:
             self.deliver(action, *arguments)
 

@@ -347,7 +347,9 @@ class Network:
                 call.settle(reply)
 
     def _hear(self, heard: tuple[Call, Reply]) -> None:
-        self._take(*heard)
+        call, reply = heard
+        if not call.settled and call.source.caller.answered(call, reply):
+            call.settle(reply)
 
     def _take(self, call: Call, reply: Reply) -> None:
         """The caller has an answer before it."""

@@ -57,19 +57,15 @@ class RunQueues:
         self._cores = [_Core(takes_s[number % len(takes_s)]) for number in range(cores)]
         self._figures, self._per_s = len(takes_s[0]), per_s
         self._turn_entry = self._turn_over
-        self._idle = cores
-        self._present = self._completed = self._gave_up = self._waiting = self._queue_max = 0
+        self.idle = cores
+        """Cores that have nothing to do."""
+        self._arrived = self._completed = self._gave_up = self._waiting = self._queue_max = 0
         self._busy_s = self._queue_steps = self._wait_s = self._wait_s_max = self._demand_s = 0.0
 
     @property
     def running(self) -> int:
         """Jobs in progress."""
-        return self._present
-
-    @property
-    def idle(self) -> bool:
-        """Whether some core has nothing to do."""
-        return self._idle > 0
+        return self._arrived - self._completed - self._gave_up
 
     def run(self, demand_s: float, then: Callable[..., None], *arguments: Any) -> Job:
         """Do `demand_s` seconds' work, then call `then(*arguments)`."""
@@ -79,21 +75,34 @@ class RunQueues:
 
     def begin(self, job: Job, demand_s: float) -> None:
         """Do `demand_s` seconds' work for a job that has nothing to do."""
-        job.demand_s = job.left_s = demand_s
-        job.since_s, job.spent_s, job.live = self._agenda.now, 0.0, True
-        self._present += 1
+        agenda = self._agenda
+        now_s = agenda.now
+        job.since_s, job.live = now_s, True
+        self._arrived += 1
         core = self._cores[job.core]
-        if core.turn_of is None:
-            self._idle -= 1
-            self._put(job, core)
-        elif core.turn_of is job and core.allowance_s > 0.0:
-            self._put(job, core)
-        elif self._idle:
-            self._idle -= 1
-            job.core = next(number for number, other in enumerate(self._cores) if other.turn_of is None)
-            self._put(job, self._cores[job.core])
-        else:
-            self._wait(job, core)
+        if core.turn_of is not job or core.allowance_s <= 0.0:
+            if core.turn_of is None:
+                self.idle -= 1
+            elif self.idle:
+                self.idle -= 1
+                job.core, core = self._first_idle()
+            else:
+                job.left_s, job.spent_s = demand_s, 0.0
+                self._wait(job, core)
+                return
+            core.turn_of, core.allowance_s = job, self._slice_s
+        # As in `_put`, which would cost a call more for every piece of work of a run.
+        work_s = demand_s if demand_s < core.allowance_s else core.allowance_s
+        core.allowance_s -= work_s
+        lasts_s = work_s * core.takes_s[int(now_s * self._per_s) % self._figures]
+        core.job, job.starts_s, job.turn_s = job, now_s, work_s
+        job.left_s, job.spent_s = demand_s - work_s, lasts_s
+        self._busy_s += lasts_s
+        due_s = job.due_s = now_s + lasts_s
+        heappush(agenda.heap, (due_s, next(agenda.numbers), self._turn_entry, job))
+
+    def _first_idle(self) -> tuple[int, _Core]:
+        return next((number, core) for number, core in enumerate(self._cores) if core.turn_of is None)
 
     def cancel(self, job: Job) -> float:
         """Drop a job; the seconds' work that it still needed. Nothing happens (0) if it is done already."""
@@ -113,7 +122,6 @@ class RunQueues:
             self._waiting -= 1
             self._queue_steps += self._agenda.now
         job.live = False
-        self._present -= 1
         self._gave_up += 1
         return left_s
 
@@ -121,9 +129,8 @@ class RunQueues:
         """Everything since the start."""
         now_s = self._agenda.now
         ahead_s = sum(core.job.due_s - now_s for core in self._cores if core.job is not None)
-        arrived = self._completed + self._gave_up + self._present
         return Usage(
-            self.name, self.cores, 0.0, now_s, arrived, self._completed, 0, self._gave_up, self._busy_s - ahead_s,
+            self.name, self.cores, 0.0, now_s, self._arrived, self._completed, 0, self._gave_up, self._busy_s - ahead_s,
             self._queue_steps + self._waiting * now_s, self._queue_max, self._completed, self._wait_s,
             self._wait_s_max, self._demand_s,
         )  # fmt: skip
@@ -161,7 +168,7 @@ class RunQueues:
             self._queue_steps += self._agenda.now
             self._put(core.waiting.popleft(), core)
         else:
-            self._idle += 1
+            self.idle += 1
 
     def _turn_over(self, job: Job) -> None:
         now_s = self._agenda.now
@@ -179,10 +186,13 @@ class RunQueues:
             self._wait_s_max = wait_s
         self._demand_s += job.spent_s
         self._completed += 1
-        self._present -= 1
         job.live = False
         try:
             job.then()
         finally:
             if core.job is None and core.turn_of is job:  # else what it led to has taken its turn away already
-                self._next(core)
+                if core.waiting:
+                    self._next(core)
+                else:
+                    core.turn_of = None
+                    self.idle += 1
