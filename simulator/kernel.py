@@ -157,7 +157,11 @@ class Task(Future):
             try:
                 waits_for = send(value) if error is None else self._steps.throw(error)
             except StopIteration as stop:
-                self.settle(stop.value)
+                # Nobody else settles a task; `settle` would be slower, for it is asked by futures of several classes.
+                self.settled, self.value, self.error = True, stop.value, None
+                waiter = self._waiter
+                if waiter is not None:
+                    waiter.resume(stop.value, None)
                 return
             except Crashed:
                 return

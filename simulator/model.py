@@ -85,7 +85,7 @@ class Simulation:
             self._sample({}, watch)
             self.kernel.run_until(self.plan.duration_s)
             self._settle()
-            return tables(self.end(), names)
+            return tables(self.end(names))
 
     def begin(self) -> None:
         """Start every process, and put load and faults on the agenda."""
@@ -94,14 +94,14 @@ class Simulation:
         self.clients.start()
         self.shoppers.start()
 
-    def end(self) -> History:
-        """Stop here: the columns of all history tables."""
+    def end(self, names: Iterable[str] = COLUMNS) -> History:
+        """Stop here: the columns of the history tables of these names."""
         self.timeline.finish()
         self.clients.finish()
         self.plant.stop()
         self.recorder.stations = [_station_row(kind, usage) for kind, usage in self.usages()]
         faults = [_fault_row(record) for record in self.timeline.records]
-        return history_of(self.recorder, self.databases, faults, self._generator_row())
+        return history_of(self.recorder, self.databases, faults, self._generator_row(), names)
 
     def forget(self) -> None:
         """Let go of all that was written. In cycles it would last until the collector had looked through all of it."""

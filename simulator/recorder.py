@@ -4,7 +4,7 @@ Transactions, votes, orders, stock, postings and charges are read from the simul
 audit views are read in the real platform: nothing here listens to the code under test.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter, itemgetter
 from typing import Any
@@ -119,9 +119,9 @@ class Databases:
         return any(outbox.pending.get(AUDIT) for outbox in (self.gateway.outbox, self.order.events))
 
 
-def tables(history: History, names: Iterable[str] = COLUMNS) -> dict[str, pd.DataFrame]:
-    """History tables as frames: all, or those of these names."""
-    return {name: _frame(history[name], COLUMNS[name]) for name in names}
+def tables(history: History) -> dict[str, pd.DataFrame]:
+    """History tables as frames."""
+    return {name: _frame(columns, COLUMNS[name]) for name, columns in history.items()}
 
 
 def _frame(columns: list[Sequence[Any]], names: tuple[str, ...]) -> pd.DataFrame:
@@ -141,29 +141,32 @@ def named(history: History) -> dict[str, list[Any]]:
     }
 
 
-def history_of(recorder: Recorder, databases: Databases, faults: list[Row], generator: Row) -> History:
-    """All history tables, their rows in a fixed order: by time where there is one, else by number."""
+def history_of(
+    recorder: Recorder, databases: Databases, faults: list[Row], generator: Row, names: Iterable[str] = COLUMNS
+) -> History:
+    """History tables, their rows in a fixed order: by time where there is one, else by number."""
     stock, holds, recorded = databases.order.stock, databases.payment.holds, databases.trail.recorded
-    return {
-        "requests": _turned(recorder.requests),
-        "payments": _turned(recorder.payments),
-        "transactions": _transactions(databases),
-        "faults": _in_order("faults", faults),
-        "resources": _turned(recorder.resources),
-        "stations": _in_order("stations", recorder.stations),
-        "orders": _of_each(databases.order.orders.values(), *COLUMNS["orders"]),
-        "stock": [list(stock), *_of_each(stock.values(), *COLUMNS["stock"][1:])],
-        "postings": databases.payment.books.columns(),
-        "holds": _holds(holds.values()),
-        "charges": _of_each(databases.channel.charges.values(), *COLUMNS["charges"]),
-        "events": [
+    made: dict[str, Callable[[], list[Sequence[Any]]]] = {
+        "requests": lambda: _turned(recorder.requests),
+        "payments": lambda: _turned(recorder.payments),
+        "transactions": lambda: _transactions(databases),
+        "faults": lambda: _in_order("faults", faults),
+        "resources": lambda: _turned(recorder.resources),
+        "stations": lambda: _in_order("stations", recorder.stations),
+        "orders": lambda: _of_each(databases.order.orders.values(), *COLUMNS["orders"]),
+        "stock": lambda: [list(stock), *_of_each(stock.values(), *COLUMNS["stock"][1:])],
+        "postings": lambda: databases.payment.books.columns(),
+        "holds": lambda: _holds(holds.values()),
+        "charges": lambda: _of_each(databases.channel.charges.values(), *COLUMNS["charges"]),
+        "events": lambda: [
             list(recorded),
             *_of_each([event for event, _ in recorded.values()], "type", "subject", "occurred_s"),
             [recorded_s for _, recorded_s in recorded.values()],
         ],
-        "generator": _in_order("generator", [generator]),
-        "services": _turned(recorder.services),
+        "generator": lambda: _in_order("generator", [generator]),
+        "services": lambda: _turned(recorder.services),
     }
+    return {name: made[name]() for name in names}
 
 
 def _turned(rows: list[tuple[Any, ...]]) -> list[Sequence[Any]]:

@@ -39,20 +39,27 @@ class LeastLoaded:
 
     def _among_equals(self, addresses: Sequence[str]) -> str:
         """The same for equal weights, which is nearly always."""
-        calls = [self._in_flight.get(address, 0) for address in addresses]
-        least = min(calls)
-        idlest = [address for address, count in zip(addresses, calls, strict=True) if count == least]
-        # Who is alone would gain its weight and pay it at once.
-        return idlest[0] if len(idlest) == 1 else self._in_turn(dict.fromkeys(idlest, WEIGHT))
-
-    def _in_turn(self, weights: Mapping[str, int]) -> str:
-        credit, richest, most = self._credit, "", float("-inf")
-        for address, weight in weights.items():
-            owned = credit[address] = credit.get(address, 0.0) + weight
+        in_flight, credit = self._in_flight, self._credit
+        if in_flight:
+            calls = [in_flight.get(address, 0) for address in addresses]
+            least = min(calls)
+            addresses = [address for address, count in zip(addresses, calls, strict=True) if count == least]
+        if len(addresses) == 1:
+            return addresses[0]  # it would gain its weight and pay it at once
+        richest, most = "", float("-inf")
+        for address in addresses:
+            owned = credit[address] = credit.get(address, 0.0) + WEIGHT
             if owned > most:
                 richest, most = address, owned
-        credit[richest] = most - sum(weights.values())
+        credit[richest] = most - WEIGHT * len(addresses)
         return richest
+
+    def _in_turn(self, weights: Mapping[str, int]) -> str:
+        for address, weight in weights.items():
+            self._credit[address] = self._credit.get(address, 0.0) + weight
+        chosen = max(weights, key=lambda address: self._credit[address])
+        self._credit[chosen] -= sum(weights.values())
+        return chosen
 
     def in_flight(self, address: str) -> int:
         """Calls to this address that have not ended."""
