@@ -147,7 +147,10 @@ class Process(Job):
     def _waited(self, waited: tuple[int, _Commit]) -> None:
         incarnation, commit = waited
         if incarnation == self.incarnation:
-            self._written(commit)
+            if commit[0]:
+                self.run(*commit)
+            else:
+                self._written(commit)
 
     def _written(self, commit: _Commit) -> None:
         demand_s, then, argument = commit
@@ -270,7 +273,8 @@ class Process(Job):
 
     def later(self, delay_s: float, action: Callable[..., None], *arguments: Any) -> None:
         """The same for what nobody cancels."""
-        self.kernel.after(delay_s, self._fire, (self.incarnation, action, arguments))
+        kernel, what = self.kernel, (self.incarnation, action, arguments)
+        heappush(kernel.heap, (kernel.now + delay_s, next(kernel.numbers), self._fire, what))
 
     def _fire(self, due: tuple[int, Callable[..., None], tuple[Any, ...]]) -> None:
         incarnation, action, arguments = due

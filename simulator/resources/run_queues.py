@@ -59,13 +59,13 @@ class RunQueues:
         self._turn_entry = self._turn_over
         self.idle = cores
         """Cores that have nothing to do."""
-        self._arrived = self._completed = self._gave_up = self._waiting = self._queue_max = 0
+        self._arrived = self._gave_up = self._waiting = self._queue_max = 0
         self._busy_s = self._queue_steps = self._wait_s = self._wait_s_max = self._demand_s = 0.0
 
     @property
     def running(self) -> int:
         """Jobs in progress."""
-        return self._arrived - self._completed - self._gave_up
+        return sum(core.job is not None for core in self._cores) + self._waiting
 
     def run(self, demand_s: float, then: Callable[..., None], *arguments: Any) -> Job:
         """Do `demand_s` seconds' work, then call `then(*arguments)`."""
@@ -128,10 +128,11 @@ class RunQueues:
     def usage(self) -> Usage:
         """Everything since the start."""
         now_s = self._agenda.now
+        completed = self._arrived - self._gave_up - self.running
         ahead_s = sum(core.job.due_s - now_s for core in self._cores if core.job is not None)
         return Usage(
-            self.name, self.cores, 0.0, now_s, self._arrived, self._completed, 0, self._gave_up, self._busy_s - ahead_s,
-            self._queue_steps + self._waiting * now_s, self._queue_max, self._completed, self._wait_s,
+            self.name, self.cores, 0.0, now_s, self._arrived, completed, 0, self._gave_up, self._busy_s - ahead_s,
+            self._queue_steps + self._waiting * now_s, self._queue_max, completed, self._wait_s,
             self._wait_s_max, self._demand_s,
         )  # fmt: skip
 
@@ -185,7 +186,6 @@ class RunQueues:
         if wait_s > self._wait_s_max:
             self._wait_s_max = wait_s
         self._demand_s += job.spent_s
-        self._completed += 1
         job.live = False
         try:
             job.then()
