@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from settlement.policies.balancer import LeastLoaded
+from settlement.policies.balancer import WEIGHT, LeastLoaded
 
 
 def test_idle_replicas_are_picked_in_proportion_to_their_weights_and_smoothly() -> None:
@@ -40,6 +40,23 @@ def test_a_replica_of_three_times_the_weight_bears_three_times_the_calls_in_flig
         if len(in_flight) > 40:
             balancer.ended(in_flight.pop(chance.randrange(len(in_flight))))
     assert Counter(in_flight)["big"] == pytest.approx(30, abs=1)
+
+
+@given(st.integers(1, 5), st.lists(st.sampled_from(["pick", "start", "end"]), max_size=60), st.randoms())
+def test_no_weights_are_equal_weights(size: int, steps: list[str], chance: random.Random) -> None:
+    addresses, in_flight = list("abcde"[:size]), []
+    unweighted, weighted = LeastLoaded(), LeastLoaded()
+    for step in steps:
+        listed = [address for address in addresses if chance.random() < 0.8] or addresses
+        picked = unweighted.pick(listed)
+        assert picked == weighted.pick(listed, dict.fromkeys(listed, WEIGHT))
+        if step == "start":
+            in_flight.append(picked)
+        ended = in_flight.pop(chance.randrange(len(in_flight))) if step == "end" and in_flight else ""
+        for balancer in (unweighted, weighted):
+            if step == "start":
+                balancer.started(picked)
+            balancer.ended(ended)
 
 
 def test_a_slow_heavy_replica_gives_way_to_a_quick_light_one() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from scenarios.spreading import spread
 from simulator.capacity import Answer, BadQuestion, Infeasible, Objective, Question, Reliability, solve
-from simulator.capacity.candidates import Field
+from simulator.capacity.candidates import Field, covers
 from simulator.capacity.screening import Screen
 from tests.simulator.capacity.examples import QUICK, question, row, table
 
@@ -62,6 +62,16 @@ def test_the_runner_up_is_no_cheaper(answer: Answer):
     assert answer.runner_up is not None
     assert answer.runner_up.cost_per_h >= answer.best.cost_per_h
     assert answer.runner_up.whole.meets
+
+
+def test_of_the_runner_up_is_played_what_no_smaller_vector_vouches_for(answer: Answer):
+    option = answer.runner_up
+    assert option is not None
+    met = [dict(judged.trial.vector) for judged in answer.simulated if judged.meets]
+    for name, spare in option.spares.items():
+        state = {**option.counts, name: option.counts[name] - spare}
+        assert name in option.degraded or any(covers(state, smaller) for smaller in met)
+    assert len(option.degraded) < len(option.spares)
 
 
 def test_equal_questions_have_equal_answers_on_any_number_of_workers(answer: Answer):
