@@ -75,7 +75,7 @@ def _calibrated(world: str, pace: "Pace", seed: int, runs: Path) -> Any:
 
     if world not in WORLDS:
         raise UnknownWorld(f"unknown world {world!r}; expected one of {', '.join(WORLDS)}")
-    plans = [experiments.measured(pace, seed, world != "simulated").plan, experiments.traced(pace, seed).plan]
+    plans = [experiments.measured(pace, seed).plan, experiments.traced(pace, seed).plan]
     left = [plan.duration_s + AROUND_A_RUN_S[world] for plan in plans[: 1 if world == "simulated" else 2]]
     number = 0
 
@@ -122,7 +122,7 @@ def other_table(document: dict[str, Any]) -> "Table":
     for name in ("figure", "interval"):
         table.add_column(name, justify="right")
     intervals = document["intervals_ms"]
-    for name in ("call_cpu", "commit_cpu", "commit_wait", "database_cpu", "client_cpu", "hop"):
+    for name in ("call_cpu", "commit_cpu", "commit_wait", "database_cpu", "client_cpu", "journey_cpu", "hop"):
         table.add_row(name.replace("_", " "), f"{document[name + '_ms']:.3f} ms", _range(intervals[name], " ms"))
     for name, value in document["event_cpu_ms"].items():
         table.add_row(f"event to {name}", f"{value:.3f} ms", _range(intervals["event_cpu"][name], " ms"))

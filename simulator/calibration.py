@@ -61,6 +61,7 @@ class Calibration:
     commit_wait_s        how long the transaction then waits for the disk (the event loop goes on)
     database_cpu_s       what a commit costs a database server on the same host; 0 when embedded
     client_cpu_s         what one request costs the load generator
+    journey_cpu_s        what one journey costs it besides its requests
     endpoints            service -> method and path template -> Demand, with a `default` route each
     event_cpu_s          service -> what one event costs it when it is delivered
     delivery_cpu_s       service -> what a delivery costs it, however many events it brings
@@ -87,6 +88,7 @@ class Calibration:
     startup_s: Mapping[str, float]
     rss_bytes: int
     delivery_cpu_s: Mapping[str, float] = field(default_factory=dict)
+    journey_cpu_s: float = 0.0
     waking: float = 0.0
     scheduling: Scheduling = IDEAL
     probe_s: float = 0.0
@@ -109,6 +111,10 @@ class Calibration:
     def on_steady_cores(self) -> "Calibration":
         """On a machine without noisy neighbours."""
         return replace(self, scheduling=Scheduling(self.scheduling.slice_s))
+
+    def with_free_clients(self) -> "Calibration":
+        """With a load generator that costs nothing."""
+        return replace(self, client_cpu_s=0.0, journey_cpu_s=0.0)
 
     def start_s(self, service: str) -> float:
         """How long a process of `service` takes to start."""
@@ -136,6 +142,7 @@ def from_document(document: Mapping[str, Any]) -> Calibration:
         commit_wait_s=document["commit_wait_ms"] / 1000,
         database_cpu_s=document["database_cpu_ms"] / 1000,
         client_cpu_s=document["client_cpu_ms"] / 1000,
+        journey_cpu_s=document.get("journey_cpu_ms", 0.0) / 1000,
         endpoints={
             service: {route: _demand(figures) for route, figures in routes.items()}
             for service, routes in document["endpoints"].items()

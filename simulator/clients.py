@@ -8,7 +8,8 @@ somebody says how it ended or its deadline has passed. What an answer means is t
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
@@ -208,29 +209,57 @@ class Journey:
         self._arrival: Arrival
         self._intended_s = 0.0
         self._step_intended_s = 0.0
+        self._outset_s = 0.0
 
     def set_out(self, user_id: int, arrival: Arrival, intended_s: float) -> None:
         """Who does it, what, and since when."""
         self._user_id, self._arrival = user_id, arrival
         self._intended_s = self._step_intended_s = intended_s
+        # Its first request pays for setting out.
+        self._outset_s = self._plan.calibration.journey_cpu_s
 
     def run(self, user_id: int, arrival: Arrival, intended_s: float) -> Steps[None]:
-        """Do it all; the outcome is in the records."""
+        """Do it all; the outcome is in the records. A calibration also plays single steps."""
         self.set_out(user_id, arrival, intended_s)
-        if arrival.journey == "browse":
-            yield from self._browse()
-            return
-        order, gid = yield from self._pay()
-        if arrival.journey == "refund" and gid:
-            yield from self.refund(order, gid)
+        match arrival.journey:
+            case "pay":
+                yield from self._pay()
+            case "refund":
+                order, gid = yield from self._pay()
+                if gid:
+                    yield from self.refund(order, gid)
+            case "browse":
+                yield from self._until_one_fails(self._goods_list, self._goods, self._cart_get)
+            case single:
+                yield from self._until_one_fails(self._single(single))
 
-    def _browse(self) -> Steps[None]:
-        try:
-            yield from self._need("goods_list", "order", "GET /goods", NO_BODY)
-            yield from self._need("goods", "order", "GET /goods/{goods_id}", {"goods_id": self._arrival.goods_id})
-            yield from self._need("cart_get", "cart", "GET /cart", NO_BODY)
-        except StepFailed:
-            return  # the request's own record says why
+    def _single(self, name: str) -> Callable[[], Steps[object]]:
+        return {
+            "goods_list": self._goods_list,
+            "goods": self._goods,
+            "cart_get": self._cart_get,
+            "cart_put": self._cart_put,
+            "check_out": self.check_out,
+        }[name]
+
+    def _until_one_fails(self, *steps: Callable[[], Steps[object]]) -> Steps[None]:
+        with suppress(StepFailed):  # the request's own record says why
+            for step in steps:
+                yield from step()
+
+    def _goods_list(self) -> Steps[Reply]:
+        return (yield from self._need("goods_list", "order", "GET /goods", NO_BODY))
+
+    def _goods(self) -> Steps[Reply]:
+        goods = {"goods_id": self._arrival.goods_id}
+        return (yield from self._need("goods", "order", "GET /goods/{goods_id}", goods))
+
+    def _cart_get(self) -> Steps[Reply]:
+        return (yield from self._need("cart_get", "cart", "GET /cart", NO_BODY))
+
+    def _cart_put(self) -> Steps[Reply]:
+        what = {"goods_id": self._arrival.goods_id, "count": self._arrival.count}
+        return (yield from self._need("cart_put", "cart", "PUT /cart/items/{goods_id}", what))
 
     def _pay(self) -> Steps[tuple[Order, str]]:
         try:
@@ -257,9 +286,8 @@ class Journey:
 
     def check_out(self) -> Steps[Order]:
         """Look at the goods, fill the cart, order. Raises StepFailed."""
-        goods = {"goods_id": self._arrival.goods_id}
-        yield from self._need("goods", "order", "GET /goods/{goods_id}", goods)
-        yield from self._need("cart_put", "cart", "PUT /cart/items/{goods_id}", {**goods, "count": self._arrival.count})
+        yield from self._goods()
+        yield from self._cart_put()
         created = yield from self._need("order_create", "order", "POST /orders", {"pay_method": self._arrival.method})
         return Order(created.body["order_no"], created.body["total_minor"], created.body["currency"])
 
@@ -311,6 +339,7 @@ class Journey:
 
     def _ask(self, step: str, service: str, route: str, body: dict[str, Any]) -> Steps[Reply]:
         started_s, intended_s = self._kernel.now, self._step_intended_s
+        cpu_s, self._outset_s = self._plan.calibration.client_cpu_s + self._outset_s, 0.0
         request = {**body, "user_id": self._user_id}
         try:
             reply: Reply = yield self._network.call(
@@ -319,7 +348,7 @@ class Journey:
                 route,
                 request,
                 self._plan.load.timeout_s,
-                self._plan.calibration.client_cpu_s,
+                cpu_s,
             )
         except NotSent:
             reply = Reply(0, {"sent": False, "code": "refused"})

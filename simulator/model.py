@@ -21,6 +21,7 @@ from simulator.entrance import CLIENT
 from simulator.events import Trail
 from simulator.faults import CrashPoints, LinkFaults
 from simulator.hosts import Process, Replica
+from simulator.idling import idle
 from simulator.inputs import SimulationInput
 from simulator.kernel import Kernel, uncollected
 from simulator.network import Network
@@ -35,6 +36,7 @@ from simulator.resources import Usage
 from simulator.service import Broker, Platform
 from simulator.timeline import FaultRecord, Timeline
 
+LAB = "lab"
 SAMPLE_INTERVAL_S = 1.0
 SETTLE_S_MAX = 20.0
 SETTLE_POLL_S = 0.25
@@ -72,6 +74,9 @@ class Simulation:
         self.plant = Plant(self._platform, self.databases, directory, self.recorder, self._server)
         self.replicas = self.plant.replicas
         self._generator = Process(self.hosts.of(()), CLIENT)
+        self._watchers = [self._generator]
+        if plan.placement.cores is None:  # whoever watches a machine uses it too
+            self._watchers.append(Process(self.hosts.all[0], LAB))
         self.source = source = Replica(CLIENT, CLIENT, self._generator)
         source.caller = ClientCaller(self.kernel, directory, plan, CLIENT)
         self.clients = Clients(self.kernel, network, source, plan, self.recorder)
@@ -90,6 +95,8 @@ class Simulation:
     def begin(self) -> None:
         """Start every process, and put load and faults on the agenda."""
         self.plant.start()
+        for process in self._watchers:
+            idle(process, self.plan.calibration.idle_cpu.get(process.name, 0.0))
         self.timeline.schedule(self.plan.faults, self.plan.load_s)
         self.clients.start()
         self.shoppers.start()
@@ -112,7 +119,7 @@ class Simulation:
     def usages(self) -> list[tuple[str, Usage]]:
         """What every host, event loop and pool of connections has done so far: its kind and its figures."""
         hosts = [("host", host.cores.usage()) for host in self.hosts.all]
-        return [*hosts, *self.plant.usages(), ("process", self._generator.usage())]
+        return [*hosts, *self.plant.usages(), *(("process", process.usage()) for process in self._watchers)]
 
     def _settle(self) -> None:
         """As the real worlds do: until no transaction is unfinished and audit knows all, at most SETTLE_S_MAX more."""
@@ -124,7 +131,7 @@ class Simulation:
 
     def _sample(self, before_s: dict[str, float], watch: Watch | None) -> None:
         def sample() -> None:
-            for process in (*self.plant.processes, self._generator):
+            for process in (*self.plant.processes, *self._watchers):
                 spent_s = process.cpu_s - before_s.get(process.name, 0.0)
                 rss_bytes = self.plan.calibration.rss_bytes if process.running else 0
                 self.recorder.resources.append(
@@ -132,7 +139,7 @@ class Simulation:
                 )
             if watch is not None:
                 watch(self.kernel.now)
-            processes = (*self.plant.processes, self._generator)
+            processes = (*self.plant.processes, *self._watchers)
             self._sample({process.name: process.cpu_s for process in processes}, watch)
 
         self.kernel.after(SAMPLE_INTERVAL_S, sample)

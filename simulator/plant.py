@@ -11,7 +11,8 @@ from simulator.doors import Door
 from simulator.events import Relay
 from simulator.fleet import Fleet
 from simulator.gateway import Gateway
-from simulator.hosts import App, Process, Replica, nothing
+from simulator.hosts import App, Process, Replica
+from simulator.idling import idle
 from simulator.orders import Cart, CartStore, OrderService
 from simulator.payments import PaymentService
 from simulator.recorder import Databases, Recorder
@@ -19,8 +20,6 @@ from simulator.resources import Usage
 from simulator.risk import Risk
 from simulator.service import Platform, Service
 
-IDLE_STEP_S = 0.1
-"""What a process does with nothing to do, it does in pieces this far apart."""
 START_STEP_S = 0.1
 """Its start-up is work in pieces of this length, so that its CPU is accounted for as time passes."""
 
@@ -101,9 +100,7 @@ class Plant:
             self._directory.register(replica)
             app.start()
         self._directory.now_hears(self._registry_runs())
-        idle_cores = self._plan.calibration.idle_cpu.get(_base_name(process.name), 0.0)
-        if idle_cores:
-            self._idle((process, process.incarnation, idle_cores * IDLE_STEP_S))
+        idle(process, self._plan.calibration.idle_cpu.get(_base_name(process.name), 0.0))
         self.note(process, "ready")
 
     def kill(self, process: Process) -> None:
@@ -182,14 +179,6 @@ class Plant:
         process.cpu_s += step_s
         host = process.host
         host.cores.run(step_s / host.speed, self._starting, process, left_s - step_s)
-
-    def _idle(self, work: tuple[Process, int, float]) -> None:
-        """Leases, relays and sampling: so many core-seconds in this life of a process, again and again."""
-        process, incarnation, work_s = work
-        if process.incarnation == incarnation:
-            if not process.paused:
-                process.run(work_s, nothing)
-            self._kernel.after(IDLE_STEP_S, self._idle, work)
 
     def _of(self, process: Process) -> list[Replica]:
         return [replica for replica in self.replicas.values() if replica.process is process]

@@ -68,7 +68,7 @@ def calibrate(world: World, pace: Pace, seed: int, parent: Path, progress_of: Pr
     assumed = (world.calibration if isinstance(world, SimulatedWorld) else None) or calibration.load()
     if simulated:  # nobody records the speed of its cores
         world = SimulatedWorld(assumed.on_steady_cores())
-    experiment = _in_its_topology(experiments.measured(pace, seed, singles=not simulated), world)
+    experiment = _in_its_topology(experiments.measured(pace, seed), world)
     history, watch = play(world, experiment, parent, progress_of)
     if simulated:
         others, works_s, alone = [0.0], [nan] * len(experiment.segments), True
@@ -125,7 +125,7 @@ def fitted(seen: Seen, assumed: calibration.Calibration, about: Mapping[str, Any
 
 def _simulated(costs: calibration.Calibration, seen: Seen) -> History:
     """The same plan on the model, whose cores are as fast as the real ones were."""
-    plan = replace(seen.experiment.plan, arrivals=experiments.whole_journeys(seen.experiment.plan.arrivals), faults=())
+    plan = replace(seen.experiment.plan, faults=())
     if seen.speed:
         costs = costs.while_it_was(seen.speed)
     return SimulatedWorld(costs).play(plan, RunFolder(Path()), SilentProgress())

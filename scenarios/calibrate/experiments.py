@@ -9,8 +9,8 @@ segments come in rounds, so that a slow spell of the machine falls on several an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
 
@@ -20,8 +20,6 @@ from settlement.settings import SETTINGS
 
 METHODS = ("balance", "card", "wallet")
 SINGLE_STEPS = ("goods_list", "goods", "cart_get", "cart_put", "check_out")
-JOURNEYS = ("pay", "browse", "refund")
-BROWSING = ("goods_list", "goods", "cart_get")
 MIX = ("pay", "browse", "pay", "refund", "pay", "browse", "pay", "pay", "browse", "pay")
 # One user at a time needs no more accounts than that, and an account is an argon2 hash in the way of the start.
 POOL = 12
@@ -79,9 +77,9 @@ class Experiment:
     segments: tuple[Segment, ...]
 
 
-def measured(pace: Pace, seed: int, singles: bool) -> Experiment:
-    """Untraced: idle, every operation alone, the mix; then restarts. `singles`: the world can play single steps."""
-    segments = tuple(_placed(_kinds(pace, singles), pace))
+def measured(pace: Pace, seed: int) -> Experiment:
+    """Untraced: idle, every operation alone, the mix; then restarts."""
+    segments = tuple(_placed(_kinds(pace), pace))
     end_s = segments[-1].until_s
     faults = [
         PlannedFault(f"f{number}", "kill", at_s, at_s + 0.1, {"service": service, "replica": 0, "restart_after_s": 0.1})
@@ -101,17 +99,11 @@ def traced(pace: Pace, seed: int) -> Experiment:
     )
 
 
-def whole_journeys(arrivals: Iterable[Arrival]) -> tuple[Arrival, ...]:
-    """The same load for a world that knows no single steps: looking becomes browsing, the others are left out."""
-    looking = [replace(each, journey="browse") if each.journey in BROWSING else each for each in arrivals]
-    return tuple(each for each in looking if each.journey in JOURNEYS)
-
-
-def _kinds(pace: Pace, singles: bool) -> Iterator[tuple[str, tuple[str, ...], tuple[str, ...], float]]:
+def _kinds(pace: Pace) -> Iterator[tuple[str, tuple[str, ...], tuple[str, ...], float]]:
     """(name, journeys, methods, rate a second) of every segment, in order."""
     for _ in range(pace.rounds):
         yield "idle", (), METHODS, 0.0
-        for step in SINGLE_STEPS if singles else ("browse",):
+        for step in SINGLE_STEPS:
             rate_per_s = pace.pay_rate_per_s * 1.5 if step == "check_out" else pace.step_rate_per_s
             yield step, (step,), METHODS, rate_per_s
         for journey in ("pay", "refund"):

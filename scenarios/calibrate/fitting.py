@@ -1,7 +1,8 @@
 """From windows and a call graph to demands: one regression a process, and what all processes have in common.
 
 A process' CPU is its idle rate, the visits to its services' routes, the calls that these make, the events that they
-are given and the requests that bring them, and their durable commits. The commits' share is known from a probe. What a
+are given and the requests that bring them, and their durable commits; the load generator's, the journeys that it begins
+and their requests. The commits' share is known from a probe. What a
 call costs is taken from the processes in which calls occur without always the same visits (a payment from a balance
 calls no channel), and is then held fixed everywhere, so that no process explains its routes by calls.
 
@@ -24,12 +25,14 @@ from simulator.analysis.estimates import Estimate
 
 IDLE = "idle"
 REQUEST = "request"
+JOURNEY = "journey"
 DELIVERY = "delivery"
 CALL_GUESS_S = 0.0005
 EVENT_GUESS_S = 0.0003
 DELIVERY_GUESS_S = 0.001
 VISIT_GUESS_S = 0.001
 REQUEST_GUESS_S = 0.001
+JOURNEY_GUESS_S = 0.0005
 IDLE_GUESS = 0.01
 IDLE_WIDTH = 0.1
 
@@ -44,6 +47,7 @@ class Demands:
     deliveries: Mapping[str, Found]
     idle: Mapping[str, Found]
     request: Found
+    journey: Found
     fits: Mapping[str, Fit]
 
     @property
@@ -82,6 +86,7 @@ def demands(
         _of_members(DELIVERY, fits, services),
         {name: each.terms[IDLE] for name, each in fits.items()},
         fits[CLIENT].terms[REQUEST],
+        fits[CLIENT].terms[JOURNEY],
         fits,
     )
 
@@ -141,11 +146,12 @@ class _Seen:
 
 
 def _fit_client(windows: Sequence[Window], stretches: Sequence[Stretch]) -> Fit:
-    rows = [
-        {IDLE: window.duration_s, REQUEST: stretch.get(CLIENT, 1.0) * window.requests}
-        for window, stretch in zip(windows, stretches, strict=True)
-    ]
-    return fit([_idle(), guessed(REQUEST, REQUEST_GUESS_S)], rows, _used(windows, CLIENT))
+    rows = []
+    for window, stretch in zip(windows, stretches, strict=True):
+        longer = stretch.get(CLIENT, 1.0)
+        rows.append({IDLE: window.duration_s, REQUEST: longer * window.requests, JOURNEY: longer * window.journeys})
+    terms = [_idle(), guessed(REQUEST, REQUEST_GUESS_S), guessed(JOURNEY, JOURNEY_GUESS_S)]
+    return fit(terms, rows, _used(windows, CLIENT))
 
 
 def _idle() -> Term:

@@ -26,13 +26,14 @@ CLIENT = "client"
 class Window:
     """One segment: seconds accounted for, operations by name, CPU seconds by process (all its numbers together).
 
-    `deliveries`: requests that brought events, by producer and consumer.
+    `journeys`: how many began. `deliveries`: requests that brought events, by producer and consumer.
     """
 
     name: str
     duration_s: float
     operations: Mapping[str, int]
     cpu_s: Mapping[str, float]
+    journeys: int = 0
     deliveries: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
     def on_a_machine(self, slower: float) -> Window:
@@ -94,11 +95,13 @@ def _window(
     middle_s = (resources["from_s"] + resources["at_s"]) / 2
     inside = resources[(middle_s >= segment.start_s) & (middle_s < segment.until_s)]
     sent = requests[(requests["started_s"] >= segment.start_s) & (requests["started_s"] < segment.until_s)]
+    begun_s = requests.groupby("operation")["started_s"].min()
     lengths_s = (inside["at_s"] - inside["from_s"]).groupby(inside["process"]).sum()
     return Window(
         segment.name,
         float(lengths_s.median()) if len(lengths_s) else 0.0,
         dict(Counter(sent["what"])),
         {str(name): float(cpu_s) for name, cpu_s in inside.groupby("process")["cpu_s"].sum().items()},
+        int(begun_s.between(segment.start_s, segment.until_s, inclusive="left").sum()),
         Counter((d.producer, d.consumer) for d in delivered if segment.start_s <= d.at_s < segment.until_s),
     )

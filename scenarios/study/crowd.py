@@ -87,7 +87,7 @@ def _input(seed: int, crowd: Crowd) -> SimulationInput:
         duration_s=crowd.load_s + CALM_S,
         load_s=crowd.load_s,
         arrivals=tuple(sorted(arrivals, key=lambda arrival: arrival.at_s)),
-        calibration=replace(calibration.load(), client_cpu_s=0.0),
+        calibration=calibration.load().with_free_clients(),
         load=Load(pool=POOL),
         settings=dict(normalized(crowd.settings)),
         placement=OWN_HOSTS,

@@ -57,7 +57,7 @@ def history_of(case: Case, seed: int) -> History:
     planned = plan(case.scenario, seed)
     played = replace(simulation_input(planned), placement=case.placement)
     if case.placement is not TOGETHER:
-        played = replace(played, calibration=replace(played.calibration, client_cpu_s=0.0))
+        played = replace(played, calibration=played.calibration.with_free_clients())
     tables = simulate(played)
     return History(tables, planned, SimulatedWorld.name)
 

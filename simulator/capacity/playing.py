@@ -96,7 +96,7 @@ def play(stage: Stage, trial: Trial, seed: int) -> Played:
     plan = replace(
         plan,
         duration_s=load_s + stage.effort.settle_s,
-        calibration=replace(plan.calibration, client_cpu_s=0.0),
+        calibration=plan.calibration.with_free_clients(),
         placement=Placement(stage.cores, slower),
         replicas=counts,
         faults=tuple(_faults(stage, trial.kill)),

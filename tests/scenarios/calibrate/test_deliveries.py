@@ -10,7 +10,7 @@ def _history(*events: tuple[str, float]) -> History:
         {"event_id": f"e{n}", "type": type_, "subject": "x", "occurred_s": at_s - 0.3, "recorded_s": at_s}
         for n, (type_, at_s) in enumerate(events)
     ]
-    return History({"events": rows}, measured(Pace(), 1, singles=True).plan, "processes")
+    return History({"events": rows}, measured(Pace(), 1).plan, "processes")
 
 
 def test_events_of_one_round_came_together_and_everybody_who_hears_of_one_was_told() -> None:

@@ -20,6 +20,7 @@ GIVEN_S = {LIST: 0.0012, ONE: 0.0007, MAKE: 0.0031, PAY: 0.006, PREPARE: 0.002, 
 CALL_S, COMMIT_S, EVENT_S, DELIVERY_S, REQUEST_S, IDLE = 0.0008, 0.0002, 0.0003, 0.0016, 0.0011, 0.01
 DELIVERIES = {("order", "audit"): 7}
 WAKING = 0.6
+JOURNEY_S = 0.0007
 PROCESSES = ("order", "gateway", "payment", "backoffice", CLIENT)
 GRAPH = Graph(
     {
@@ -56,12 +57,13 @@ def accounts(stretches: Sequence[float]) -> list[Window]:
         deliveries = DELIVERIES if "order_create" in operations else {}
         cpu_s["order"] += CALL_S * sum(deliveries.values())
         cpu_s["backoffice"] += DELIVERY_S * sum(deliveries.values())
-        cpu_s[CLIENT] = REQUEST_S * sum(operations.values())
+        journeys = max(operations.values(), default=0)  # each of several requests, or of one
+        cpu_s[CLIENT] = REQUEST_S * sum(operations.values()) + JOURNEY_S * journeys
         # The operating system counts in hundredths of a second.
         noisy = {
             name: round(4.5 * IDLE + stretch * used_s + random.normal(0, 0.003), 2) for name, used_s in cpu_s.items()
         }
-        made.append(Window("some", 4.5, operations, noisy, deliveries))
+        made.append(Window("some", 4.5, operations, noisy, journeys, deliveries))
     return made
 
 
@@ -77,6 +79,7 @@ def test_demands_are_found_within_their_intervals(windows: list[Window]) -> None
     assert found.call.separable
     assert found.call.estimate.covers(CALL_S)
     assert found.request.estimate.value == pytest.approx(REQUEST_S, rel=0.1)
+    assert found.journey.estimate.covers(JOURNEY_S)
     assert found.events["audit"].estimate.covers(EVENT_S)
     assert found.deliveries["audit"].estimate.covers(DELIVERY_S)
     assert found.idle["order"].estimate.covers(IDLE)

@@ -63,7 +63,7 @@ def test_a_hop_is_half_of_what_the_callee_did_not_see(found: Graph) -> None:
 
 
 def test_every_operation_is_alone_in_some_segment() -> None:
-    experiment = measured(Pace(), 1, singles=True)
+    experiment = measured(Pace(), 1)
     names = [segment.name for segment in experiment.segments]
     assert {"idle", "goods", "cart_get", "cart_put", "pay wallet", "refund card"} <= set(names)
     for segment in experiment.segments:

@@ -11,7 +11,7 @@ STRANGER_FROM_S, STRANGER_CORES, OURS_CORES = 40.0, 0.5, 0.3
 
 
 def test_a_stranger_disqualifies_the_segments_that_it_disturbed() -> None:
-    experiment = measured(Pace(), 1, singles=True)
+    experiment = measured(Pace(), 1)
     ticks = [0.5 * number for number in range(round(2 * experiment.plan.load_s) + 4)]
     resources = [{"at_s": at_s, "process": "order-0", "cpu_s_per_s": OURS_CORES, "rss_bytes": 1} for at_s in ticks]
     history = History({"resources": resources}, experiment.plan, "processes")

@@ -10,7 +10,7 @@ STEP_S, CORES = 0.5, 0.8
 
 
 def test_a_restarted_process_is_not_charged_for_the_time_it_was_dead() -> None:
-    plan = measured(Pace(), 1, singles=True).plan
+    plan = measured(Pace(), 1).plan
     lived_s = [STEP_S * number for number in (*range(10), *range(14, 20))]
     resources = [
         {"at_s": at_s, "process": name, "cpu_s_per_s": CORES, "rss_bytes": 1}
