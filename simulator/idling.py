@@ -1,20 +1,32 @@
 """What a process does with nothing to do: leases, relays, sampling."""
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 from simulator.hosts import Process, nothing
 
 STEP_S = 0.1
-"""It is done in pieces this far apart."""
+"""It is done in pieces this far apart, about. Of no two processes at the same time for long, and of nobody in step with
+the load: their bursts would meet, and the same requests would always meet them."""
 
 
-def idle(process: Process, cores: float) -> None:
-    """Work for so many cores in this life of a process, again and again."""
+class _Idling(NamedTuple):
+    process: Process
+    incarnation: int
+    work_s: float
+    chance: Callable[[], float]
+
+
+def idle(process: Process, cores: float, chance: Callable[[], float]) -> None:
+    """Work for so many cores in this life of a process, again and again; `chance` draws from [0, 1)."""
     if cores:
-        _step((process, process.incarnation, cores * STEP_S))
+        idling = _Idling(process, process.incarnation, cores * STEP_S, chance)
+        process.kernel.after(STEP_S * chance(), _step, idling)
 
 
-def _step(work: tuple[Process, int, float]) -> None:
-    process, incarnation, work_s = work
-    if process.incarnation == incarnation:
+def _step(idling: _Idling) -> None:
+    process = idling.process
+    if process.incarnation == idling.incarnation:
         if not process.paused:
-            process.run(work_s, nothing)
-        process.kernel.after(STEP_S, _step, work)
+            process.run(idling.work_s, nothing)
+        process.kernel.after(STEP_S * (0.5 + idling.chance()), _step, idling)

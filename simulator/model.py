@@ -96,7 +96,8 @@ class Simulation:
         """Start every process, and put load and faults on the agenda."""
         self.plant.start()
         for process in self._watchers:
-            idle(process, self.plan.calibration.idle_cpu.get(process.name, 0.0))
+            chance = self._platform.streams.uniform("idle", process.name).draw
+            idle(process, self.plan.calibration.idle_cpu.get(process.name, 0.0), chance)
         self.timeline.schedule(self.plan.faults, self.plan.load_s)
         self.clients.start()
         self.shoppers.start()

@@ -100,7 +100,8 @@ class Plant:
             self._directory.register(replica)
             app.start()
         self._directory.now_hears(self._registry_runs())
-        idle(process, self._plan.calibration.idle_cpu.get(_base_name(process.name), 0.0))
+        chance = self._platform.streams.uniform("idle", f"{process.name} {process.incarnation}").draw
+        idle(process, self._plan.calibration.idle_cpu.get(_base_name(process.name), 0.0), chance)
         self.note(process, "ready")
 
     def kill(self, process: Process) -> None:
