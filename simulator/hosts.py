@@ -123,6 +123,10 @@ class Process(Job):
         else:
             self._begin_within_quota(demand_s / self._speed)
 
+    def wake(self) -> None:
+        """It is awake at this moment: what it begins now takes no longer for that."""
+        self._awake_s = self.kernel.now
+
     def commit(self, demand_s: float) -> Future:
         """Work, wait for the disk without occupying anything, and work again."""
         future = Future()

@@ -28,5 +28,6 @@ def _step(idling: _Idling) -> None:
     process = idling.process
     if process.incarnation == idling.incarnation:
         if not process.paused:
+            process.wake()  # what it uses with nothing to do was measured with its waking
             process.run(idling.work_s, nothing)
         process.kernel.after(STEP_S * (0.5 + idling.chance()), _step, idling)
