@@ -38,6 +38,7 @@ class Assumed:
     risk                 a visit to risk, if the calibration has no figures of it
     refusal_cpu_s        turning a request away at the door
     behind               share of a visit's CPU that comes when the answer has left (logs, metrics, tidying up)
+    aside                share of a client's CPU for a request that is outside of the time that it measures
     before               share of the CPU of a call or a commit that comes before its wait (for the answer, for the
                          disk); the rest comes after it
     cached_read_spares   share of the CPU of reading a cart or the list of goods that an answer from memory spares
@@ -47,6 +48,7 @@ class Assumed:
     refusal_cpu_s: float = 0.0003
     behind: float = 0.3
     before: float = 0.5
+    aside: float = 0.5
     cached_read_spares: float = 0.3
 
 
@@ -178,6 +180,7 @@ def _assumed(figures: Mapping[str, Any]) -> Assumed:
         figures.get("refusal_cpu_ms", default.refusal_cpu_s * 1000) / 1000,
         figures.get("behind", default.behind),
         figures.get("before", default.before),
+        figures.get("aside", default.aside),
         figures.get("cached_read_spares", default.cached_read_spares),
     )
 

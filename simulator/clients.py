@@ -209,14 +209,16 @@ class Journey:
         self._arrival: Arrival
         self._intended_s = 0.0
         self._step_intended_s = 0.0
-        self._outset_s = 0.0
+        costs = plan.calibration
+        # Records and the change of users are outside of what a client measures.
+        self._between_s = self._aside_s = costs.client_cpu_s * costs.assumed.aside
+        self._request_s = costs.client_cpu_s - self._between_s
 
     def set_out(self, user_id: int, arrival: Arrival, intended_s: float) -> None:
         """Who does it, what, and since when."""
         self._user_id, self._arrival = user_id, arrival
         self._intended_s = self._step_intended_s = intended_s
-        # Its first request pays for setting out.
-        self._outset_s = self._plan.calibration.journey_cpu_s
+        self._aside_s = self._plan.calibration.journey_cpu_s + self._between_s
 
     def run(self, user_id: int, arrival: Arrival, intended_s: float) -> Steps[None]:
         """Do it all; the outcome is in the records. A calibration also plays single steps."""
@@ -338,8 +340,11 @@ class Journey:
         return reply
 
     def _ask(self, step: str, service: str, route: str, body: dict[str, Any]) -> Steps[Reply]:
-        started_s, intended_s = self._kernel.now, self._step_intended_s
-        cpu_s, self._outset_s = self._plan.calibration.client_cpu_s + self._outset_s, 0.0
+        intended_s = self._step_intended_s
+        if self._aside_s:
+            yield self._source.process.work(self._aside_s)
+            self._aside_s = self._between_s
+        started_s = self._kernel.now
         request = {**body, "user_id": self._user_id}
         try:
             reply: Reply = yield self._network.call(
@@ -348,7 +353,7 @@ class Journey:
                 route,
                 request,
                 self._plan.load.timeout_s,
-                cpu_s,
+                self._request_s,
             )
         except NotSent:
             reply = Reply(0, {"sent": False, "code": "refused"})

@@ -50,7 +50,7 @@ def shares(without: History, woken: History, figure: float, segments: Sequence[S
     """
     found = [
         {
-            process: (used[process] - least_s) / (figure * least_s)
+            process: min(1.0, max(0.0, (used[process] - least_s) / (figure * least_s)))
             for process, least_s in least.items()
             if least_s > 0 and process in used
         }
