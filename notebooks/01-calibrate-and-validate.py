@@ -119,6 +119,7 @@ shared = {
     "CPU of a commit": "commit_cpu",
     "waiting for a commit": "commit_wait",
     "CPU of a client's request": "client_cpu",
+    "CPU of a client's journey": "journey_cpu",
 }
 pd.DataFrame(
     [

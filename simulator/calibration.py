@@ -21,6 +21,9 @@ DEFAULT_ROUTE = "default"
 IDEAL = Scheduling()
 RISK = "risk"
 
+CLIENT, LAB = "client", "lab"
+"""The load generator and the lab beside the platform, by their names in `idle_cpu` and in a run's resources."""
+
 
 @dataclass(frozen=True, slots=True)
 class Demand:
@@ -38,9 +41,8 @@ class Assumed:
     risk                 a visit to risk, if the calibration has no figures of it
     refusal_cpu_s        turning a request away at the door
     behind               share of a visit's CPU that comes when the answer has left (logs, metrics, tidying up)
+    before               share of a call's CPU that comes before the wait for its answer; the rest comes after it
     aside                share of a client's CPU for a request that is outside of the time that it measures
-    before               share of the CPU of a call or a commit that comes before its wait (for the answer, for the
-                         disk); the rest comes after it
     cached_read_spares   share of the CPU of reading a cart or the list of goods that an answer from memory spares
     """
 
@@ -116,7 +118,8 @@ class Calibration:
 
     def with_free_clients(self) -> "Calibration":
         """With a load generator that costs nothing."""
-        return replace(self, client_cpu_s=0.0, journey_cpu_s=0.0)
+        idle_cpu = {name: cores for name, cores in self.idle_cpu.items() if name != CLIENT}
+        return replace(self, client_cpu_s=0.0, journey_cpu_s=0.0, idle_cpu=idle_cpu)
 
     def start_s(self, service: str) -> float:
         """How long a process of `service` takes to start."""

@@ -210,19 +210,20 @@ class Journey:
         self._intended_s = 0.0
         self._step_intended_s = 0.0
         costs = plan.calibration
-        # Records and the change of users are outside of what a client measures.
-        self._between_s = self._aside_s = costs.client_cpu_s * costs.assumed.aside
+        # Records and the change of users come between what a client measures.
+        self._between_s = costs.client_cpu_s * costs.assumed.aside
         self._request_s = costs.client_cpu_s - self._between_s
 
     def set_out(self, user_id: int, arrival: Arrival, intended_s: float) -> None:
         """Who does it, what, and since when."""
         self._user_id, self._arrival = user_id, arrival
         self._intended_s = self._step_intended_s = intended_s
-        self._aside_s = self._plan.calibration.journey_cpu_s + self._between_s
 
     def run(self, user_id: int, arrival: Arrival, intended_s: float) -> Steps[None]:
         """Do it all; the outcome is in the records. A calibration also plays single steps."""
         self.set_out(user_id, arrival, intended_s)
+        if self._plan.calibration.journey_cpu_s:
+            yield self._source.process.work(self._plan.calibration.journey_cpu_s)
         match arrival.journey:
             case "pay":
                 yield from self._pay()
@@ -340,11 +341,7 @@ class Journey:
         return reply
 
     def _ask(self, step: str, service: str, route: str, body: dict[str, Any]) -> Steps[Reply]:
-        intended_s = self._step_intended_s
-        if self._aside_s:
-            yield self._source.process.work(self._aside_s)
-            self._aside_s = self._between_s
-        started_s = self._kernel.now
+        started_s, intended_s = self._kernel.now, self._step_intended_s
         request = {**body, "user_id": self._user_id}
         try:
             reply: Reply = yield self._network.call(
@@ -359,7 +356,6 @@ class Journey:
             reply = Reply(0, {"sent": False, "code": "refused"})
         except Unknown as unknown:
             reply = Reply(0, {"sent": True, "code": str(unknown)})
-        self._step_intended_s = self._kernel.now
         self._recorder.request(
             intended_s,
             started_s,
@@ -371,6 +367,9 @@ class Journey:
             describe(reply),
             self._kernel.now,
         )
+        if self._between_s:
+            yield self._source.process.work(self._between_s)
+        self._step_intended_s = self._kernel.now
         return reply
 
     def _operation(self, kind: str, order: Order, intended_s: float, started_s: float) -> Operation:

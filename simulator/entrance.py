@@ -3,15 +3,13 @@
 from typing import TYPE_CHECKING, Any
 
 from settlement.policies.doors import Caller, DoorRules
-from simulator.calibration import Calibration
+from simulator.calibration import CLIENT, Calibration
 from simulator.remembered import MEASURED_AS_HIT
 
 if TYPE_CHECKING:
     from simulator.network import Call
 
 BEGIN_PAYMENTS = {("gateway", "POST /payments"), ("gateway", "POST /payments/{gid}/refunds")}
-CLIENT = "client"
-"""The load generator's name as the source of a link. It has a session, which services have not."""
 
 
 class Entrance:

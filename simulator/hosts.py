@@ -1,6 +1,7 @@
 """Hosts and processes: where CPU time comes from, and what dies with a process.
 
-A process is one event loop: it does one piece of work at a time, in order of arrival. The host's few cores go round
+A process is one event loop: it does one piece of work at a time, in order of arrival, and a handler goes on until it
+waits. The host's few cores go round
 among all processes that have work (the load generator too), so load on one service slows the others: hence the knee.
 How they go round is `simulator.scheduling`'s to say.
 A killed process loses its queue, its timers and its handlers; a paused one keeps them all and acts on them late.
@@ -26,8 +27,8 @@ QUOTA_PERIOD_S = 0.1
 
 _Work = tuple[float, float, Callable[[Any], None], Any]
 """Since when it waits, its demand, and what follows with what argument."""
-_Commit = tuple[float, Callable[[Any], None], Any]
-"""The work that is left when the disk is done, and what follows with what argument."""
+_Commit = tuple[Callable[[Any], None], Any]
+"""What follows when the disk is done, with what argument."""
 
 
 class Host:
@@ -51,23 +52,20 @@ class Process(Job):
     """An operating-system process: an event loop with a life cycle, for one replica of one or more services.
 
     `quota`: cores that it may use on average (None: as many as it gets). `commit_wait_s`: how long a commit waits for
-    the disk, without occupying anything; `disk_delay_s` more if the disk is slow today. `before`: the share of its CPU
-    work that comes before that wait. `address`: where its calls come from; processes that share a host share it.
+    the disk, without occupying anything; `disk_delay_s` more if the disk is slow today. `address`: where its calls come
+    from; processes that share a host share it.
 
     For the host it is one job after the other. (Slots, because the interpreter finds them faster than one of 30 names.)
     """
 
     __slots__ = (
-        "_after", "_allowance_s", "_argument", "_awake_s", "_before", "_begin", "_begun_s", "_busy", "_busy_area_s",
-        "_completed", "_deferred", "_left_s", "_lost", "_period", "_queue_max", "_queue_steps", "_speed",
-        "_then", "_wait_s", "_wait_s_max", "_work", "address", "clock_skew_s", "commit_wait_s", "cpu_s", "cut_off",
-        "database", "disk_delay_s", "host", "incarnation", "kernel", "name", "on_death", "paused", "quota", "requests",
-        "running",
+        "_allowance_s", "_argument", "_awake_s", "_begin", "_begun_s", "_busy", "_busy_area_s", "_completed",
+        "_deferred", "_left_s", "_lost", "_period", "_queue_max", "_queue_steps", "_speed", "_then", "_wait_s",
+        "_wait_s_max", "_work", "address", "clock_skew_s", "commit_wait_s", "cpu_s", "cut_off", "database",
+        "disk_delay_s", "host", "incarnation", "kernel", "name", "on_death", "paused", "quota", "requests", "running",
     )  # fmt: skip
 
-    def __init__(
-        self, host: Host, name: str, quota: float | None = None, commit_wait_s: float = 0.0, before: float = 1.0
-    ) -> None:
+    def __init__(self, host: Host, name: str, quota: float | None = None, commit_wait_s: float = 0.0) -> None:
         super().__init__(self._end)
         self.kernel = host.kernel
         self.name = name
@@ -76,7 +74,6 @@ class Process(Job):
         self.cpu_s = 0.0
         self.clock_skew_s = 0.0
         self.quota, self.commit_wait_s, self.disk_delay_s = quota, commit_wait_s, 0.0
-        self._before, self._after = before, 1.0 - before
         self.cut_off = False
         self.database: Connections | None = None
         """Its connections to a database server; None: its database is embedded."""
@@ -128,7 +125,7 @@ class Process(Job):
         self._awake_s = self.kernel.now
 
     def commit(self, demand_s: float) -> Future:
-        """Work, wait for the disk without occupying anything, and work again."""
+        """Work, and wait for the disk without occupying anything."""
         future = Future()
         self.write(demand_s, future.settle, None)
         return future
@@ -136,7 +133,7 @@ class Process(Job):
     def write(self, demand_s: float, then: Callable[[Any], None], argument: Any) -> None:
         """Commit, then call `then(argument)`, if the process lives until then."""
         if self.commit_wait_s or self.disk_delay_s or self.database is not None:
-            self.run(demand_s * self._before, self._wait_for_disk, (demand_s * self._after, then, argument))
+            self.run(demand_s, self._wait_for_disk, (then, argument))
         else:
             self.run(demand_s, then, argument)
 
@@ -151,16 +148,11 @@ class Process(Job):
     def _waited(self, waited: tuple[int, _Commit]) -> None:
         incarnation, commit = waited
         if incarnation == self.incarnation:
-            if commit[0]:
-                self.run(*commit)
-            else:
-                self._written(commit)
+            self._written(commit)
 
     def _written(self, commit: _Commit) -> None:
-        demand_s, then, argument = commit
-        if demand_s:
-            self.run(demand_s, then, argument)
-        elif self.paused:
+        then, argument = commit
+        if self.paused:
             self.deliver(then, argument)
         else:
             then(argument)
@@ -175,18 +167,11 @@ class Process(Job):
         now_s = self._awake_s = self.kernel.now
         self._busy_area_s += now_s - self._begun_s
         then = self._then  # in two steps, because the interpreter is slow at calling what is in a slot
-        if not self._work:
-            self._busy = False
-            then(self._argument)
-            return
-        # What this leads to stands in line behind what has been waiting.
+        self._busy = False
         incarnation = self.incarnation
         then(self._argument)
-        if self.incarnation != incarnation:
-            return
-        if self.paused:
-            self._busy = False
-        else:
+        # A handler goes on until it has to wait: the first thing that this led to comes before what has been waiting.
+        if self._work and not self._busy and not self.paused and self.incarnation == incarnation:
             self._take_next()
 
     def _take_next(self) -> None:

@@ -6,8 +6,8 @@ from typing import NamedTuple
 from simulator.hosts import Process, nothing
 
 STEP_S = 0.1
-"""It is done in pieces this far apart, about. Of no two processes at the same time for long, and of nobody in step with
-the load: their bursts would meet, and the same requests would always meet them."""
+"""In every stretch of this length there is one piece of it, at any moment. So nobody is in step with anybody else, nor
+with the load: bursts of all processes would meet, and a regular load would always meet them."""
 
 
 class _Idling(NamedTuple):
@@ -15,13 +15,16 @@ class _Idling(NamedTuple):
     incarnation: int
     work_s: float
     chance: Callable[[], float]
+    offset: float
+    """When in its stretch of STEP_S the last piece came, from 0 to 1."""
 
 
 def idle(process: Process, cores: float, chance: Callable[[], float]) -> None:
     """Work for so many cores in this life of a process, again and again; `chance` draws from [0, 1)."""
     if cores:
-        idling = _Idling(process, process.incarnation, cores * STEP_S, chance)
-        process.kernel.after(STEP_S * chance(), _step, idling)
+        offset = chance()
+        idling = _Idling(process, process.incarnation, cores * STEP_S, chance, offset)
+        process.kernel.after(STEP_S * offset, _step, idling)
 
 
 def _step(idling: _Idling) -> None:
@@ -30,4 +33,5 @@ def _step(idling: _Idling) -> None:
         if not process.paused:
             process.wake()  # what it uses with nothing to do was measured with its waking
             process.run(idling.work_s, nothing)
-        process.kernel.after(STEP_S * (0.5 + idling.chance()), _step, idling)
+        offset = idling.chance()
+        process.kernel.after(STEP_S * (1.0 - idling.offset + offset), _step, idling._replace(offset=offset))

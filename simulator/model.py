@@ -11,13 +11,13 @@ from typing import Any
 import pandas as pd
 
 from simulator.books import Books
+from simulator.calibration import CLIENT, LAB
 from simulator.calling import ClientCaller
 from simulator.channel import ChannelStore
 from simulator.clients import Clients
 from simulator.coordinator_node import TransactionStore
 from simulator.database import DatabaseServer
 from simulator.directory import Directory
-from simulator.entrance import CLIENT
 from simulator.events import Trail
 from simulator.faults import CrashPoints, LinkFaults
 from simulator.hosts import Process, Replica
@@ -36,7 +36,6 @@ from simulator.resources import Usage
 from simulator.service import Broker, Platform
 from simulator.timeline import FaultRecord, Timeline
 
-LAB = "lab"
 SAMPLE_INTERVAL_S = 1.0
 SETTLE_S_MAX = 20.0
 SETTLE_POLL_S = 0.25

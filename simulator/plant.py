@@ -72,7 +72,7 @@ class Plant:
         plan, name = self._plan, process_name(services, number)
         quota = plan.placement.quota(services)
         host, costs = self._platform.host_of(services), plan.calibration
-        process = Process(host, name, quota, costs.commit_wait_s, costs.assumed.before)
+        process = Process(host, name, quota, costs.commit_wait_s)
         self._platform.network.watch(process)
         if self._server.cpu_s > 0 or any(fault.kind in ("outage", "partition") for fault in plan.faults):
             size, wait_s = int(plan.setting("database.pool_max")), plan.setting_s("database.pool_wait_max_ms")

@@ -143,7 +143,7 @@ def unidentified(waking: Waking, measured: Measured) -> list[str]:
     named = {f"{place.service} {place.what}": found for place, found in demands.routes.items()}
     named |= {f"an event given to {service}": found for service, found in demands.events.items()}
     named |= {f"a delivery to {service}": found for service, found in demands.deliveries.items()}
-    named["a call"] = demands.call
+    named |= {"a call": demands.call, "a client's request": demands.request, "a client's journey": demands.journey}
     said += [f"{name}: {_vague(found)}" for name, found in sorted(named.items()) if found.separable and found.is_vague]
     if not demands.call.separable:
         said.append("a call: occurs always with the same visits; assumed")

@@ -54,7 +54,7 @@ class Pace:
     """How long and how hard: seconds of a segment, rounds, rates a second of single steps, payments and mixes."""
 
     segment_s: float = 3.0
-    rounds: int = 2
+    rounds: int = 3
     step_rate_per_s: float = 50.0
     pay_rate_per_s: float = 10.0
     mix_rates_per_s: tuple[float, ...] = (6.0, 12.0, 20.0, 40.0)

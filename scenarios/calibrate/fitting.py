@@ -19,9 +19,10 @@ import numpy
 
 from scenarios.calibrate.graph import CALL, COMMIT, EVENT, Graph, Place
 from scenarios.calibrate.regression import Fit, Found, Term, fit, guessed
-from scenarios.calibrate.windows import CLIENT, LAB, Window, process_of
+from scenarios.calibrate.windows import Window, process_of
 from settlement.topology import DEFAULT_TOPOLOGY, process_name, processes
 from simulator.analysis.estimates import Estimate
+from simulator.calibration import CLIENT, LAB
 
 IDLE = "idle"
 REQUEST = "request"

@@ -11,10 +11,9 @@ from dataclasses import replace
 
 from scenarios.calibrate.experiments import METHODS
 from scenarios.calibrate.graph import CALL, EVENT, Graph, Place
-from scenarios.calibrate.windows import CLIENT
 from scenarios.plan import Plan
 from scenarios.worlds.simulated import simulation_input
-from simulator.calibration import Calibration
+from simulator.calibration import CLIENT, Calibration
 from simulator.inputs import Arrival
 from simulator.model import Simulation
 

@@ -11,10 +11,10 @@ from scenarios.calibrate.graph import COMMIT, Graph, Place
 from scenarios.calibrate.machine import cores
 from scenarios.calibrate.probe import Commits
 from scenarios.calibrate.regression import Fit, fit, guessed
-from scenarios.calibrate.windows import LAB, Window, samples
+from scenarios.calibrate.windows import Window, samples
 from scenarios.history import History
 from simulator.analysis.estimates import LEVEL, Estimate, quantile_of
-from simulator.calibration import DEFAULT_ROUTE, Calibration
+from simulator.calibration import DEFAULT_ROUTE, LAB, Calibration
 
 OBSERVATIONS_MIN = 20
 HOP_S_MIN = 0.00002

@@ -45,8 +45,9 @@ def guessed(fit: Callable[[Sequence[Stretch]], Demands], processes: Iterable[str
 def shares(without: History, woken: History, figure: float, segments: Sequence[Segment]) -> list[dict[str, float]]:
     """From the same plan played by a model in which waking takes no time, and by one in which it takes `figure`.
 
-    Both without idle work. Where the model has nothing to do in a window, the process' largest share of all counts:
-    such windows hold one thing at a time.
+    Both without idle work. A share is between 0 and 1, which few visits with varying demands may seem to leave. Where
+    the model has nothing to do in a window, the process' largest share of all counts: such windows hold one thing at a
+    time.
     """
     found = [
         {

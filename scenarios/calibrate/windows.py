@@ -16,10 +16,9 @@ import pandas
 from scenarios.calibrate.deliveries import Delivery, deliveries
 from scenarios.calibrate.experiments import Segment
 from scenarios.history import GENERATOR, History
+from simulator.calibration import CLIENT
 
 MONEY_STEPS = ("pay", "refund")
-LAB = "lab"
-CLIENT = "client"
 
 
 @dataclass(frozen=True)

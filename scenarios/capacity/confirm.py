@@ -16,7 +16,7 @@ from scenarios.runner import run
 from scenarios.spec import Scenario
 from scenarios.units import format_duration
 from scenarios.worlds import world_named
-from simulator.calibration import Calibration
+from simulator.calibration import CLIENT, LAB, Calibration
 from simulator.capacity.playing import groups_of
 
 BUSY_MAX = 0.7
@@ -60,8 +60,9 @@ def cores_needed(document: Mapping[str, Any], calibration: Calibration) -> float
     rows = document["demand_table"]
     busy = sum(row["demand_s"] for row in rows) * document["objective"]["rate_per_s"]
     idle = sum(row["idle_cores"] * replicas[row["process"]] for row in rows)
+    idle += sum(calibration.idle_cpu.get(name, 0.0) for name in (CLIENT, LAB))
     outside_s = CHANNEL_VISITS_PER_PAYMENT * calibration.demand("channel", "default").cpu_s
-    clients_s = REQUESTS_PER_PAYMENT * calibration.client_cpu_s
+    clients_s = calibration.journey_cpu_s + REQUESTS_PER_PAYMENT * calibration.client_cpu_s
     return float(busy + idle + (outside_s + clients_s) * document["objective"]["rate_per_s"])
 
 

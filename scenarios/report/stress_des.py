@@ -103,11 +103,8 @@ def _assumed() -> Iterator[tuple[str, str, str]]:
     yield "risk", risk, "a visit to risk, where a calibration has no figures of it"
     yield "refusal_cpu_ms", f"{figures.refusal_cpu_s * 1000:g}", "turning a request away at the door"
     yield "behind", f"{figures.behind:g}", "share of a visit's CPU that comes when the answer has left"
-    yield (
-        "before",
-        f"{figures.before:g}",
-        "share of a call's or a commit's CPU that comes before its wait",
-    )
+    yield "before", f"{figures.before:g}", "share of a call's CPU that comes before the wait for its answer"
+    yield "aside", f"{figures.aside:g}", "share of a client's CPU for a request that is outside of what it measures"
     spared = "share of reading a cart or the list of goods that an answer from memory spares"
     yield "cached_read_spares", f"{figures.cached_read_spares:g}", spared
 

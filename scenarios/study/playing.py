@@ -20,6 +20,7 @@ from scenarios.spec import Scenario, load_scenario
 from scenarios.thresholds import METRICS, find_metric
 from scenarios.worlds.simulated import SimulatedWorld, simulation_input
 from simulator.analysis import Comparison, compare
+from simulator.calibration import CLIENT, LAB
 from simulator.model import simulate
 from simulator.placement import TOGETHER, Placement
 
@@ -29,7 +30,6 @@ OWN_HOSTS = Placement(cores=1.0)
 Then clients are many and elsewhere, too: the load generator costs nothing, or else it would be the bottleneck.
 """
 
-GENERATOR = "client"
 PATIENCE_S = 1.0
 
 
@@ -98,7 +98,7 @@ def _is_metric(name: str) -> bool:
 def cpu_s_per_payment(history: History) -> float:
     """Seconds of one core that the platform used for a payment that it settled, from the first arrival to the end."""
     used = history["resources"]
-    cores = used[used["process"] != GENERATOR].groupby("at_s")["cpu_s_per_s"].sum()
+    cores = used[~used["process"].isin((CLIENT, LAB))].groupby("at_s")["cpu_s_per_s"].sum()
     decided = history["transactions"]
     settled = decided[(decided["event"] == "decided") & (decided["value"] == "commit") & (decided["kind"] == "payment")]
     return float(cores.sum() * _sample_s(cores)) / len(settled) if len(settled) else math.nan

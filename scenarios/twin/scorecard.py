@@ -14,10 +14,11 @@ from enum import StrEnum
 from typing import Any
 
 from scenarios.calibrate.quiet import OTHERS_CORES_MAX
-from scenarios.calibrate.windows import LAB, samples
+from scenarios.calibrate.windows import samples
 from scenarios.checks import metrics
 from scenarios.history import History
 from simulator.analysis.estimates import Estimate, mean_of
+from simulator.calibration import LAB
 
 UTILISATION = "utilisation"
 UTILISATION_MAX = 0.8

@@ -1,10 +1,10 @@
 """Cores with a run queue each, as an operating system's scheduler has them, whose speed may change.
 
 Work goes to the core that its process was on last, to an idle one if that is busy, and into the queue of the last one
-if all are. There it stays: nobody pulls it over when another core falls idle a moment later. A core takes turns of one
-time slice at most, in order of arrival; with short slices that is processor sharing on each core by itself
-(`SharedCores` is the ideal, for all cores together). Who has done one piece of work and has another at once goes on
-within its turn.
+if all are. There it stays, even if another core falls idle a moment later; but when it has waited for a clock tick, a
+core that is idle pulls it over. A core takes turns of one time slice at most, in order of arrival; with short slices
+that is processor sharing on each core by itself (`SharedCores` is the ideal, for all cores together). Who has done one
+piece of work and has another at once goes on within its turn.
 
 A core's speed is looked up when work is put on it, for a turn is far shorter than the moods of a machine.
 """
@@ -21,6 +21,8 @@ from simulator.resources.statistics import Usage
 
 STEADY = ((1.0,),)
 """One core, as fast as ever."""
+TICK_S = 0.004
+"""A scheduler's clock tick, at 250 Hz: who has waited so long is pulled over by a core that is idle."""
 
 
 class _Core:
@@ -56,7 +58,7 @@ class RunQueues:
         self._agenda, self.name, self.cores, self._slice_s = agenda, name, cores, slice_s
         self._cores = [_Core(takes_s[number % len(takes_s)]) for number in range(cores)]
         self._figures, self._per_s = len(takes_s[0]), per_s
-        self._turn_entry = self._turn_over
+        self._turn_entry, self._pull_entry = self._turn_over, self._pull_over
         self.idle = cores
         """Cores that have nothing to do."""
         self._arrived = self._gave_up = self._waiting = self._queue_max = 0
@@ -155,8 +157,9 @@ class RunQueues:
         heappush(agenda.heap, (due_s, next(agenda.numbers), self._turn_entry, job))
 
     def _wait(self, job: Job, core: _Core) -> None:
+        job.queued_s = now_s = self._agenda.now
         core.waiting.append(job)
-        self._queue_steps -= self._agenda.now
+        self._queue_steps -= now_s
         self._waiting += 1
         if self._waiting > self._queue_max:
             self._queue_max = self._waiting
@@ -170,6 +173,25 @@ class RunQueues:
             self._put(core.waiting.popleft(), core)
         else:
             self.idle += 1
+            if self._waiting:
+                self._pull_over(core)
+
+    def _pull_over(self, core: _Core) -> None:
+        """A core that is still idle takes who has waited longest elsewhere, as soon as that is a tick."""
+        if core.turn_of is not None or not self._waiting:
+            return
+        agenda = self._agenda
+        job = min((other.waiting[0] for other in self._cores if other.waiting), key=_queued_s)
+        ripe_s = job.queued_s + TICK_S
+        if agenda.now < ripe_s:
+            heappush(agenda.heap, (ripe_s, next(agenda.numbers), self._pull_entry, core))
+            return
+        self._cores[job.core].waiting.popleft()
+        job.core = self._cores.index(core)
+        self.idle -= 1
+        self._waiting -= 1
+        self._queue_steps += agenda.now
+        self._put(job, core)
 
     def _turn_over(self, job: Job) -> None:
         now_s = self._agenda.now
@@ -191,8 +213,12 @@ class RunQueues:
             job.then()
         finally:
             if core.job is None and core.turn_of is job:  # else what it led to has taken its turn away already
-                if core.waiting:
+                if self._waiting:
                     self._next(core)
                 else:
                     core.turn_of = None
                     self.idle += 1
+
+
+def _queued_s(job: Job) -> float:
+    return job.queued_s

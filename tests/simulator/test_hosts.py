@@ -27,6 +27,15 @@ def test_an_event_loop_does_one_thing_at_a_time():
     assert done == [1.0, 3.0, 4.0]
 
 
+def test_a_handler_goes_on_until_it_waits_before_others_have_their_turn():
+    kernel, done = Kernel(), []
+    process = Process(_host(kernel, 1), "a")
+    process.work(1.0).then(lambda: process.work(1.0).then(lambda: done.append(("first", kernel.now_s))))
+    process.work(1.0).then(lambda: done.append(("second", kernel.now_s)))
+    kernel.run(10)
+    assert done == [("first", 2.0), ("second", 3.0)]
+
+
 def test_three_processes_share_two_cores():
     """The cores go round: each gets two thirds of one, until there is a core for everybody."""
     kernel = Kernel()
@@ -146,17 +155,6 @@ def test_a_commit_waits_for_the_disk_without_occupying_the_loop():
     process.work(0.5).then(lambda: done.append(("work", kernel.now_s)))
     kernel.run(10)
     assert done == [("work", 1.0), ("commit", 1.5)]
-
-
-def test_a_commit_works_waits_for_the_disk_and_works_again():
-    """Two pieces of work: who comes in between is not kept waiting by the disk, and is not overtaken either."""
-    kernel, done = Kernel(), []
-    process = Process(_host(kernel, 1), "a", commit_wait_s=1.0, before=0.25)
-    process.commit(2.0).then(lambda: done.append(("commit", kernel.now)))
-    process.run(3.0, lambda _: done.append(("other", kernel.now)))
-    kernel.run(10)
-    assert done == [("other", 3.5), ("commit", 5.0)], "a quarter before the wait, the rest after the other's work"
-    assert process.cpu_s == pytest.approx(5.0)
 
 
 def test_cpu_accounts_show_that_a_core_was_slow():

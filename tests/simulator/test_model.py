@@ -6,8 +6,10 @@ import pandas as pd
 import pytest
 
 from settlement.topology import BACKOFFICE
+from simulator.calibration import Assumed
 from simulator.inputs import Arrival, Load, Stage
-from simulator.model import simulate
+from simulator.model import Simulation, simulate
+from simulator.placement import Placement
 
 
 def _same(left, right):
@@ -123,3 +125,32 @@ def test_a_payment_does_not_need_the_back_office(platform, fault, assert_at_rest
     assert set(tables["services"].query("event == 'died'").service) == set(BACKOFFICE)
     assert "backoffice-0" in set(tables["resources"].process)
     assert set(tables["payments"].outcome) == {"ok"}
+
+
+def test_a_client_works_before_and_between_its_requests(platform):
+    plan = platform(rate_per_s=2, journeys=("browse",))
+    costs = replace(plan.calibration, client_cpu_s=0.004, journey_cpu_s=0.01, assumed=Assumed(aside=0.75))
+    tables = simulate(replace(plan, calibration=costs))
+    requests = tables["requests"]
+    firsts = requests[requests.step == "goods_list"]
+    assert (firsts.started_s - firsts.intended_s).min() == pytest.approx(0.01), "it sets out"
+    taken_s = (requests.ended_s - requests.started_s).min()
+    assert 0.001 < taken_s < 0.003, "a quarter of its own work is within what it measures"
+    ordered = requests.sort_values(["operation", "started_s"])
+    rests_s = (ordered.started_s - ordered.ended_s.shift())[ordered.operation == ordered.operation.shift()]
+    assert rests_s.min() == pytest.approx(0.003), "and three quarters between its requests"
+    later = requests[requests.step != "goods_list"]
+    assert (later.started_s == later.intended_s).all(), "which nobody is kept waiting by"
+    used_s = len(requests) * 0.004 + len(firsts) * 0.01
+    spent = tables["resources"].query("process == 'client'").cpu_s_per_s.sum()
+    assert spent == pytest.approx(used_s, rel=0.05)
+
+
+def test_the_lab_works_beside_a_platform_on_the_same_machine(platform):
+    plan = platform(rate_per_s=2)
+    costs = replace(plan.calibration, idle_cpu={"lab": 0.05, "client": 0.02})
+    for placement, used in ((Placement(), {"lab": 0.05, "client": 0.02}), (Placement(cores=1), {"client": 0.02})):
+        simulation = Simulation(replace(plan, arrivals=(), calibration=costs, placement=placement))
+        tables = simulation.run()
+        spent = tables["resources"].groupby("process").cpu_s_per_s.mean()
+        assert spent[spent > 0].to_dict() == pytest.approx(used, rel=0.05)

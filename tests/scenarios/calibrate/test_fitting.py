@@ -9,7 +9,8 @@ from scenarios.calibrate.fitting import Demands, Stretch, demands
 from scenarios.calibrate.graph import CALL, COMMIT, EVENT, Graph, Place
 from scenarios.calibrate.regression import fit, guessed
 from scenarios.calibrate.waking import waking
-from scenarios.calibrate.windows import CLIENT, Window, process_of
+from scenarios.calibrate.windows import Window, process_of
+from simulator.calibration import CLIENT
 
 LIST, ONE, MAKE = Place("order", "GET /goods"), Place("order", "GET /goods/{goods_id}"), Place("order", "POST /orders")
 PAY, PREPARE, DECIDE = (

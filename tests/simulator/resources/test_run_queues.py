@@ -4,6 +4,7 @@ import pytest
 
 from simulator import formulas
 from simulator.resources import Agenda, Job, RunQueues
+from simulator.resources.run_queues import TICK_S
 from tests.simulator.resources.queues import assert_answer, constant, exponential, queued, replicated, spread
 
 FOREVER = float("inf")
@@ -20,13 +21,38 @@ def _ends(agenda, cores, demands_s):
 def test_who_finds_no_idle_core_waits_for_its_own():
     agenda = Agenda()
     cores = RunQueues(agenda, "host", 2, FOREVER)
-    ends = _ends(agenda, cores, {"first": 3.0, "second": 1.0, "third": 1.0})
+    ends = _ends(agenda, cores, {"first": 0.003, "second": 0.001, "third": 0.001})
     agenda.run_until(10.0)
-    assert ends == {"first": 3.0, "second": 1.0, "third": 4.0}, "the third was new, so its core is the first one"
+    assert ends == {"first": 0.003, "second": 0.001, "third": 0.004}, "the third was new, so its core is the first one"
     usage = cores.usage()
-    assert usage.queue_area_s == pytest.approx(3.0), "though the second core was idle for two of these seconds"
-    assert usage.busy_area_s == pytest.approx(5.0)
-    assert usage.wait_s_max == pytest.approx(3.0)
+    assert usage.queue_area_s == pytest.approx(0.003), "though the second core was idle for most of it"
+    assert usage.busy_area_s == pytest.approx(0.005)
+    assert usage.wait_s_max == pytest.approx(0.003)
+
+
+def test_who_has_waited_for_a_tick_is_pulled_over_by_an_idle_core():
+    agenda = Agenda()
+    cores = RunQueues(agenda, "host", 2, FOREVER)
+    ends = _ends(agenda, cores, {"first": 9.0, "second": 0.001, "third": 1.0, "fourth": 1.0})
+    agenda.run_until(20.0)
+    assert ends == {"first": 9.0, "second": 0.001, "third": TICK_S + 1.0, "fourth": TICK_S + 2.0}
+    assert cores.usage().queue_area_s == pytest.approx(TICK_S + TICK_S + 1.0)
+
+
+def test_who_was_pulled_over_may_be_dropped_there():
+    agenda = Agenda()
+    cores = RunQueues(agenda, "host", 2, FOREVER)
+    first, second = cores.run(9.0, lambda: None), cores.run(0.001, lambda: None)
+    third, fourth = cores.run(2.0, pytest.fail), cores.run(1.0, lambda: None)
+    left_s = []
+    agenda.at(1.0, lambda: left_s.append(cores.cancel(third)))
+    agenda.run_until(20.0)
+    assert left_s == [pytest.approx(1.0 + TICK_S)]
+    assert [job.core for job in (first, second, third, fourth)] == [0, 1, 1, 1]
+    usage = cores.usage()
+    assert (usage.completed, usage.gave_up, cores.idle, cores.running) == (3, 1, 2, 0)
+    assert usage.queue_area_s == pytest.approx(TICK_S + 1.0)
+    assert usage.busy_area_s == pytest.approx(9.0 + 0.001 + (1.0 - TICK_S) + 1.0)
 
 
 def test_a_job_comes_back_to_the_core_that_it_was_on():
