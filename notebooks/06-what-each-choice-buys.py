@@ -20,7 +20,7 @@ LOAD_S = 12
 HONEST_PER_S = 60  # payments of honest users together
 GREEDY_PER_S = 1000  # looks at the goods of a greedy one
 USER_PER_S, USER_BURST, ROOM = 10.0, 20, 20  # the limit for a user; what a replica does at once
-OUTAGE_PER_S = 65  # payments around an outage
+OUTAGE_PER_S = 80  # payments around an outage
 OUTAGE_LOAD_S = 24  # how long they come
 OUTAGE_S = 5  # how long no order is made
 

@@ -17,6 +17,8 @@ from simulator.capacity.playing import OUTSIDE, Played, Stage, Trial, play
 
 PILOT_PER_S = 10.0
 IDLE_S = 20.0
+BACKGROUND_SPREAD = 0.1
+"""Cores are not always equally fast: what a process does with nothing to do varies by this share between runs."""
 AFTERWARDS = ("POST /participant/decision", "POST /events")
 """Routes that are called when the client has its answer already: they load a process and delay nobody directly."""
 
@@ -116,9 +118,10 @@ def table_of(
         if OUTSIDE in group:
             continue
         background_s = idle_cores[name] * replicas[name] * pilot.duration_s
-        demand_s = max(0.0, pilot.cpu_s[name] - background_s) * speed / pilot.payments
+        beyond_s = max(0.0, pilot.cpu_s[name] - background_s)
+        demand_s = beyond_s * speed / pilot.payments
         visits = Counter({key: count for key, count in pilot.visits.items() if key[1] in group})
-        if demand_s <= 0.0:
+        if beyond_s <= BACKGROUND_SPREAD * background_s and not visits:
             fixed.append(name)
             continue
         rows.append(_row(name, groups, visits, pilot, calibration, demand_s, idle_cores[name] * speed))
