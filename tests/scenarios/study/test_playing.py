@@ -10,7 +10,7 @@ SMALL = ("load.stages=[{rate: 20, for: 3s}]", "phases.warmup=1s", "phases.recove
 def test_only_what_was_changed_differs():
     cases = {
         "as it is": Case.of("baseline", *SMALL),
-        "slower carts": Case.of("baseline", *SMALL, slower={"cart": 20.0}),
+        "slower carts": Case.of("baseline", *SMALL, slower={"cart": 5.0}),
     }
     found = study(cases, ("latency.pay.p50", "cost.cpu_s_per_payment"), range(1, 4))
     assert found.difference("slower carts", "latency.pay.p50").low > 0
