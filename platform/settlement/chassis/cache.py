@@ -175,8 +175,8 @@ class RedisCache:
             return await compute()
         try:
             value = await compute()
-        except Exception:
-            await self._attempt(self._release, names, [mine])  # or others would wait for what will not come
+        except Exception:  # whatever it was, nobody may wait for a value that will not come
+            await self._attempt(self._release, names, [mine])
             raise
         await self._attempt(self._store, names, [head + value, mine, ttl_ms])
         return value
