@@ -9,7 +9,7 @@ only after so many.
 from collections.abc import Callable
 from typing import Any
 
-from settlement.policies.codes import OVERLOADED, RATE_LIMITED
+from settlement.policies.codes import OVERLOADED
 from settlement.policies.concurrency_limit import Gate, Limit
 from settlement.policies.doors import (
     RETRY_AFTER_S,
@@ -17,7 +17,6 @@ from settlement.policies.doors import (
     Caller,
     concurrency_limit,
     payments_limit,
-    retry_after_s,
 )
 from settlement.policies.token_bucket import Taken, TokenBuckets
 
@@ -67,7 +66,8 @@ class Door:
     """The door of one replica, for one life of its process.
 
     `gate` limits how much is in progress, `payments` how many of them are undecided; None: nothing does. `gates` are
-    those that there are for most requests, `gates_of_payments` for those that begin a payment.
+    those that there are for most requests, `gates_of_payments` for those that begin a payment. `tallies` count requests
+    by who is limited.
     """
 
     def __init__(self, setting: Callable[[str], Any]) -> None:
@@ -83,18 +83,12 @@ class Door:
             Caller.ADDRESS: (setting("limit.address_rate_per_s"), setting("limit.address_burst")),
             Caller.SERVICE: (setting("limit.service_rate_per_s"), setting("limit.service_burst")),
         }
-        self._tallies = {
+        self.tallies = {
             caller: Tallies(float(rate_per_s), burst)
             for caller, (rate_per_s, burst) in limits.items()
             if rate_per_s > 0
         }
         self._turned_away_at_s = float("-inf")
-
-    def count(self, caller: Caller, key: Any, now_s: float) -> dict[str, Any] | None:
-        """Count a request; the body of a 429 if there were too many."""
-        tallies = self._tallies.get(caller)
-        refused = tallies.take(key, now_s * 1000) if tallies is not None else None
-        return None if refused is None else {"code": RATE_LIMITED, RETRY_AFTER_MS: retry_after_s(refused) * 1000.0}
 
     def turn_away(self, now_s: float) -> dict[str, Any]:
         """There is no time for a request: the body of its 503."""

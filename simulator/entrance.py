@@ -2,8 +2,10 @@
 
 from typing import TYPE_CHECKING, Any
 
-from settlement.policies.doors import Caller, DoorRules
+from settlement.policies.codes import RATE_LIMITED
+from settlement.policies.doors import Caller, DoorRules, retry_after_s
 from simulator.calibration import CLIENT, Calibration
+from simulator.doors import RETRY_AFTER_MS
 from simulator.remembered import MEASURED_AS_HIT
 
 if TYPE_CHECKING:
@@ -42,9 +44,10 @@ class Entrance:
         door, caller = call.target.door, self._caller
         if caller is not None:
             key = call.body["user_id"] if self._counts_users else call.source.process.address
-            too_many = door.count(caller, key, now_s)
-            if too_many is not None:
-                return 429, too_many
+            tallies = door.tallies.get(caller)
+            refused = tallies.take(key, now_s * 1000) if tallies is not None else None
+            if refused is not None:
+                return 429, {"code": RATE_LIMITED, RETRY_AFTER_MS: retry_after_s(refused) * 1000.0}
         if self._can_be_full:
             call.entered_s = now_s
             for gate in door.gates_of_payments if self._begins_payment else door.gates:

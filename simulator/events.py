@@ -30,6 +30,10 @@ class Event(NamedTuple):
     occurred_s: float
 
 
+_new_tuple = tuple.__new__
+"""Makes a named tuple in half the time that its own constructor takes."""
+
+
 @dataclass
 class Outbox:
     """What one service has to tell, by who has not heard it yet."""
@@ -44,7 +48,8 @@ class Outbox:
     def add(self, type_: str, subject: str, now_s: float) -> None:
         """Something happened, durably."""
         self.written += 1
-        event = Event(self.written, f"{self.service}-event-{self.written:08d}", type_, subject, now_s)
+        number = self.written
+        event = _new_tuple(Event, (number, f"{self.service}-event-{number:08d}", type_, subject, now_s))
         for queue in self._queues.get(type_) or self._queues_of(type_):
             queue.append(event)
 

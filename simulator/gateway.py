@@ -27,6 +27,9 @@ _STATUS_OF_REASON = {
 # By name, because it takes the interpreter five times as long to find a member in its enum.
 _CLOSED, _COMMIT = CoordinatorPhase.CLOSED, Decision.COMMIT
 _ASKED_BY = {Prepare: "POST /participant/prepare", Charge: "POST /participant/charge"}
+_AT_ONCE = (Participant("order"), Participant("payment"))
+# A wallet cannot hold without charging: it is asked when everybody else has said yes.
+_BY_WALLET = (Participant("order"), Participant("payment", asked_last=True))
 
 
 class Gateway(Service):
@@ -77,8 +80,7 @@ class Gateway(Service):
             method=body["method"],
             out_trade_no=gid,
         )
-        # A wallet cannot hold without charging: it is asked when everybody else has said yes.
-        participants = (Participant("order"), Participant("payment", asked_last=body["method"] == "wallet"))
+        participants = _BY_WALLET if body["method"] == "wallet" else _AT_ONCE
         draft = Draft("payment", body["key"], payload)
         # A payment that was taken is not assessed again: risk may have changed its mind since.
         if self._risk.asks and (payload.user_id, draft.key) not in self._store.keys:
@@ -101,8 +103,7 @@ class Gateway(Service):
             paid.payload.user_id, paid.payload.order_no, paid.payload.amount_minor, paid.payload.currency,
             paid.payload.method, paid.payload.out_trade_no, payment_gid=paid.gid, refund_no=gid,
         )  # fmt: skip
-        participants = (Participant("order"), Participant("payment"))
-        return (yield from self._carry_out(gid, Draft("refund", body["key"], payload), participants))
+        return (yield from self._carry_out(gid, Draft("refund", body["key"], payload), _AT_ONCE))
 
     def _await_close(self, row: Transaction) -> Steps[None]:
         """Who was just told of the decision may refund at once, a moment before the participants have applied it."""

@@ -27,8 +27,8 @@ QUOTA_PERIOD_S = 0.1
 
 _Work = tuple[float, float, Callable[[Any], None], Any]
 """Since when it waits, its demand, and what follows with what argument."""
-_Commit = tuple[Callable[[Any], None], Any]
-"""What follows when the disk is done, with what argument."""
+_Commit = tuple[int, Callable[[Any], None], Any]
+"""In which life of its process what follows when the disk is done, with what argument."""
 
 
 class Host:
@@ -55,20 +55,24 @@ class Process(Job):
     the disk, without occupying anything; `disk_delay_s` more if the disk is slow today. `address`: where its calls come
     from; processes that share a host share it.
 
-    For the host it is one job after the other. (Slots, because the interpreter finds them faster than one of 30 names.)
+    For the host it is one job after the other. Its loop is busy in periods, from `_begun_s` until `_awake_s` at least,
+    in which one piece of work follows the other: for that it suffices to look up when somebody begins who has slept.
+    (Slots, because the interpreter finds them faster than one of 30 names.)
     """
 
     __slots__ = (
-        "_allowance_s", "_argument", "_awake_s", "_begin", "_begun_s", "_busy", "_busy_area_s", "_completed",
-        "_deferred", "_left_s", "_lost", "_period", "_queue_max", "_queue_steps", "_speed", "_then", "_wait_s",
-        "_wait_s_max", "_work", "address", "clock_skew_s", "commit_wait_s", "cpu_s", "cut_off", "database",
-        "disk_delay_s", "host", "incarnation", "kernel", "name", "on_death", "paused", "quota", "requests", "running",
+        "_allowance_s", "_argument", "_awaits_period", "_awake_s", "_begun_s", "_busy_area_s", "_completed", "_cores",
+        "_deferred", "_fire_entry", "_follows", "_free", "_left_s", "_lost", "_period", "_queue_max", "_queue_steps",
+        "_speed", "_wait_entry", "_wait_s", "_wait_s_max", "_waking", "_work", "_written_entry", "address",
+        "clock_skew_s", "commit_wait_s", "cpu_s", "cut_off", "database", "disk_delay_s", "host", "incarnation",
+        "kernel", "name", "on_death", "paused", "quota", "requests", "running",
     )  # fmt: skip
 
     def __init__(self, host: Host, name: str, quota: float | None = None, commit_wait_s: float = 0.0) -> None:
-        super().__init__(self._end)
+        super().__init__(self.ended)
         self.kernel = host.kernel
         self.name = name
+        self._wait_entry, self._written_entry, self._fire_entry = self._wait_for_disk, self._written, self._fire
         self.running, self.paused = True, False
         self.incarnation = 0
         self.cpu_s = 0.0
@@ -79,15 +83,16 @@ class Process(Job):
         """Its connections to a database server; None: its database is embedded."""
         self.on_death: list[Callable[[], None]] = []
         self.address = host.name
-        self.host, self._speed, self._begin = host, host.speed, host.cores.begin
+        self.host, self._cores, self._speed, self._waking = host, host.cores, host.speed, 1.0 + host.waking
         self._work: deque[_Work] = deque()
-        self._busy = False
-        self._then: Callable[[Any], None] = nothing
+        self._free = True
+        """Whether it could begin with something: it runs, is not paused, and does nothing."""
+        self._follows: Callable[[Any], None] = nothing
         self._argument: Any = None
         self._completed = self._lost = self._queue_max = 0
-        self._awake_s = -1.0
-        self._begun_s = self._busy_area_s = self._queue_steps = self._wait_s = self._wait_s_max = 0.0
-        self._left_s, self._allowance_s, self._period = 0.0, 0.0, -1
+        self._begun_s = self._awake_s = -1.0
+        self._busy_area_s = self._queue_steps = self._wait_s = self._wait_s_max = 0.0
+        self._left_s, self._allowance_s, self._period, self._awaits_period = 0.0, 0.0, -1, False
         self.requests: dict[Any, None] = {}
         """Calls that it works on."""
         self._deferred: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
@@ -103,26 +108,33 @@ class Process(Job):
     def run(self, demand_s: float, then: Callable[[Any], None], argument: Any = None) -> None:
         """Occupy the event loop (and a core) for `demand_s`, then call `then(argument)`."""
         now_s = self.kernel.now
-        if self._busy or self.paused or not self.running:
+        if not self._free:
             self._work.append((now_s, demand_s, then, argument))
             self._queue_steps -= now_s
             if len(self._work) > self._queue_max:
                 self._queue_max = len(self._work)
             return
-        self._busy, self._begun_s = True, now_s
-        self._then, self._argument = then, argument
+        self._free, self._follows, self._argument = False, then, argument
         if now_s > self._awake_s:
-            host = self.host
-            if host.waking and host.cores.idle:
-                demand_s *= 1.0 + host.waking
+            self._busy_area_s += self._awake_s - self._begun_s
+            self._begun_s = now_s
+            if self._cores.idle:
+                demand_s *= self._waking
         if self.quota is None:
-            self._begin(self, demand_s / self._speed)
+            self._cores.begin(self, demand_s / self._speed)
         else:
             self._begin_within_quota(demand_s / self._speed)
 
     def wake(self) -> None:
         """It is awake at this moment: what it begins now takes no longer for that."""
-        self._awake_s = self.kernel.now
+        if self._free:
+            self._busy_area_s += self._awake_s - self._begun_s
+            self._begun_s = self._awake_s = self.kernel.now
+
+    def _end_period(self, until_s: float) -> None:
+        """It has been busy until then, and begins another time now."""
+        self._busy_area_s += until_s - self._begun_s
+        self._begun_s = self._awake_s = self.kernel.now
 
     def commit(self, demand_s: float) -> Future:
         """Work, and wait for the disk without occupying anything."""
@@ -133,7 +145,7 @@ class Process(Job):
     def write(self, demand_s: float, then: Callable[[Any], None], argument: Any) -> None:
         """Commit, then call `then(argument)`, if the process lives until then."""
         if self.commit_wait_s or self.disk_delay_s or self.database is not None:
-            self.run(demand_s, self._wait_for_disk, (then, argument))
+            self.run(demand_s, self._wait_entry, (self.incarnation, then, argument))
         else:
             self.run(demand_s, then, argument)
 
@@ -143,84 +155,85 @@ class Process(Job):
             self.later(wait_s, self.database.write, self._written, commit)
             return
         kernel = self.kernel
-        heappush(kernel.heap, (kernel.now + wait_s, next(kernel.numbers), self._waited, (self.incarnation, commit)))
-
-    def _waited(self, waited: tuple[int, _Commit]) -> None:
-        incarnation, commit = waited
-        if incarnation == self.incarnation:
-            self._written(commit)
+        heappush(kernel.heap, (kernel.now + wait_s, next(kernel.numbers), self._written_entry, commit))
 
     def _written(self, commit: _Commit) -> None:
-        then, argument = commit
-        if self.paused:
-            self.deliver(then, argument)
-        else:
-            then(argument)
+        incarnation, then, argument = commit
+        if incarnation == self.incarnation:
+            if self.paused:
+                self.deliver(then, argument)
+            else:
+                then(argument)
 
-    def _end(self) -> None:
+    def ended(self) -> None:
+        """A piece of work is done."""
         self.cpu_s += self.spent_s
         if self._left_s > 0.0:
             self._begin_within_quota(self._left_s)
             return
         self._completed += 1
         # Who goes on at this very moment has not slept.
-        now_s = self._awake_s = self.kernel.now
-        self._busy_area_s += now_s - self._begun_s
-        then = self._then  # in two steps, because the interpreter is slow at calling what is in a slot
-        self._busy = False
-        incarnation = self.incarnation
-        then(self._argument)
+        self._awake_s = self.kernel.now
+        self._free = True
+        follows = self._follows  # in two steps, because the interpreter is slow at calling what is in a slot
+        follows(self._argument)
         # A handler goes on until it has to wait: the first thing that this led to comes before what has been waiting.
-        if self._work and not self._busy and not self.paused and self.incarnation == incarnation:
+        if self._work and self._free:
             self._take_next()
 
     def _take_next(self) -> None:
-        since_s, demand_s, then, argument = self._work.popleft()
+        since_s, demand_s, self._follows, self._argument = self._work.popleft()
         now_s = self.kernel.now
         self._queue_steps += now_s
         wait_s = now_s - since_s
         self._wait_s += wait_s
         if wait_s > self._wait_s_max:
             self._wait_s_max = wait_s
-        self._busy, self._begun_s = True, now_s
-        self._then, self._argument = then, argument
+        self._free = False
         if self.quota is None:
-            self._begin(self, demand_s / self._speed)
+            self._cores.begin(self, demand_s / self._speed)
         else:
             self._begin_within_quota(demand_s / self._speed)
+
+    @property
+    def _busy(self) -> bool:
+        """Whether it is in the middle of a piece of work; perhaps it waits for a core or for its quota."""
+        return self.running and not self._free and (not self.paused or self._left_s > 0.0)
 
     def usage(self) -> Usage:
         """The event loop as a server with one queue: a demand is the time that a piece of work occupied it."""
         now_s, waiting = self.kernel.now, len(self._work)
-        working_s = now_s - self._begun_s if self._busy else 0.0
+        worked_s = self._busy_area_s + max(0.0, self._awake_s - self._begun_s)
+        busy_s = self._busy_area_s + now_s - self._begun_s if self._busy else worked_s
         began = self._completed + self._busy
         return Usage(
             self.name, 1, 0.0, now_s, began + waiting + self._lost, self._completed, 0, self._lost,
-            self._busy_area_s + working_s, self._queue_steps + waiting * now_s, self._queue_max, began, self._wait_s,
-            self._wait_s_max, self._busy_area_s,
+            busy_s, self._queue_steps + waiting * now_s, self._queue_max, began, self._wait_s, self._wait_s_max,
+            worked_s,
         )  # fmt: skip
 
     def _begin_within_quota(self, demand_s: float) -> None:
         """Work until the period's allowance is used up, and go on when the next period begins."""
         if self.quota is None:  # the quota was lifted in the meantime
             self._left_s = 0.0
-            self._begin(self, demand_s)
+            self._cores.begin(self, demand_s)
             return
         period = int(self.kernel.now / QUOTA_PERIOD_S + 1e-9)
         if period != self._period:
             self._allowance_s, self._period = self.quota * QUOTA_PERIOD_S, period
         if self._allowance_s <= 0.0:
-            self._left_s = demand_s
+            self._left_s, self._awaits_period = demand_s, True
             self.kernel.at((period + 1) * QUOTA_PERIOD_S, self._next_period, self.incarnation)
             return
         slice_s = min(demand_s, self._allowance_s)
         self._allowance_s -= slice_s
         self._left_s = demand_s - slice_s
-        self._begin(self, slice_s)
+        self._cores.begin(self, slice_s)
 
     def _next_period(self, incarnation: int) -> None:
         if incarnation != self.incarnation:
             return
+        self._awaits_period = False
         if self.paused:
             self._put_back(0.0)
         else:
@@ -229,10 +242,10 @@ class Process(Job):
     def _put_back(self, left_s: float) -> None:
         """What a pause interrupts is what the process goes on with."""
         now_s = self.kernel.now
-        self._work.appendleft((now_s, (left_s + self._left_s) * self._speed, self._then, self._argument))
+        self._work.appendleft((now_s, (left_s + self._left_s) * self._speed, self._follows, self._argument))
         self._queue_steps -= now_s
-        self._busy_area_s += now_s - self._begun_s
-        self._left_s, self._busy = 0.0, False
+        self._end_period(now_s)
+        self._left_s = 0.0
 
     # -- time and messages ------------------------------------------------------------------------------------------
 
@@ -263,12 +276,15 @@ class Process(Job):
     def later(self, delay_s: float, action: Callable[..., None], *arguments: Any) -> None:
         """The same for what nobody cancels."""
         kernel, what = self.kernel, (self.incarnation, action, arguments)
-        heappush(kernel.heap, (kernel.now + delay_s, next(kernel.numbers), self._fire, what))
+        heappush(kernel.heap, (kernel.now + delay_s, next(kernel.numbers), self._fire_entry, what))
 
     def _fire(self, due: tuple[int, Callable[..., None], tuple[Any, ...]]) -> None:
         incarnation, action, arguments = due
         if incarnation == self.incarnation:
-            self.deliver(action, *arguments)
+            if self.paused:
+                self._deferred.append((action, arguments))
+            elif self.running:
+                action(*arguments)
 
     def sleep(self, delay_s: float) -> Future:
         """A delay in a handler."""
@@ -299,50 +315,51 @@ class Process(Job):
 
     def kill(self) -> None:
         """SIGKILL: queue, timers and handlers are gone; peers see their connections reset."""
-        self.running, self.paused = False, False
+        self._lose_work()
+        self.running, self.paused, self._free = False, False, False
         self.incarnation += 1
-        # Not so the piece whose end has led to this: it is done.
-        at_work = self.live or self._left_s > 0.0
-        self._interrupt()
-        self._lose_work(at_work)
         self._deferred.clear()
-        self._busy = False
         for notify in list(self.on_death):
             notify()
 
-    def _lose_work(self, at_work: bool) -> None:
-        now_s = self.kernel.now
-        if at_work:
-            self._busy_area_s += now_s - self._begun_s
+    def _lose_work(self) -> None:
+        now_s, at_work = self.kernel.now, self._busy  # not so the piece whose end has led to this: it is done
+        if at_work and not self._awaits_period:
+            self._interrupt()
+        self._end_period(now_s if at_work else self._awake_s)
         self._queue_steps += len(self._work) * now_s
         self._lost += len(self._work) + at_work
         self._work.clear()
-        self._left_s = 0.0
+        self._left_s, self._awaits_period = 0.0, False
 
     def start(self) -> None:
         """A fresh incarnation, with nothing but what the database kept."""
-        self.running = True
+        self.running = self._free = True
 
     def pause(self) -> None:
         """SIGSTOP: the kernel still accepts connections for it, the process does nothing."""
+        at_work = self._busy and not self._awaits_period
         self.paused = self.running
-        if self.live:
+        if at_work:
             self._put_back(self._interrupt())
+        self._free = False
 
     def resume(self) -> None:
         """SIGCONT: everything that piled up happens now, in order, all of it late."""
+        if not self.paused:
+            return
+        self._free = not self._busy
         self.paused = False
         deferred, self._deferred = self._deferred, []
-        if self._work and not self._busy and self.running:
+        if self._work and self._free:
+            self._end_period(self._awake_s)
             self._take_next()
         for action, arguments in deferred:
             self.deliver(action, *arguments)
 
     def _interrupt(self) -> float:
         """Let the core go in the middle of a piece of work; what was left of it."""
-        if not self.live:
-            return 0.0
-        left_s = self.host.cores.cancel(self)
+        left_s = self._cores.cancel(self)
         self.cpu_s += self.spent_s
         return left_s
 
@@ -352,11 +369,12 @@ Response = tuple[int, Any, Callable[[], None] | None]
 
 
 class App(Protocol):
-    """A service inside a process: answers requests, and forgets everything when the process dies."""
+    """A service inside a process: answers requests, and forgets everything when the process dies.
 
-    def handle(self, route: str, body: Any) -> Steps[Response] | Response:
-        """Answer one request, at once or in steps."""
-        ...
+    `routes`: who answers the requests for a method and path, at once or in steps.
+    """
+
+    routes: "dict[str, Callable[[Any], Steps[Response] | Response]]"
 
     def recalls(self, route: str, body: Any) -> bool:
         """Whether this read is answered from memory; asked as it comes in, of routes that may be."""

@@ -1,7 +1,6 @@
 """What a process does with nothing to do: leases, relays, sampling."""
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 from simulator.hosts import Process, nothing
 
@@ -10,28 +9,32 @@ STEP_S = 0.1
 with the load: bursts of all processes would meet, and a regular load would always meet them."""
 
 
-class _Idling(NamedTuple):
-    process: Process
-    incarnation: int
-    work_s: float
-    chance: Callable[[], float]
-    offset: float
-    """When in its stretch of STEP_S the last piece came, from 0 to 1."""
+class _Idling:
+    """`offset`: when in its stretch of STEP_S the last piece came, from 0 to 1."""
+
+    __slots__ = ("_chance", "_incarnation", "_offset", "_process", "_step_entry", "_work_s")
+
+    def __init__(self, process: Process, work_s: float, chance: Callable[[], float]) -> None:
+        self._process, self._incarnation = process, process.incarnation
+        self._work_s, self._chance, self._offset = work_s, chance, 0.0
+        self._step_entry = self._step
+
+    def begin(self) -> None:
+        self._offset = self._chance()
+        self._process.kernel.after(STEP_S * self._offset, self._step_entry, None)
+
+    def _step(self, _: None) -> None:
+        process = self._process
+        if process.incarnation == self._incarnation:
+            if not process.paused:
+                process.wake()  # what it uses with nothing to do was measured with its waking
+                process.run(self._work_s, nothing)
+            kernel, offset = process.kernel, self._chance()
+            kernel.after(STEP_S * (1.0 - self._offset + offset), self._step_entry, None)
+            self._offset = offset
 
 
 def idle(process: Process, cores: float, chance: Callable[[], float]) -> None:
     """Work for so many cores in this life of a process, again and again; `chance` draws from [0, 1)."""
     if cores:
-        offset = chance()
-        idling = _Idling(process, process.incarnation, cores * STEP_S, chance, offset)
-        process.kernel.after(STEP_S * offset, _step, idling)
-
-
-def _step(idling: _Idling) -> None:
-    process = idling.process
-    if process.incarnation == idling.incarnation:
-        if not process.paused:
-            process.wake()  # what it uses with nothing to do was measured with its waking
-            process.run(idling.work_s, nothing)
-        offset = idling.chance()
-        process.kernel.after(STEP_S * (1.0 - idling.offset + offset), _step, idling._replace(offset=offset))
+        _Idling(process, cores * STEP_S, chance).begin()

@@ -294,8 +294,12 @@ class Network:
         if database is not None and database.away:
             self.answer(call, (503, {"code": "database_unavailable"}, None))
             return
+        route = call.path.route
+        if route not in target.app.routes:
+            raise LookupError(f"{target.service} has no route {route!r}")
+        handler = target.app.routes[route]
         try:
-            steps = target.app.handle(call.path.route, call.body)
+            steps = handler(call.body)
         except Crashed:
             return
         if isinstance(steps, tuple):
@@ -309,7 +313,13 @@ class Network:
         process = call.target.process
         if process.requests.pop(call, 0) == 0:
             return
-        self._fly_back(call, status, body)
+        agenda = self._kernel
+        for gate in call.gates:
+            gate.leave((agenda.now - call.entered_s) * 1000, agenda.now * 1000)
+        flight_s, more_s = call.path.back_s(), 0.0 if self._faults.calm else self._way_back_s(call)
+        if more_s is not None:
+            due_s = agenda.now + (flight_s + more_s)
+            heappush(agenda.heap, (due_s, next(agenda.numbers), self._answered_entry, (call, status, body)))
         if sent is not None:
             try:
                 sent()
@@ -318,20 +328,12 @@ class Network:
         if call.behind_s:
             process.run(call.behind_s, nothing)
 
-    def _fly_back(self, call: Call, status: int, body: Any) -> None:
-        target, path = call.target, call.path
-        for gate in call.gates:
-            now_s = self._kernel.now
-            gate.leave((now_s - call.entered_s) * 1000, now_s * 1000)
-        flight_s = path.back_s()
-        if not self._faults.calm:
-            back = self._faults.of_answer(path.source, path.service, path.route)
-            if call.there.drop_reply or call.trouble.drop_reply or back.lost or self._parted(call.source, target):
-                return
-            flight_s += back.flight_s
-        agenda = self._kernel
-        entry = (agenda.now + flight_s, next(agenda.numbers), self._answered_entry, (call, status, body))
-        heappush(agenda.heap, entry)
+    def _way_back_s(self, call: Call) -> float | None:
+        """How much longer than usual an answer is under way; None: it gets lost."""
+        path = call.path
+        back = self._faults.of_answer(path.source, path.service, path.route)
+        dropped = call.there.drop_reply or call.trouble.drop_reply or back.lost
+        return None if dropped or self._parted(call.source, call.target) else back.flight_s
 
     def _answered(self, answer: tuple[Call, int, Any]) -> None:
         call, status, body = answer

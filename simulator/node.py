@@ -49,8 +49,10 @@ class Node:
         self._crash_points.passed(self.replica, name_of(role, phase, effect, side))
 
     def _set_timer(self, gid: str, effect: SetTimer, action: Callable[[], None]) -> None:
-        self._cancel_timer(gid, effect.name)
-        self._timers[gid, effect.name] = self.process.deadline(effect.delay_ms / 1000, action)
+        timers, key = self._timers, (gid, effect.name)
+        if key in timers:
+            timers[key].cancel()
+        timers[key] = self.process.deadline(effect.delay_ms / 1000, action)
 
     def _cancel_timer(self, gid: str, name: str) -> None:
         timer = self._timers.pop((gid, name), None)

@@ -36,7 +36,6 @@ from settlement.protocol.events import (
 from settlement.protocol.messages import AskOutcome, Message
 from settlement.protocol.records import BarrierRecord, Decision, ParticipantPhase, Vote
 from settlement.protocol.shipped import Protocol as CommitProtocol
-from settlement.values import unguarded
 from simulator.database import DatabaseUnavailable
 from simulator.faults import CrashPoints
 from simulator.hosts import Replica
@@ -61,7 +60,10 @@ _INITIAL, _RESERVING, _PREPARED = ParticipantPhase.INITIAL, ParticipantPhase.RES
 
 _APPLIED_BY: dict[type[Effect], Action] = {Confirm: CONFIRM, Release: RELEASE, Revoke: REVOKE}
 
+# Events that are always the same.
 _PREPARE_REQUESTED, _CHARGE_REQUESTED = PrepareRequested(), ChargeRequested()
+_DECISION_RECEIVED = {decision: DecisionReceived(decision) for decision in Decision}
+_RESERVED, _COLLECTED = Reserved(_YES), Collected(_YES)
 # Tuples, because `A | B` would make a union anew at every question.
 _ASKED_FOR, _LATE = (Reserve, Collect), (Release, Confirm)
 
@@ -78,14 +80,8 @@ class Refused(Exception):
         self.reason = reason
 
 
-@unguarded
-@dataclass(frozen=True, slots=True)
-class Replying:
-    """An answer that is ready; `sent` is to be called when it has left the process (a crash point, if watched)."""
-
-    message: Message
-    sent: Callable[[], None] | None = None
-
+Replying = tuple[Message, Callable[[], None] | None]
+"""An answer that is ready, and what is to be called when it has left the process (a crash point, if watched)."""
 
 Change = Callable[[], None]
 """The local half of a business act: applied at the instant of the commit, or never."""
@@ -202,7 +198,7 @@ class ParticipantNode(Node):
     def decide(self, gid: str, kind: str, payload: Payload, decision: Decision) -> Steps[Replying]:
         """Apply a decision. Raises Unresolved (nothing changed, ask again) and ProtocolError (impossible decision)."""
         row = self._store.rows.get(gid)
-        known, event = None if row is None else row.record, DecisionReceived(decision)
+        known, event = None if row is None else row.record, _DECISION_RECEIVED[decision]
         state, effects = self._handle(self._load(gid), event)
         if type(effects[0]) not in _APPLIED_BY:
             return (yield from self._run(state, effects, kind, payload, None))
@@ -220,7 +216,9 @@ class ParticipantNode(Node):
     def _reserve(
         self, state: participant.ParticipantState, effect: Effect, kind: str, payload: Payload
     ) -> Steps[tuple[Reserved | Collected, Change | None]]:
-        action, answered = (COLLECT, Collected) if isinstance(effect, Collect) else (RESERVE, Reserved)
+        collects = isinstance(effect, Collect)
+        action = COLLECT if collects else RESERVE
+        answered: type[Reserved | Collected] = Collected if collects else Reserved
         try:
             steps = self._act(state, effect, action, kind, payload)
             outside = None if steps is None else (yield from steps)
@@ -229,7 +227,7 @@ class ParticipantNode(Node):
             return answered(_NO, refusal.reason), None
         except Unresolved as unresolved:
             return answered(_NO, str(unresolved), uncertain=True), None
-        return answered(_YES), change
+        return _COLLECTED if collects else _RESERVED, change
 
     def _act(
         self, state: participant.ParticipantState, effect: Effect, action: Action, kind: str, payload: Payload
@@ -273,7 +271,7 @@ class ParticipantNode(Node):
                 yield self.committed
             elif isinstance(effect, Reply):
                 left = partial(self._passed, participant.ROLE, state.phase, effect, AFTER) if points.watched else None
-                replying = Replying(effect.message, left)
+                replying = effect.message, left
                 continue
             else:
                 self._perform(state.gid, effect)
@@ -326,7 +324,7 @@ def _unsent() -> None:
     raise RuntimeError("this is not an answer")
 
 
-_UNSENT = Replying(AskOutcome(""), _unsent)
+_UNSENT: Replying = (AskOutcome(""), _unsent)
 
 
 def _nobody_to_ask(gid: str) -> Steps[Decision | None]:

@@ -24,21 +24,20 @@ def participant_routes(platform: Platform, node: ParticipantNode) -> dict[str, H
 
     def vote(body: dict[str, Any], ask: Callable[[str, str, Payload], Steps[Replying]]) -> Steps[Answer]:
         try:
-            replying = yield from ask(body["gid"], body["kind"], body["payload"])
+            message, sent = yield from ask(body["gid"], body["kind"], body["payload"])
         except Unresolved as unresolved:  # it came home after the abort, and the channel is silent
             return problem(503, str(unresolved))
-        message = replying.message
         assert isinstance(message, Voted)  # noqa: S101 - narrows the type
-        return 200, {"vote": message.vote, "reason": message.reason}, replying.sent
+        return 200, {"vote": message.vote, "reason": message.reason}, sent
 
     def decide(body: dict[str, Any]) -> Steps[Answer]:
         try:
-            replying = yield from node.decide(body["gid"], body["kind"], body["payload"], body["decision"])
+            _, sent = yield from node.decide(body["gid"], body["kind"], body["payload"], body["decision"])
         except Unresolved as unresolved:
             return problem(503, str(unresolved))
         except ProtocolError as error:
             return problem(409, "protocol_violation", detail=str(error))
-        return 200, {"ack": True}, replying.sent
+        return 200, {"ack": True}, sent
 
     def ask(gid: str) -> Steps[Decision | None]:
         timeout_s = platform.plan.setting_s("http.timeout_ms")

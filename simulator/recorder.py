@@ -4,10 +4,12 @@ Transactions, votes, orders, stock, postings and charges are read from the simul
 audit views are read in the real platform: nothing here listens to the code under test.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from operator import attrgetter, itemgetter
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import pyarrow
@@ -201,11 +203,21 @@ def _transactions(databases: Databases) -> list[Sequence[Any]]:
         changes += _votes(role, barrier, databases.gateway)
     if not changes:
         return []
-    changes.sort(key=itemgetter(0, 1, 2, 3))
+    _sort(changes)
     at_s, gid, role_, event, value, epoch, heuristic, about = zip(*changes, strict=True)
     kind, key = _of_each(about, "kind", "key")
     last = _of_each([each.payload for each in about], "amount_minor", "currency", "method")
     return [gid, kind, key, role_, event, value, at_s, epoch, heuristic, *last]
+
+
+def _sort(changes: list[_Change]) -> None:
+    """By time, then by gid, who and what. Numbers are sorted in a third of the time, and few are equal."""
+    changes.sort(key=itemgetter(0))
+    times_s = [cast(float, change[0]) for change in changes]
+    shared_s = {time_s for time_s, following_s in pairwise(times_s) if time_s == following_s}
+    for time_s in shared_s:
+        at_once = slice(bisect_left(times_s, time_s), bisect_right(times_s, time_s))
+        changes[at_once] = sorted(changes[at_once], key=itemgetter(1, 2, 3))
 
 
 def _decisions(transaction: Transaction) -> list[_Change]:

@@ -62,14 +62,6 @@ class Service:
     def start(self) -> None:
         """Recover what the database kept and start the background work."""
 
-    def handle(self, route: str, body: Any) -> Steps[Answer] | Answer:
-        """Answer one request."""
-        try:
-            handler = self.routes[route]
-        except KeyError:
-            raise LookupError(f"{self.replica.service} has no route {route!r}") from None
-        return handler(body)
-
     def recalls(self, route: str, body: Any) -> bool:
         """Whether this read is answered from memory."""
         return False

@@ -8,7 +8,7 @@ first), so a run is a pure function of its input.
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import count
 from operator import call
 from typing import Any, TypeVar
@@ -54,6 +54,15 @@ class Agenda(simpy.Environment):
             heappush(self.heap, (self.now + delay_s, next(self.numbers), action, arguments[0]))
         else:
             heappush(self.heap, (self.now + delay_s, next(self.numbers), call, partial(action, *arguments)))
+
+    def first_at(self, time_s: float, action: Callable[[T], None], argument: T) -> None:
+        """Call `action(argument)` at `time_s`, which is to come, before everything else of that instant."""
+        heappush(self.heap, (time_s, next(self.numbers) + _URGENT_FIRST, action, argument))
+
+    def withdraw(self, action: Callable[[Any], None], argument: Any) -> None:
+        """Take what was put down as this very call off again; all entries are looked at."""
+        self.heap[:] = [entry for entry in self.heap if entry[2] is not action or entry[3] is not argument]
+        heapify(self.heap)
 
     def at_each(self, moments: Iterable[tuple[float, T]], action: Callable[[T], None]) -> None:
         """Call `action(item)` at the time of each (time in seconds, item), which come in order of time.

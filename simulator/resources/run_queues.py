@@ -6,17 +6,19 @@ core that is idle pulls it over. A core takes turns of one time slice at most, i
 that is processor sharing on each core by itself (`SharedCores` is the ideal, for all cores together). Who has done one
 piece of work and has another at once goes on within its turn.
 
-A core's speed is looked up when work is put on it, for a turn is far shorter than the moods of a machine.
+A core's speed is that of the moment when work is put on it, for a turn is far shorter than the moods of a machine.
+
+A payment is some fifty pieces of work, and nearly all of them begin at once and end within a turn. What they cost
+decides how fast a model is: they are not asked what can be found out from the others (who waited, who was dropped).
 """
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from heapq import heappush
 from typing import Any
 
 from simulator.resources.agenda import Agenda
-from simulator.resources.job import NEVER, Job
+from simulator.resources.job import NOWHERE, Core, Job
 from simulator.resources.statistics import Usage
 
 STEADY = ((1.0,),)
@@ -25,17 +27,8 @@ TICK_S = 0.004
 """A scheduler's clock tick, at 250 Hz: who has waited so long is pulled over by a core that is idle."""
 
 
-class _Core:
-    """`job`: who is on it. `turn_of`: whose turn it is, which of `allowance_s` seconds' work is left."""
-
-    __slots__ = ("allowance_s", "job", "takes_s", "turn_of", "waiting")
-
-    def __init__(self, takes_s: Sequence[float]) -> None:
-        self.takes_s = takes_s
-        self.job: Job | None = None
-        self.turn_of: Job | None = None
-        self.allowance_s = 0.0
-        self.waiting: deque[Job] = deque()
+NOBODY = Job(lambda: None)
+NOBODY.queued_s = float("inf")
 
 
 class RunQueues:
@@ -56,13 +49,15 @@ class RunQueues:
         per_s: float = 1.0,
     ) -> None:
         self._agenda, self.name, self.cores, self._slice_s = agenda, name, cores, slice_s
-        self._cores = [_Core(takes_s[number % len(takes_s)]) for number in range(cores)]
+        self._cores = [Core(number, takes_s[number % len(takes_s)]) for number in range(cores)]
         self._figures, self._per_s = len(takes_s[0]), per_s
+        if self._figures > 1:
+            agenda.first_at(1 / per_s, self._change_speed, 1)
         self._turn_entry, self._pull_entry = self._turn_over, self._pull_over
         self.idle = cores
         """Cores that have nothing to do."""
         self._arrived = self._gave_up = self._waiting = self._queue_max = 0
-        self._busy_s = self._queue_steps = self._wait_s = self._wait_s_max = self._demand_s = 0.0
+        self._busy_s = self._queue_steps = self._wait_s = self._wait_s_max = self._dropped_s = 0.0
 
     @property
     def running(self) -> int:
@@ -77,53 +72,60 @@ class RunQueues:
 
     def begin(self, job: Job, demand_s: float) -> None:
         """Do `demand_s` seconds' work for a job that has nothing to do."""
-        agenda = self._agenda
-        now_s = agenda.now
-        job.since_s, job.live = now_s, True
         self._arrived += 1
-        core = self._cores[job.core]
+        core = job.core
         if core.turn_of is not job or core.allowance_s <= 0.0:
             if core.turn_of is None:
                 self.idle -= 1
             elif self.idle:
                 self.idle -= 1
-                job.core, core = self._first_idle()
+                core = job.core = self._idle_core()
             else:
+                if core is NOWHERE:
+                    core = job.core = self._cores[0]
                 job.left_s, job.spent_s = demand_s, 0.0
                 self._wait(job, core)
                 return
             core.turn_of, core.allowance_s = job, self._slice_s
         # As in `_put`, which would cost a call more for every piece of work of a run.
-        work_s = demand_s if demand_s < core.allowance_s else core.allowance_s
-        core.allowance_s -= work_s
-        lasts_s = work_s * core.takes_s[int(now_s * self._per_s) % self._figures]
-        core.job, job.starts_s, job.turn_s = job, now_s, work_s
-        job.left_s, job.spent_s = demand_s - work_s, lasts_s
+        allowance_s = core.allowance_s - demand_s
+        if allowance_s < 0.0:
+            job.left_s, demand_s, allowance_s = -allowance_s, core.allowance_s, 0.0
+        core.allowance_s = allowance_s
+        core.job = job
+        lasts_s = job.spent_s = demand_s * core.takes_s
         self._busy_s += lasts_s
-        due_s = job.due_s = now_s + lasts_s
+        agenda = self._agenda
+        due_s = job.due_s = agenda.now + lasts_s
         heappush(agenda.heap, (due_s, next(agenda.numbers), self._turn_entry, job))
 
-    def _first_idle(self) -> tuple[int, _Core]:
-        return next((number, core) for number, core in enumerate(self._cores) if core.turn_of is None)
+    def _idle_core(self) -> Core:
+        for core in self._cores:
+            if core.turn_of is None:
+                return core
+        raise RuntimeError(f"{self.name}: no core is idle")
 
     def cancel(self, job: Job) -> float:
         """Drop a job; the seconds' work that it still needed. Nothing happens (0) if it is done already."""
-        if not job.live:
-            return 0.0
-        left_s, core = job.left_s, self._cores[job.core]
+        left_s, core, now_s = job.left_s, job.core, self._agenda.now
         if core.job is job:
-            lasts_s, undone_s = job.due_s - job.starts_s, job.due_s - self._agenda.now
-            if lasts_s > 0.0:
-                left_s += job.turn_s * undone_s / lasts_s
+            self._agenda.withdraw(self._turn_entry, job)
+            undone_s = job.due_s - now_s
+            begun_s = job.due_s - (job.spent_s - job.had_s)
+            left_s += undone_s / core.course[int(begun_s * self._per_s) % self._figures]
             job.spent_s -= undone_s
             self._busy_s -= undone_s
-            job.due_s, core.job = NEVER, None
+            core.job = None
             self._next(core)
-        else:
+        elif job in core.waiting:
             core.waiting.remove(job)
             self._waiting -= 1
-            self._queue_steps += self._agenda.now
-        job.live = False
+            self._queue_steps += now_s
+        else:
+            return 0.0
+        job.due_s = now_s
+        job.stood_in_line, job.had_s, job.left_s, job.waited_s = False, 0.0, 0.0, 0.0
+        self._dropped_s += job.spent_s
         self._gave_up += 1
         return left_s
 
@@ -131,40 +133,48 @@ class RunQueues:
         """Everything since the start."""
         now_s = self._agenda.now
         completed = self._arrived - self._gave_up - self.running
-        ahead_s = sum(core.job.due_s - now_s for core in self._cores if core.job is not None)
+        on_cores = [core.job for core in self._cores if core.job is not None]
+        ahead_s = sum(job.due_s - now_s for job in on_cores)
+        present = (*on_cores, *(job for core in self._cores for job in core.waiting))
+        demand_s = self._busy_s - self._dropped_s - sum(job.spent_s for job in present)
         return Usage(
             self.name, self.cores, 0.0, now_s, self._arrived, completed, 0, self._gave_up, self._busy_s - ahead_s,
             self._queue_steps + self._waiting * now_s, self._queue_max, completed, self._wait_s,
-            self._wait_s_max, self._demand_s,
+            self._wait_s_max, demand_s,
         )  # fmt: skip
 
-    def _put(self, job: Job, core: _Core) -> None:
-        """On a free core."""
+    def _put(self, job: Job, core: Core) -> None:
+        """On a free core, after a wait."""
         agenda = self._agenda
         now_s = agenda.now
-        if core.turn_of is not job:
-            core.turn_of, core.allowance_s = job, self._slice_s
-        work_s = job.left_s
-        if work_s > core.allowance_s:
-            work_s = core.allowance_s
-        core.allowance_s -= work_s
-        lasts_s = work_s * core.takes_s[int(now_s * self._per_s) % self._figures]
-        core.job, job.starts_s, job.turn_s = job, now_s, work_s
+        job.waited_s += now_s - job.queued_s
+        work_s = job.left_s if job.left_s < self._slice_s else self._slice_s
+        core.turn_of, core.allowance_s = job, self._slice_s - work_s
+        core.job = job
+        lasts_s = work_s * core.takes_s
         job.left_s -= work_s
+        job.had_s = job.spent_s
         job.spent_s += lasts_s
         self._busy_s += lasts_s
         due_s = job.due_s = now_s + lasts_s
         heappush(agenda.heap, (due_s, next(agenda.numbers), self._turn_entry, job))
 
-    def _wait(self, job: Job, core: _Core) -> None:
+    def _change_speed(self, number: int) -> None:
+        """The record's next figures count from now on."""
+        for core in self._cores:
+            core.takes_s = core.course[number % self._figures]
+        self._agenda.first_at((number + 1) / self._per_s, self._change_speed, number + 1)
+
+    def _wait(self, job: Job, core: Core) -> None:
         job.queued_s = now_s = self._agenda.now
+        job.stood_in_line = True
         core.waiting.append(job)
         self._queue_steps -= now_s
         self._waiting += 1
         if self._waiting > self._queue_max:
             self._queue_max = self._waiting
 
-    def _next(self, core: _Core) -> None:
+    def _next(self, core: Core) -> None:
         """Whose turn is it on a free core?"""
         core.turn_of = None
         if core.waiting:
@@ -176,41 +186,37 @@ class RunQueues:
             if self._waiting:
                 self._pull_over(core)
 
-    def _pull_over(self, core: _Core) -> None:
+    def _pull_over(self, core: Core) -> None:
         """A core that is still idle takes who has waited longest elsewhere, as soon as that is a tick."""
         if core.turn_of is not None or not self._waiting:
             return
         agenda = self._agenda
-        job = min((other.waiting[0] for other in self._cores if other.waiting), key=_queued_s)
+        job = NOBODY
+        for other in self._cores:
+            if other.waiting and other.waiting[0].queued_s < job.queued_s:
+                job = other.waiting[0]
         ripe_s = job.queued_s + TICK_S
         if agenda.now < ripe_s:
             heappush(agenda.heap, (ripe_s, next(agenda.numbers), self._pull_entry, core))
             return
-        self._cores[job.core].waiting.popleft()
-        job.core = self._cores.index(core)
+        job.core.waiting.popleft()
+        job.core = core
         self.idle -= 1
         self._waiting -= 1
         self._queue_steps += agenda.now
         self._put(job, core)
 
     def _turn_over(self, job: Job) -> None:
-        now_s = self._agenda.now
-        if job.due_s != now_s:
-            return  # it was dropped
-        core = self._cores[job.core]
-        core.job, job.due_s = None, NEVER
+        core = job.core
+        core.job = None
         if job.left_s > 0.0:
             self._wait(job, core)
             self._next(core)
             return
-        wait_s = now_s - job.since_s - job.spent_s
-        self._wait_s += wait_s
-        if wait_s > self._wait_s_max:
-            self._wait_s_max = wait_s
-        self._demand_s += job.spent_s
-        job.live = False
+        if job.stood_in_line:
+            self._count_wait(job)
         try:
-            job.then()
+            job.ended()
         finally:
             if core.job is None and core.turn_of is job:  # else what it led to has taken its turn away already
                 if self._waiting:
@@ -219,6 +225,8 @@ class RunQueues:
                     core.turn_of = None
                     self.idle += 1
 
-
-def _queued_s(job: Job) -> float:
-    return job.queued_s
+    def _count_wait(self, job: Job) -> None:
+        self._wait_s += job.waited_s
+        if job.waited_s > self._wait_s_max:
+            self._wait_s_max = job.waited_s
+        job.stood_in_line, job.had_s, job.waited_s = False, 0.0, 0.0

@@ -125,7 +125,7 @@ class SharedCores:
         if job.ends_at_s:
             self._count_wait(job, now_s)
         job.live = False
-        job.then()
+        job.ended()
 
     # -- more jobs than cores ---------------------------------------------------------------------------------------
 
@@ -205,7 +205,7 @@ class SharedCores:
         # Who has done one piece of work often has another: its end and the next beginning are one change of speed.
         self._ending = True
         try:
-            job.then()
+            job.ended()
         finally:
             self._ending = False
             self._plan()

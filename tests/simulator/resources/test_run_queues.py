@@ -48,7 +48,7 @@ def test_who_was_pulled_over_may_be_dropped_there():
     agenda.at(1.0, lambda: left_s.append(cores.cancel(third)))
     agenda.run_until(20.0)
     assert left_s == [pytest.approx(1.0 + TICK_S)]
-    assert [job.core for job in (first, second, third, fourth)] == [0, 1, 1, 1]
+    assert [job.core.number for job in (first, second, third, fourth)] == [0, 1, 1, 1]
     usage = cores.usage()
     assert (usage.completed, usage.gave_up, cores.idle, cores.running) == (3, 1, 2, 0)
     assert usage.queue_area_s == pytest.approx(TICK_S + 1.0)
@@ -62,10 +62,10 @@ def test_a_job_comes_back_to_the_core_that_it_was_on():
     cores.run(1.0, lambda: None)
     cores.begin(traveller, 0.5)
     agenda.run_until(5.0)
-    assert traveller.core == 1
+    assert traveller.core.number == 1
     cores.begin(traveller, 1.0)
     agenda.run_until(6.5)
-    assert traveller.core == 1, "both were idle"
+    assert traveller.core.number == 1, "both were idle"
 
 
 def test_long_work_takes_turns_with_others():
