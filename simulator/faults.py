@@ -2,44 +2,60 @@
 
 `LinkFaults` answers, for one message, what goes wrong with it; `CrashPoints` kills a process at a named moment of the
 protocol. Both only know faults that are active now; `simulator.timeline` switches them on and off. Chance is drawn from
-one stream per fault, so that adding a fault does not change the luck of another.
+streams of each fault's own, so that adding a fault does not change the luck of another: a fault that real replicas make
+too strikes as it would there (`settlement.policies.fault_luck`); one of the network's own has a single stream.
 """
 
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from random import Random
 
+from settlement.policies.fault_luck import Chance, delay_ms, luck_name, strikes
 from simulator.hosts import Replica
 from simulator.inputs import Fault
 from simulator.kernel import Crashed
-from simulator.randomness import Draws, Streams
+from simulator.randomness import Streams
+
+OF_REPLICAS = frozenset({"latency", "error", "drop_reply"})
+"""Faults that real replicas make themselves, each with luck of its own that begins anew with every life."""
 
 
-@dataclass
 class ActiveFault:
     """A fault that is on; `hits` counts what it did."""
 
-    fault: Fault
-    luck: Draws
-    hits: int = 0
+    def __init__(self, fault: Fault, streams: Streams) -> None:
+        self.fault = fault
+        self.hits = 0
+        self._seed = streams.seed
+        self._network = streams.uniform("fault", fault.id).draw
+        self._lives: dict[str, tuple[int, Chance]] = {}
 
-    def hit(self) -> bool:
+    def luck_of(self, replica: Replica) -> Chance:
+        """What it draws from when `replica` makes the call (on a link) or is asked (on a route)."""
+        if self.fault.kind not in OF_REPLICAS:
+            return self._network
+        incarnation = replica.process.incarnation
+        life = self._lives.get(replica.name)
+        if life is None or life[0] != incarnation:
+            generator = Random(luck_name(self._seed, replica.name, self.fault.id))
+            life = self._lives[replica.name] = (incarnation, generator.random)
+        return life[1]
+
+    def hit(self, chance: Chance) -> bool:
         """Whether this one is struck, by the fault's share; counts it."""
-        share = float(self.fault.parameters.get("share", 1.0))
-        struck = share >= 1.0 or self.luck.draw() < share
+        struck = strikes(float(self.fault.parameters.get("share", 1.0)), chance)
         self.hits += struck
         return struck
 
-    def delay_s(self) -> float:
+    def delay_s(self, chance: Chance) -> float:
         """How long a struck call is held up: uniform in delay +- jitter, never less than nothing."""
         parameters = self.fault.parameters
-        jitter_ms = float(parameters.get("jitter_ms") or 0.0)
-        spread_ms = jitter_ms * (2 * self.luck.draw() - 1) if jitter_ms else 0.0
-        return max(0.0, float(parameters["delay_ms"]) + spread_ms) / 1000
+        return delay_ms(float(parameters["delay_ms"]), float(parameters.get("jitter_ms") or 0.0), chance) / 1000
 
-    def within_s(self) -> float:
+    def within_s(self, chance: Chance) -> float:
         """How long a struck message is under way more than it should: uniform in [0, `within_ms`)."""
-        return float(self.fault.parameters["within_ms"]) * self.luck.draw() / 1000
+        return float(self.fault.parameters["within_ms"]) * chance() / 1000
 
 
 @dataclass(slots=True)
@@ -76,7 +92,7 @@ class LinkFaults:
 
     def add(self, fault: Fault) -> ActiveFault:
         """Switch a fault on."""
-        active = ActiveFault(fault, self._streams.uniform("fault", fault.id))
+        active = ActiveFault(fault, self._streams)
         self._active.append(active)
         self._look()
         return active
@@ -98,48 +114,52 @@ class LinkFaults:
     def _look(self) -> None:
         self.calm = not self._active and not self._cut_off
 
-    def of_link(self, source: str, target: str, route: str) -> Trouble:
-        """Trouble on the caller's side of the link `source` -> `target`."""
+    def of_link(self, source: Replica, target: str, route: str) -> Trouble:
+        """Trouble on the caller's side of the link from `source` to a service."""
         if not self._active:
             return NO_TROUBLE
-        return self._trouble(lambda fault: _is_link(fault.parameters, source, target, route))
+        return self._trouble(source, lambda fault: _is_link(fault.parameters, source.service, target, route))
 
-    def of_answer(self, source: str, target: str, route: str) -> Trouble:
-        """Trouble on the way back of the answer to a call `source` -> `target`."""
+    def of_answer(self, source: Replica, target: str, route: str) -> Trouble:
+        """Trouble on the way back of the answer to a call of `source`."""
         if not self._active:
             return NO_TROUBLE
         return self._trouble(
-            lambda fault: fault.kind in BOTH_WAYS and _is_link(fault.parameters, source, target, route)
+            source, lambda fault: fault.kind in BOTH_WAYS and _is_link(fault.parameters, source.service, target, route)
         )
 
-    def of_route(self, service: str, route: str) -> Trouble:
+    def of_route(self, target: Replica, route: str) -> Trouble:
         """Trouble on the server's side of `route`."""
         if not self._active:
             return NO_TROUBLE
-        return self._trouble(lambda fault: _is_route(fault.parameters, service, route))
+        return self._trouble(target, lambda fault: _is_route(fault.parameters, target.service, route))
 
-    def _trouble(self, concerns: Callable[[Fault], bool]) -> Trouble:
+    def _trouble(self, where: Replica, concerns: Callable[[Fault], bool]) -> Trouble:
         trouble = Trouble()
         for active in self._active:
-            if concerns(active.fault) and active.hit():
-                _strike(active, trouble)
+            if not concerns(active.fault):
+                continue
+            chance = active.luck_of(where)
+            if active.hit(chance):
+                _strike(active, chance, trouble)
         return trouble
 
 
-def _strike(active: ActiveFault, trouble: Trouble) -> None:
+def _strike(active: ActiveFault, chance: Chance, trouble: Trouble) -> None:
     match active.fault.kind:
         case "latency":
-            trouble.delay_s += active.delay_s()
+            trouble.delay_s += active.delay_s(chance)
         case "error":
-            trouble.status = int(active.fault.parameters.get("status", 503))
+            # Of several the first answers, as in a replica.
+            trouble.status = trouble.status or int(active.fault.parameters.get("status", 503))
         case "drop_reply":
             trouble.drop_reply = True
         case "loss":
             trouble.lost = True
         case "reorder":
-            trouble.flight_s += active.within_s()
+            trouble.flight_s += active.within_s(chance)
         case "duplicate":
-            trouble.copies_after_s += (active.within_s(),)
+            trouble.copies_after_s += (active.within_s(chance),)
 
 
 def _is_link(parameters: dict[str, object], source: str, target: str, route: str) -> bool:

@@ -176,7 +176,7 @@ class Network:
     def _in_trouble(self, call: Call) -> bool:
         """Find out what is wrong with the call; True if it is taken care of."""
         path, process = call.path, call.source.process
-        trouble = call.trouble = self._faults.of_link(path.source, path.service, path.route)
+        trouble = call.trouble = self._faults.of_link(call.source, path.service, path.route)
         if trouble.status:
             if call.source.caller.send(call) is None:
                 self._unlisted(call)
@@ -270,7 +270,7 @@ class Network:
         call.behind_s = work_s * self._behind
         work_s -= call.behind_s
         if not self._faults.calm:
-            call.there = self._faults.of_route(target.service, path.route)
+            call.there = self._faults.of_route(target, path.route)
         if path.wait_s or call.there.delay_s:
             target.process.run(work_s, self._wait, call)
         else:
@@ -331,7 +331,7 @@ class Network:
     def _way_back_s(self, call: Call) -> float | None:
         """How much longer than usual an answer is under way; None: it gets lost."""
         path = call.path
-        back = self._faults.of_answer(path.source, path.service, path.route)
+        back = self._faults.of_answer(call.source, path.service, path.route)
         dropped = call.there.drop_reply or call.trouble.drop_reply or back.lost
         return None if dropped or self._parted(call.source, call.target) else back.flight_s
 

@@ -30,11 +30,11 @@ class Streams:
     """The run's random streams by (cause, entity)."""
 
     def __init__(self, seed: int) -> None:
-        self._seed = seed
+        self.seed = seed
 
     def generator(self, cause: str, entity: str = "") -> np.random.Generator:
         """A numpy generator of its own for `cause` and `entity`."""
-        words = [self._seed, zlib.crc32(cause.encode()), zlib.crc32(entity.encode())]
+        words = [self.seed, zlib.crc32(cause.encode()), zlib.crc32(entity.encode())]
         return np.random.Generator(np.random.PCG64(np.random.SeedSequence(words)))
 
     def uniform(self, cause: str, entity: str = "") -> Draws:

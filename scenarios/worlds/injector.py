@@ -83,9 +83,16 @@ class Injector:
     """Makes the planned faults. `step` is called often; all times are seconds from the run's start."""
 
     def __init__(
-        self, faults: Sequence[PlannedFault], target: Hurtable, folder: Path, load_s: float, progress: Progress
+        self,
+        faults: Sequence[PlannedFault],
+        seed: int,
+        target: Hurtable,
+        folder: Path,
+        load_s: float,
+        progress: Progress,
     ) -> None:
         self.courses = [Course(fault) for fault in faults]
+        self._seed = seed
         self._target = target
         self._load_s = load_s
         self._progress = progress
@@ -159,7 +166,7 @@ class Injector:
             course.hits = 1
         else:
             for replica in self._carriers(course):
-                self._board.want(replica, fault_body(course.plan))
+                self._board.want(replica, fault_body(course.plan, self._seed, replica))
         self._progress.fault(course.plan.id, "armed" if course.plan.kind == "crash_at" else "started", at_s)
 
     def _kill(self, course: Course) -> None:
@@ -201,7 +208,13 @@ class Injector:
         return f"clear the faults of {', '.join(self._carriers(course))}"
 
 
-def fault_body(fault: PlannedFault) -> dict[str, Any]:
-    """The fault as a replica's fault endpoint wants it: `to` and `path`, or `route`, or the crash point."""
+def fault_body(fault: PlannedFault, seed: int, replica: str) -> dict[str, Any]:
+    """The fault as a replica's fault endpoint wants it: `to` and `path`, or `route`, or the crash point.
+
+    Faults of a share are told whose luck they have: the run's, and that of the replica by its name in the lab, which
+    is the same in every world. (A container calls itself by a name that no two runs share.)
+    """
     mine = ("from", "service", "replica", "restart_after_s", "for_s")
-    return {"id": fault.id, "kind": fault.kind, **{k: v for k, v in fault.parameters.items() if k not in mine}}
+    luck = {} if fault.kind == "crash_at" else {"seed": seed, "replica": replica}
+    parameters = {name: value for name, value in fault.parameters.items() if name not in mine}
+    return {"id": fault.id, "kind": fault.kind, **parameters, **luck}

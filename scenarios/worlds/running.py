@@ -45,7 +45,7 @@ class Run:
         self._loader = loader
         self._folder = folder
         self._progress = progress
-        self._injector = Injector(plan.faults, platform, folder.path, plan.load_s, progress)
+        self._injector = Injector(plan.faults, plan.seed, platform, folder.path, plan.load_s, progress)
         self._generator = ResourceSampler()
         self._start_ms = 0
         self._told_s = -1

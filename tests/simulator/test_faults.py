@@ -1,5 +1,7 @@
 """Each kind of fault does what it says, is undone at its end, and costs no money."""
 
+from random import Random
+
 from simulator.faults import LinkFaults
 from simulator.inputs import Fault
 from simulator.model import simulate
@@ -48,8 +50,8 @@ def test_latency_on_a_link_slows_only_that_link(platform, fault, assert_at_rest)
 def test_the_delay_is_uniform_around_its_middle_and_never_negative():
     def delays_ms(delay_ms, jitter_ms):
         slow = Fault("f1", "latency", 0, 1, {"delay_ms": delay_ms, "jitter_ms": jitter_ms})
-        active = LinkFaults(Streams(7)).add(slow)
-        return [1000 * active.delay_s() for _ in range(1000)]
+        active, chance = LinkFaults(Streams(7)).add(slow), Random(7).random
+        return [1000 * active.delay_s(chance) for _ in range(1000)]
 
     wide = delays_ms(200, 100)
     assert 100 <= min(wide) < 105

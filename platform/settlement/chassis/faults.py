@@ -2,8 +2,10 @@
 
 With `to` a fault works in this replica's HTTP client, on calls to that service (and `path` prefix); with `route` in
 its server. The list is replaced as a whole; a fault that is in the new list as it was in the old one goes on where it
-was, with its hits and its luck. Each fault draws from its own generator, seeded by its id, so that the same calls in
-the same order meet the same fate. Crash points kill the process the way a power cut would: SIGKILL.
+was, with its hits and its luck. Each fault draws from its own generator (`settlement.policies.fault_luck`), named by
+`seed`, `replica` and `id`, so that the same calls in the same order meet the same fate, here as in the simulator. A
+restarted process has no faults; told again, they begin anew. Crash points kill the process the way a power cut would:
+SIGKILL.
 """
 
 from __future__ import annotations
@@ -17,8 +19,11 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from settlement.policies.fault_luck import delay_ms, luck_name, strikes
+
 FAULTS_MAX: Final = 100
 HOLD_S_MAX: Final = 60.0
+SEED_MAX: Final = 2**53 - 1  # what every reader of JSON keeps exactly
 
 Identifier = Annotated[str, Field(min_length=1, max_length=64)]
 Share = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
@@ -30,13 +35,21 @@ class _Strict(BaseModel):
 
 
 class _Placed(_Strict):
-    """A fault on a link (`to`, optionally a `path` prefix) or on a route (`route`), for a share of the calls."""
+    """A fault on a link (`to`, optionally a `path` prefix) or on a route (`route`), for a share of the calls.
+
+    Which calls those are depends on `seed`, `replica` and `id` alone: the same again for the same three.
+    """
 
     id: Identifier
     to: Identifier | None = None
     path: Annotated[str, Field(max_length=200)] | None = None
     route: Annotated[str, Field(max_length=200, pattern=r"^[A-Z]+ /")] | None = None
     share: Share = 1.0
+    seed: Annotated[int, Field(ge=0, le=SEED_MAX, description="Whose luck it has: a run's seed")] = 0
+    replica: Annotated[
+        Identifier | None,
+        Field(description="By what name this replica has luck of its own; those without one share theirs"),
+    ] = None
 
     @model_validator(mode="after")
     def _one_place(self) -> _Placed:
@@ -137,7 +150,7 @@ class ActiveFault:
     def __init__(self, fault: PlacedFault) -> None:
         self.fault = fault
         self.hits = 0
-        self._random = random.Random(f"fault:{fault.id}")
+        self._chance = random.Random(luck_name(fault.seed, fault.replica or "", fault.id)).random
         self._route = _route_pattern(fault.route) if fault.route else None
 
     def strikes_call(self, service: str, path: str) -> bool:
@@ -150,16 +163,14 @@ class ActiveFault:
         return self._route is not None and self._route.fullmatch(f"{method} {path}") is not None and self._lucky()
 
     def delay_s(self) -> float:
-        """The delay of this hit of a latency fault, in seconds: delay +- jitter."""
+        """The delay of this hit of a latency fault, in seconds: delay +- jitter. To be drawn once for each hit."""
         assert isinstance(self.fault, Latency)  # noqa: S101 - callers look at the kind first
-        spread_ms = self.fault.jitter_ms * (2 * self._random.random() - 1)
-        return max(0.0, self.fault.delay_ms + spread_ms) / 1_000
+        return delay_ms(self.fault.delay_ms, self.fault.jitter_ms, self._chance) / 1_000
 
     def _lucky(self) -> bool:
-        if self.fault.share < 1.0 and self._random.random() >= self.fault.share:
-            return False
-        self.hits += 1
-        return True
+        struck = strikes(self.fault.share, self._chance)
+        self.hits += struck
+        return struck
 
 
 def _route_pattern(route: str) -> re.Pattern[str]:

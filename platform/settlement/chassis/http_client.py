@@ -272,10 +272,11 @@ class ServiceClient:
         striking = self._faults.of_call(call.service, call.path) if self._faults.links else []
         if not striking:
             return await self._send(call, instance, timeout_s)
+        # Drawn even if the call goes no further: an error beside a latency must not shift the luck of the latter.
+        delay_s = sum(active.delay_s() for active in striking if isinstance(active.fault, Latency))
         for active in striking:
             if isinstance(active.fault, Error):
                 return Answer(active.fault.status, {}, b'{"code":"fault_injected"}')
-        delay_s = sum(active.delay_s() for active in striking if isinstance(active.fault, Latency))
         late = self._send_late(delay_s, self._send(call, instance, timeout_s))
         return await self._await_late(late, timeout_s, striking)
 

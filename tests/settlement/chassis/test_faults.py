@@ -35,7 +35,7 @@ async def test_an_error_on_a_route_is_counted_and_goes_away(cluster: Any, probe:
     assert [(await cluster.call("probe", "POST", "/notes", json=NOTE)).status for _ in range(2)] == [418, 418]
     assert (await cluster.http("probe").get("/notes/1")).status_code == 200
     assert await _report(cluster) == [
-        {"id": "f1", "kind": "error", "route": "POST /notes", "share": 1.0, "status": 418, "hits": 2}
+        {"id": "f1", "kind": "error", "route": "POST /notes", "share": 1.0, "seed": 0, "status": 418, "hits": 2}
     ]
     await cluster.http("probe").delete("/faults", headers=cluster.as_fault_operator())
     assert (await cluster.call("probe", "POST", "/notes", json=NOTE)).status == 201
@@ -89,6 +89,9 @@ async def test_a_crash_point_kills_at_the_nth_hit_after_it_was_armed(cluster: An
         {"id": "f", "kind": "error", "to": "a", "route": "GET /"},
         {"id": "f", "kind": "error", "to": "a", "share": 1.5},
         {"id": "f", "kind": "error", "to": "a", "status": 200},
+        {"id": "f", "kind": "error", "to": "a", "seed": -1},
+        {"id": "f", "kind": "error", "to": "a", "seed": 0.5},
+        {"id": "f", "kind": "error", "to": "a", "replica": ""},
         {"id": "f", "kind": "error", "route": "no method"},
         {"id": "f", "kind": "latency", "to": "a", "delay_ms": -1},
         {"id": "f", "kind": "latency", "to": "a"},
@@ -126,13 +129,21 @@ async def test_without_a_configured_token_the_endpoints_do_not_exist(
         assert reply.status_code == 404
 
 
-def test_a_share_of_the_calls_is_the_same_share_every_time() -> None:
-    def struck() -> list[bool]:
-        active = ActiveFault(Error(id="f1", kind="error", to="order", share=0.3))
-        return [active.strikes_call("order", "/x") for _ in range(1_000)]
+def _struck(**luck: Any) -> list[bool]:
+    active = ActiveFault(Error(id="f1", kind="error", to="order", share=0.3, **luck))
+    return [active.strikes_call("order", "/x") for _ in range(1_000)]
 
-    assert struck() == struck()
-    assert 250 < sum(struck()) < 350
+
+def test_a_share_of_the_calls_is_the_same_share_every_time() -> None:
+    assert _struck(seed=7, replica="gateway-0") == _struck(seed=7, replica="gateway-0")
+    assert 250 < sum(_struck(seed=7, replica="gateway-0")) < 350
+
+
+def test_every_seed_and_every_replica_has_luck_of_its_own() -> None:
+    lucks = [_struck(), *(_struck(seed=seed, replica=f"gateway-{n}") for seed in (1, 2, 3) for n in (0, 1))]
+    assert len({tuple(luck) for luck in lucks}) == 7
+    assert len({sum(luck) for luck in lucks}) > 1
+    assert all(240 < sum(luck) < 360 for luck in lucks)
 
 
 @pytest.fixture

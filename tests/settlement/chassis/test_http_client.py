@@ -291,6 +291,21 @@ async def test_a_call_on_a_slow_link_arrives_after_the_caller_gave_up(cluster: A
     await cluster.eventually(lambda: database.read(sa.text("SELECT 1 FROM notes")))
 
 
+async def test_the_luck_of_a_slow_link_is_the_same_beside_one_that_fails(cluster: Any, probe: Any) -> None:
+    async def slowed(failing: float) -> list[int]:
+        slow = {"kind": "latency", "to": "probe", "delay_ms": 0, "jitter_ms": 0.01, "share": 0.5, "seed": 3}
+        client = _client(cluster, slow, {"kind": "error", "to": "probe", "status": 418, "share": failing})
+        hits = []
+        for _ in range(40):
+            await client.call("probe", "GET", "/notes/1")
+            hits.append(client._faults.report()[0]["hits"])
+        client._faults.replace([])
+        return hits
+
+    await cluster.start("probe")
+    assert await slowed(failing=0.0) == await slowed(failing=1.0)
+
+
 async def test_a_fault_on_another_link_or_path_changes_nothing(cluster: Any, probe: Any) -> None:
     await cluster.start("probe")
     _client(
