@@ -122,13 +122,16 @@ def other_table(document: dict[str, Any]) -> "Table":
     for name in ("figure", "interval"):
         table.add_column(name, justify="right")
     intervals = document["intervals_ms"]
-    for name in ("call_cpu", "commit_cpu", "commit_wait", "database_cpu", "client_cpu", "journey_cpu", "hop"):
+    shared = ("call_cpu", "waking", "commit_cpu", "commit_wait", "database_cpu", "client_cpu", "journey_cpu", "hop")
+    for name in shared:
         table.add_row(name.replace("_", " "), f"{document[name + '_ms']:.3f} ms", _range(intervals[name], " ms"))
     for name, value in document["event_cpu_ms"].items():
         table.add_row(f"event to {name}", f"{value:.3f} ms", _range(intervals["event_cpu"][name], " ms"))
     for name, value in document["delivery_cpu_ms"].items():
         table.add_row(f"delivery to {name}", f"{value:.3f} ms", _range(intervals["delivery_cpu"][name], " ms"))
-    table.add_row("waking a core", f"{100 * document['waking']:.0f} % longer", _percent(document["waking_interval"]))
+    if "elasticity" in document:
+        felt = f"{100 * document['elasticity']:.0f} %"
+        table.add_row("CPU follows the probe by", felt, _percent(document["elasticity_interval"]))
     for name, value in document["idle_cpu"].items():
         low, high = (each / 10 for each in intervals["idle_cpu_a_second"][name])
         table.add_row(f"{name}, idle", f"{100 * value:.1f} % of a core", f"{low:.1f} - {high:.1f} %")

@@ -69,12 +69,13 @@ class Calibration:
     endpoints            service -> method and path template -> Demand, with a `default` route each
     event_cpu_s          service -> what one event costs it when it is delivered
     delivery_cpu_s       service -> what a delivery costs it, however many events it brings
-    waking               share by which work takes longer that begins on an idle core (simulator.hosts.Host)
+    waking_s             how much longer a process takes that has slept (simulator.hosts.Host)
     scheduling           how the cores serve (simulator.scheduling)
     idle_cpu             process (without its number) -> cores it uses with nothing to do: leases, relays, sampling
     startup_s            service -> from exec to ready; with a `default`
     rss_bytes            a process' resident memory
     probe_s              what the speed probe's work took meanwhile (simulator.speed); 0: unknown
+    elasticity           of all CPU figures: when the probe's work takes 1 % longer, they are so many per cent more
     assumed              what was not measured
     """
 
@@ -93,9 +94,10 @@ class Calibration:
     rss_bytes: int
     delivery_cpu_s: Mapping[str, float] = field(default_factory=dict)
     journey_cpu_s: float = 0.0
-    waking: float = 0.0
+    waking_s: float = 0.0
     scheduling: Scheduling = IDEAL
     probe_s: float = 0.0
+    elasticity: float = 1.0
     assumed: Assumed = Assumed()
 
     def demand(self, service: str, route: str) -> Demand:
@@ -109,12 +111,20 @@ class Calibration:
         """On a machine whose cores were as fast as in this record, from the beginning of a run."""
         if not self.probe_s:
             return self
-        takes_s = record.relative_to(self.probe_s)
+        takes_s = record.relative_to(self.probe_s, self.elasticity)
         return replace(self, scheduling=Scheduling(self.scheduling.slice_s, takes_s, record.per_s, anywhere=False))
 
     def on_steady_cores(self) -> "Calibration":
         """On a machine without noisy neighbours."""
         return replace(self, scheduling=Scheduling(self.scheduling.slice_s))
+
+    def without_variation(self) -> "Calibration":
+        """With visits of one kind that all cost the same."""
+        endpoints = {
+            service: {route: replace(demand, variation=0.0) for route, demand in routes.items()}
+            for service, routes in self.endpoints.items()
+        }
+        return replace(self, endpoints=endpoints)
 
     def with_free_clients(self) -> "Calibration":
         """With a load generator that costs nothing."""
@@ -154,9 +164,10 @@ def from_document(document: Mapping[str, Any]) -> Calibration:
         },
         event_cpu_s=_by_service(document["event_cpu_ms"]),
         delivery_cpu_s=_by_service(document.get("delivery_cpu_ms", {})),
-        waking=document.get("waking", 0.0),
+        waking_s=document.get("waking_ms", 0.0) / 1000,
         scheduling=_scheduling(document),
         probe_s=document.get("probe_ms", 0.0) / 1000,
+        elasticity=document.get("elasticity", 1.0),
         idle_cpu=document["idle_cpu"],
         startup_s=document["startup_s"],
         rss_bytes=document["rss_bytes"],
@@ -173,7 +184,8 @@ def _scheduling(document: Mapping[str, Any]) -> Scheduling:
     if "speed" not in document:
         return Scheduling(slice_s)
     record = SpeedRecord.from_json(document["speed"])
-    return Scheduling(slice_s, record.relative_to(document["probe_ms"] / 1000), record.per_s)
+    takes_s = record.relative_to(document["probe_ms"] / 1000, document.get("elasticity", 1.0))
+    return Scheduling(slice_s, takes_s, record.per_s)
 
 
 def _assumed(figures: Mapping[str, Any]) -> Assumed:

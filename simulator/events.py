@@ -1,8 +1,10 @@
 """Events on their way from the outbox of whoever caused them to everybody who hears of them, and what that costs.
 
 An event is written together with the change that it tells of, so it survives a crash; a relay in every replica looks at
-the outbox now and then and delivers in batches, at least once. Consumers recognise what they have had. A broker or a
-consumer that is away is waited for. The cart hears of orders by a call of its own (`simulator.orders`).
+the outbox now and then and delivers in batches, to all at once and at least once. It looks again some time after all
+have answered; so relays whose consumers share a process soon look at the same moments. Consumers recognise what they
+have had. A broker or a consumer that is away is waited for. The cart hears of orders by a call of its own
+(`simulator.orders`).
 """
 
 from collections import deque
@@ -12,8 +14,9 @@ from itertools import islice
 from typing import NamedTuple
 
 from settlement.topology import SUBSCRIPTIONS
-from simulator.hosts import Replica
-from simulator.kernel import Steps
+from simulator.hosts import Process, Replica
+from simulator.kernel import Future, Steps
+from simulator.log_sync import LogSync
 from simulator.service import Platform
 
 AUDIT = "audit"
@@ -72,11 +75,35 @@ class Trail:
     recorded: dict[str, tuple[Event, float]] = field(default_factory=dict)
 
 
+START_SPREAD_S = 0.2
+"""Processes that are started together are ready within so long of each other."""
+
+
 def look_every(platform: Platform, replica: Replica, job: Callable[[], Steps[None]]) -> None:
-    """Look at an outbox again and again, from some moment on: no two replicas do it at the same."""
+    """Look at an outbox again and again, from when this life of the replica began."""
     interval_s = platform.plan.setting_s("outbox.poll_interval_ms")
     phase = platform.streams.uniform("relay", f"{replica.name} {replica.process.incarnation}").draw()
-    replica.process.every(interval_s, job, first_s=phase * interval_s)
+    replica.process.every(interval_s, job, first_s=phase * min(interval_s, START_SPREAD_S))
+
+
+class _Round:
+    """One look at an outbox: `over` when everybody to whom something was delivered has answered."""
+
+    def __init__(self) -> None:
+        self.unheard: set[str] = set()
+        self.over = Future()
+
+    def heard(self, consumer: str) -> None:
+        """One has answered."""
+        self.unheard.discard(consumer)
+        if not self.unheard:
+            self.over.settle()
+
+
+class _Delivery(NamedTuple):
+    consumer: str
+    batch: list[Event]
+    round: _Round
 
 
 class Relay:
@@ -88,13 +115,16 @@ class Relay:
         self._event_s, self._delivery_s = costs.event_cpu_s, costs.delivery_cpu_s
         self._batch_max = int(platform.plan.setting("outbox.batch_size_max"))
         self._patience_s = platform.plan.setting_s("events.claim_after_ms")
+        self._timeout_s = platform.plan.setting_s("http.timeout_ms")
+        self._logs: dict[tuple[Process, str], LogSync] = {}
+        """Every consumer has a database of its own, with a thread for it."""
 
     def start(self) -> None:
         """Look at the outbox from now on."""
         look_every(self._platform, self._replica, self._round)
 
     def _round(self) -> Steps[None]:
-        process = self._replica.process
+        process, round_ = self._replica.process, _Round()
         if self._platform.broker.down or (process.database is not None and process.database.away):
             return
         for consumer, waiting in list(self._outbox.pending.items()):
@@ -104,23 +134,40 @@ class Relay:
                 # Who has not said in time that it has had them is told again.
                 self._outbox.under_way[consumer] = process.kernel.now + self._patience_s
                 yield process.work(self._platform.plan.calibration.call_cpu_s)
-            self._deliver(consumer, list(islice(waiting, self._batch_max)))
+            self._deliver(consumer, list(islice(waiting, self._batch_max)), round_)
+        if round_.unheard:
+            timeout = process.deadline(self._timeout_s, round_.over.settle)
+            yield round_.over
+            timeout.cancel()
 
-    def _deliver(self, consumer: str, batch: list[Event]) -> None:
+    def _deliver(self, consumer: str, batch: list[Event], round_: _Round) -> None:
         target = self._replica.caller.choose(consumer)
         if not batch or target is None or target.app is None:
             self._outbox.under_way.pop(consumer, None)
             return
         cost_s = self._delivery_s.get(consumer, 0.0) + self._event_s.get(consumer, 0.0) * len(batch)
+        delivery = _Delivery(consumer, batch, round_)
         if cost_s:
-            target.process.run(cost_s, self._heard, (consumer, batch))
+            round_.unheard.add(consumer)
+            target.process.run(cost_s, self._consumed, (target.process, delivery))
         else:
-            target.process.deliver(self._heard, (consumer, batch))
+            target.process.deliver(self._heard, delivery)
 
-    def _heard(self, delivery: tuple[str, list[Event]]) -> None:
-        consumer, batch = delivery
+    def _consumed(self, what: tuple[Process, _Delivery]) -> None:
+        process, delivery = what
+        if process.database is not None or not process.commit_wait_s:
+            self._heard(delivery)
+            return
+        log = self._logs.get((process, delivery.consumer))
+        if log is None:
+            log = self._logs[process, delivery.consumer] = LogSync(process)
+        log.write(0.0, (self._heard, delivery))  # a delivery's CPU has that of its commit in it
+
+    def _heard(self, delivery: _Delivery) -> None:
+        consumer, batch, round_ = delivery
         self._outbox.under_way.pop(consumer, None)
         if consumer == AUDIT:
             for event in batch:
                 self._trail.recorded.setdefault(event.event_id, (event, self._platform.kernel.now))
         self._outbox.heard(consumer, batch[-1].number)
+        round_.heard(consumer)

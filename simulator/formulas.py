@@ -28,11 +28,12 @@ def mg1_wait(load: float, variation: float) -> float:
 
 
 def mg1_waking_stay(load: float, variation: float, waking: float) -> float:
-    """The mean time in M/G/1 whose services last 1 + waking times as long for who finds the server idle (P. Welch, "On
-    a generalized M/G/1 queuing process in which the first customer of each busy period receives exceptional service",
+    """The mean time in M/G/1 whose services last longer by `waking` for who finds the server idle (P. Welch, "On a
+    generalized M/G/1 queuing process in which the first customer of each busy period receives exceptional service",
     Operations Research 12, 1964).
     """
-    square, first, first_square = 1 + variation**2, 1 + waking, (1 + waking) ** 2 * (1 + variation**2)
+    square, first = 1 + variation**2, 1 + waking
+    first_square = square + 2 * waking + waking**2
     cycle = 1 - load + load * first
     wait = load * square / (2 * (1 - load)) + load * (first_square - square) / (2 * cycle)
     return wait + 1 + waking * (1 - load) / cycle

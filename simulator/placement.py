@@ -74,7 +74,7 @@ class Hosts:
 
     def _new(self, cores: int, speed: float, name: str) -> Host:
         served = self._costs.scheduling.of(self._kernel, name, cores, self._streams)
-        host = Host(self._kernel, served, speed, self._costs.waking)
+        host = Host(self._kernel, served, speed, self._costs.waking_s)
         self.all.append(host)
         return host
 

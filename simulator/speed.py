@@ -26,9 +26,9 @@ class SpeedRecord:
         """What the work took on average."""
         return fmean(figure for course in self.work_s for figure in course)
 
-    def relative_to(self, work_s: float) -> Courses:
-        """How many times longer the work took than `work_s`, at each look."""
-        return tuple(tuple(figure / work_s for figure in course) for course in self.work_s)
+    def relative_to(self, work_s: float, elasticity: float = 1.0) -> Courses:
+        """How many times longer a service's work takes at each look than when the probe's takes `work_s`."""
+        return tuple(tuple((figure / work_s) ** elasticity for figure in course) for course in self.work_s)
 
     def to_json(self) -> dict[str, Any]:
         """Whole microseconds, a line a core."""

@@ -13,14 +13,14 @@ import numpy
 
 from scenarios import history as histories
 from scenarios.calibrate import experiments, machine, probe, speed, surroundings
-from scenarios.calibrate.document import document
+from scenarios.calibrate.document import Measured, document
 from scenarios.calibrate.experiments import Experiment, Pace, Segment
-from scenarios.calibrate.fitting import Demands, Stretch, demands
+from scenarios.calibrate.fitting import Demands, demands
 from scenarios.calibrate.graph import Graph, Place, graph
 from scenarios.calibrate.quiet import MachineWatch, ProgressOf, quiet, watching
 from scenarios.calibrate.simulated_graph import simulated_graph
 from scenarios.calibrate.waiting import Waiting, waiting
-from scenarios.calibrate.waking import WAKING_MIN, guessed, shares, waking
+from scenarios.calibrate.waking import WAKING_MIN_S, Wakings, wakings
 from scenarios.calibrate.windows import windows
 from scenarios.history import History
 from scenarios.runfolder import RunFolder, RunState, create
@@ -33,7 +33,7 @@ from simulator.speed import SpeedRecord
 
 # A gap between model and reality that is worth a sentence, as a share of the real median.
 EXCESS_SHARE = 0.1
-# Who wakes a core depends on what everything costs, and the other way round.
+# Who sleeps how long depends on what everything costs, and the other way round.
 WAKING_ROUNDS = 3
 
 
@@ -94,33 +94,44 @@ def _in_its_topology(experiment: Experiment, world: World) -> Experiment:
 def fitted(seen: Seen, assumed: calibration.Calibration, about: Mapping[str, Any]) -> Calibrated:
     """The fit alone: a function of what was seen (and of the model, for wake-ups and for what is left to waiting)."""
     history, experiment, calls = seen.history, seen.experiment, seen.calls
-    pairs = zip(windows(history, experiment.segments), speed.relative(seen.works_s), strict=True)
+    as_seen = windows(history, experiment.segments)
+    felt = speed.elasticity(seen.works_s, as_seen)
+    pairs = zip(as_seen, speed.relative(seen.works_s, felt.value), strict=True)
     accounts = [window.on_a_machine(slower) for window, slower in pairs]
-    first = replace(surroundings.measured(history, accounts, calls, 0.0, seen.commits, assumed), speed=seen.speed)
 
-    def explained(stretches: Sequence[Stretch]) -> Demands:
-        topology = history.plan.platform.topology
-        return demands(accounts, calls, first.commit_cpu_s.value, topology, stretches)
+    def surrounding(call_cpu_s: float) -> Measured:
+        by_themselves = surroundings.measured(history, accounts, calls, call_cpu_s, seen.commits, assumed)
+        return replace(by_themselves, speed=seen.speed, probe_s=speed.typical_s(seen.works_s), elasticity=felt)
 
-    woken = guessed(explained, accounts[0].cpu_s, len(accounts))
+    first = surrounding(0.0)
+
+    def explained(woke: Sequence[Wakings]) -> Demands:
+        return demands(accounts, calls, first.commit_cpu_s.value, history.plan.platform.topology, woke)
+
+    found = explained(())
     for _ in range(WAKING_ROUNDS):
-        costs = replace(calibration.from_document(document(woken, first, calls, {})), idle_cpu={})
-        figure = max(costs.waking, WAKING_MIN)
-        without, with_it = (_simulated(replace(costs, waking=each), seen) for each in (0.0, figure))
-        found = shares(without, with_it, figure, experiment.segments)
-        woken = waking(explained, found, len(accounts))
-    call_s = woken.demands.call.estimate.value
-    measured = replace(surroundings.measured(history, accounts, calls, call_s, seen.commits, assumed), speed=seen.speed)
+        costs = calibration.from_document(document(found, first, calls, {}))
+        found = explained(_wakings(costs, seen))
+    measured = surrounding(found.call.estimate.value)
     if not seen.traced_quiet:
         measured = replace(measured, variations={}, hop_s=surroundings.known(assumed.hop_s))
 
     def simulate(waits_s: Mapping[Place, float]) -> History:
-        costs = document(woken, replace(measured, waits_s=waits_s), calls, {})
+        costs = document(found, replace(measured, waits_s=waits_s), calls, {})
         return _simulated(calibration.from_document(costs), seen)
 
     waits = waiting(history, seen.quiet, calls, simulate)
     whole = replace(measured, waits_s=waits.waits_s)
-    return Calibrated(document(woken, whole, calls, about, _notes(seen, waits)), waits.medians_s)
+    return Calibrated(document(found, whole, calls, about, _notes(seen, waits)), waits.medians_s)
+
+
+def _wakings(costs: calibration.Calibration, seen: Seen) -> list[Wakings]:
+    """How often everybody woke up in each segment, as the model has it; nothing else differs between its two runs."""
+    waking_s = max(costs.waking_s, WAKING_MIN_S)
+    steady = replace(costs.without_variation().on_steady_cores(), idle_cpu={})
+    on_steady_cores = replace(seen, speed=None)
+    without, woken = (_simulated(replace(steady, waking_s=each), on_steady_cores) for each in (0.0, waking_s))
+    return wakings(without, woken, waking_s, seen.experiment.segments)
 
 
 def _simulated(costs: calibration.Calibration, seen: Seen) -> History:

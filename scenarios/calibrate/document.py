@@ -16,7 +16,6 @@ import numpy
 from scenarios.calibrate.fitting import Demands
 from scenarios.calibrate.graph import Graph, Place
 from scenarios.calibrate.regression import Found
-from scenarios.calibrate.waking import Waking
 from settlement.topology import SERVICES
 from simulator.analysis.estimates import Estimate
 from simulator.calibration import DEFAULT_ROUTE
@@ -29,6 +28,7 @@ DECIMALS = 4
 TIME_SLICE_MS = 3.0
 """What Linux' scheduler gives a process on a machine of few cores, about; assumed, not measured."""
 EVENTS_ROUTE = "POST /events"
+ALL_OF_IT = Estimate(1.0, 1.0, 1.0, 0)
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,14 @@ class Measured:
     variations: Mapping[Place, float] = field(default_factory=dict)
     waits_s: Mapping[Place, float] = field(default_factory=dict)
     speed: SpeedRecord | None = None
+    probe_s: float = 0.0
+    elasticity: Estimate = ALL_OF_IT
 
 
 def document(
-    waking: Waking, measured: Measured, graph: Graph, about: Mapping[str, Any], notes: Sequence[str] = ()
+    demands: Demands, measured: Measured, graph: Graph, about: Mapping[str, Any], notes: Sequence[str] = ()
 ) -> dict[str, Any]:
     """Everything, as it is written to the file."""
-    demands = waking.demands
     routes = endpoints(demands, measured)
     given = {name: found for name, found in sorted(demands.deliveries.items()) if name != CALLED}
     return {
@@ -69,9 +70,9 @@ def document(
         "endpoints": routes,
         "event_cpu_ms": {name: _ms(found.estimate.value) for name, found in sorted(demands.events.items())},
         "delivery_cpu_ms": {name: _ms(found.estimate.value) for name, found in given.items()},
-        **(_speed(measured.speed) if measured.speed else {}),
+        **(_speed(measured, measured.speed) if measured.speed else {}),
         "time_slice_ms": TIME_SLICE_MS,
-        "waking": round(waking.estimate.value, DECIMALS),
+        "waking_ms": _ms(demands.waking.estimate.value),
         "idle_cpu": {name: round(found.estimate.value, 5) for name, found in sorted(demands.idle.items())},
         "startup_s": {name: round(value_s, 3) for name, value_s in measured.startup_s.items()},
         "rss_bytes": measured.rss_bytes,
@@ -83,11 +84,11 @@ def document(
             "database_cpu": _interval(measured.database_cpu_s),
             "client_cpu": _interval(demands.request.estimate),
             "journey_cpu": _interval(demands.journey.estimate),
+            "waking": _interval(demands.waking.estimate),
             "event_cpu": {name: _interval(found.estimate) for name, found in sorted(demands.events.items())},
             "delivery_cpu": {name: _interval(found.estimate) for name, found in given.items()},
             "idle_cpu_a_second": {name: _interval(found.estimate) for name, found in sorted(demands.idle.items())},
         },
-        "waking_interval": [round(waking.estimate.low, DECIMALS), round(waking.estimate.high, DECIMALS)],
         "quality": {
             name: {"residual": round(fit.residual, 3), "windows": fit.windows}
             for name, fit in sorted(demands.fits.items())
@@ -96,12 +97,18 @@ def document(
             operation: {f"{place.service} {place.what}": round(number, 3) for place, number in sorted(places.items())}
             for operation, places in graph.per_operation.items()
         },
-        "unidentified": [*unidentified(waking, measured), *notes],
+        "unidentified": [*unidentified(demands, measured), *notes],
     }
 
 
-def _speed(record: SpeedRecord) -> dict[str, Any]:
-    return {"probe_ms": round(record.mean_s * 1000, DECIMALS), "speed": record.to_json()}
+def _speed(measured: Measured, record: SpeedRecord) -> dict[str, Any]:
+    felt = measured.elasticity
+    return {
+        "probe_ms": _ms(measured.probe_s),
+        "elasticity": round(felt.value, DECIMALS),
+        "elasticity_interval": [round(felt.low, DECIMALS), round(felt.high, DECIMALS)],
+        "speed": record.to_json(),
+    }
 
 
 def endpoints(demands: Demands, measured: Measured) -> dict[str, dict[str, dict[str, Any]]]:
@@ -132,9 +139,8 @@ def endpoints(demands: Demands, measured: Measured) -> dict[str, dict[str, dict[
     return dict(found)
 
 
-def unidentified(waking: Waking, measured: Measured) -> list[str]:
+def unidentified(demands: Demands, measured: Measured) -> list[str]:
     """A sentence for every figure that these experiments do not determine."""
-    demands = waking.demands
     said = [
         f"{place.service} {place.what}: always together with other routes of its process; split by spans"
         for place, found in sorted(demands.routes.items())
@@ -143,13 +149,15 @@ def unidentified(waking: Waking, measured: Measured) -> list[str]:
     named = {f"{place.service} {place.what}": found for place, found in demands.routes.items()}
     named |= {f"an event given to {service}": found for service, found in demands.events.items()}
     named |= {f"a delivery to {service}": found for service, found in demands.deliveries.items()}
-    named |= {"a call": demands.call, "a client's request": demands.request, "a client's journey": demands.journey}
+    named |= {
+        "a call": demands.call,
+        "a client's request": demands.request,
+        "a client's journey": demands.journey,
+        "waking": demands.waking,
+    }
     said += [f"{name}: {_vague(found)}" for name, found in sorted(named.items()) if found.separable and found.is_vague]
     if not demands.call.separable:
         said.append("a call: occurs always with the same visits; assumed")
-    if waking.estimate.half_width > waking.estimate.value:
-        low, high = waking.estimate.low, waking.estimate.high
-        said.append(f"waking: {waking.estimate.value:.2f}, interval {low:.2f} to {high:.2f}, wider than the figure")
     return said + [
         f"{name}: not measured in this world; assumed"
         for name, estimate in (

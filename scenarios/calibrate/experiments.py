@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle
+from random import Random
 from typing import Any
 
 from scenarios.phases import phase_windows
@@ -21,8 +22,8 @@ from settlement.settings import SETTINGS
 METHODS = ("balance", "card", "wallet")
 SINGLE_STEPS = ("goods_list", "goods", "cart_get", "cart_put", "check_out")
 MIX = ("pay", "browse", "pay", "refund", "pay", "browse", "pay", "pay", "browse", "pay")
-# One user at a time needs no more accounts than that, and an account is an argon2 hash in the way of the start.
-POOL = 12
+# As many as are under way at the highest rate; an account is an argon2 hash in the way of the start.
+POOL = 40
 SETTLE_S = 1.5
 LEAD_S = 0.5
 RECOVERY_S = 2.0
@@ -51,21 +52,34 @@ class Segment:
 
 @dataclass(frozen=True)
 class Pace:
-    """How long and how hard: seconds of a segment, rounds, rates a second of single steps, payments and mixes."""
+    """How long and how hard: seconds of a segment and of a mix, rounds, rates a second of steps, payments and mixes."""
 
     segment_s: float = 3.0
+    mix_s: float = 6.0
     rounds: int = 3
     step_rate_per_s: float = 50.0
     pay_rate_per_s: float = 10.0
-    mix_rates_per_s: tuple[float, ...] = (6.0, 12.0, 20.0, 40.0)
+    mix_rates_per_s: tuple[float, ...] = (6.0, 12.0, 20.0, 40.0, 60.0)
     idle_s: float = 5.0
     traced_s: float = 12.0
     restarts: tuple[str, ...] = ("gateway", "order", "payment")
     restart_s: float = 5.0
 
+    def lasts_s(self, journeys: tuple[str, ...]) -> float:
+        """How long such a segment is."""
+        if not journeys:
+            return self.idle_s
+        return self.mix_s if journeys == MIX else self.segment_s
+
 
 QUICK = Pace(
-    segment_s=2.0, rounds=1, mix_rates_per_s=(8.0, 16.0, 32.0), idle_s=3.0, traced_s=6.0, restarts=("payment",)
+    segment_s=2.0,
+    mix_s=3.0,
+    rounds=1,
+    mix_rates_per_s=(8.0, 16.0, 32.0, 48.0),
+    idle_s=3.0,
+    traced_s=6.0,
+    restarts=("payment",),
 )
 
 
@@ -121,7 +135,7 @@ def _kinds(pace: Pace) -> Iterator[tuple[str, tuple[str, ...], tuple[str, ...], 
 def _placed(kinds: Iterator[tuple[str, tuple[str, ...], tuple[str, ...], float]], pace: Pace) -> Iterator[Segment]:
     at_s = LEAD_S
     for name, journeys, methods, rate_per_s in kinds:
-        length_s = pace.segment_s if journeys else pace.idle_s
+        length_s = pace.lasts_s(journeys)
         yield Segment(name, journeys, methods, rate_per_s, at_s, at_s + length_s)
         at_s += length_s + SETTLE_S
 
@@ -135,9 +149,10 @@ def _plan(
     settings: dict[str, Any] | None = None,
 ) -> Plan:
     load_s = segments[-1].until_s
+    chance = Random(seed)
     arrivals = tuple(
         Arrival(number, *what, number % GOODS_COUNT + 1, number % 3 + 1, f"{name}-{seed}-{number:06d}")
-        for number, what in enumerate(each for segment in segments for each in _arrivals(segment))
+        for number, what in enumerate(each for segment in segments for each in _arrivals(segment, chance))
     )
     stage = LoadStage(0.0, load_s, len(arrivals) / load_s, 0)
     load = LoadPlan("open", POOL, 10.0, 20.0, 0.0, (stage,), {"pay": 1.0}, dict.fromkeys(METHODS, 1 / len(METHODS)))
@@ -156,13 +171,13 @@ def _plan(
     )
 
 
-def _arrivals(segment: Segment) -> Iterator[tuple[float, str, str]]:
-    """(at_s, journey, method), evenly spaced: chance adds nothing to what a demand is."""
+def _arrivals(segment: Segment, chance: Random) -> Iterator[tuple[float, str, str]]:
+    """(at_s, journey, method), one in each of equal stretches: how many come is no chance's, how long all sleep is."""
     journeys, methods = cycle(segment.journeys), segment.methods
     for index in range(round((segment.end_s - segment.start_s) * segment.rate_per_s)):
         # One journey goes through all methods before its turn comes with the same again.
         yield (
-            segment.start_s + index / segment.rate_per_s,
+            segment.start_s + (index + chance.random()) / segment.rate_per_s,
             next(journeys),
             methods[(index + index // len(segment.journeys)) % len(methods)],
         )

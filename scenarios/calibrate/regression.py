@@ -6,7 +6,8 @@ Terms that always occur together (a prepare and its decision) cannot be told apa
 prior, a guess from the spans, as wide as the guess itself: where the accounts say something they win, elsewhere the
 guess splits what they leave together. (Bayesian linear regression with Gaussian prior: Bishop, Pattern Recognition and
 Machine Learning, 2006, eq. 3.50-3.51.) Which of the two it was is a matter of the design alone: what share of a term's
-counts no combination of the other terms' counts can imitate (the root of the tolerance, 1 / variance inflation).
+counts no combination of the other terms' counts can imitate (the root of the tolerance, 1 / variance inflation), each
+window weighing as much as it does in the fit.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ Matrix = NDArray[numpy.float64]
 TICK_S = 0.01
 RELATIVE_NOISE = 0.03
 PRIOR_WIDTH = 0.7
+KNOWN_WIDTH = 1e-3
 TINY_S = 1e-9
 # A term of whose counts less than this share is its own cannot be told from the others.
 SEPARABLE = 0.1
@@ -34,11 +36,15 @@ SEPARABLE = 0.1
 
 @dataclass(frozen=True)
 class Term:
-    """A demand to be found: its guess in seconds, and how wide (standard deviation in seconds) the guess is."""
+    """A demand to be found: its guess in seconds, and how wide (standard deviation in seconds) the guess is.
+
+    `known`: it is no guess; so nothing can be mistaken for it.
+    """
 
     name: str
     guess_s: float
     width_s: float
+    known: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,26 +84,43 @@ def guessed(name: str, guess_s: float) -> Term:
     return Term(name, guess_s, max(PRIOR_WIDTH * guess_s, 1e-6))
 
 
-def fit(terms: Sequence[Term], counts: Sequence[Mapping[str, float]], cpu_s: Sequence[float]) -> Fit:
-    """The demands, none negative, that explain `cpu_s` of every window by the terms' `counts` in it."""
+def known(name: str, value_s: float) -> Term:
+    """A term that was measured elsewhere."""
+    return Term(name, value_s, KNOWN_WIDTH * max(value_s, 1e-6), known=True)
+
+
+def fit(
+    terms: Sequence[Term],
+    counts: Sequence[Mapping[str, float]],
+    cpu_s: Sequence[float],
+    clusters: Sequence[int] = (),
+) -> Fit:
+    """The demands, none negative, that explain `cpu_s` of every window by the terms' `counts` in it.
+
+    Rows of the same one of `clusters` may be wrong together; the intervals then mind that (Liang and Zeger, Biometrika
+    73, 1986). Not given: every row is wrong by itself.
+    """
     design = numpy.array([[row.get(term.name, 0.0) for term in terms] for row in counts], dtype=float)
     used = numpy.asarray(cpu_s, dtype=float)
     guess = numpy.array([term.guess_s for term in terms])
     width = numpy.array([term.width_s for term in terms])
     noise = numpy.sqrt(TICK_S**2 + (RELATIVE_NOISE * used) ** 2)
-    rows = numpy.vstack([design / noise[:, None], numpy.diag(1 / width)])
+    weighed = design / noise[:, None]
+    rows = numpy.vstack([weighed, numpy.diag(1 / width)])
     goals = numpy.concatenate([used / noise, guess / width])
     demands = optimize.lsq_linear(rows, goals, bounds=(0, numpy.inf)).x
     misfit = used - design @ demands
     # Less noise than assumed is luck, more is real: the intervals widen with it.
     freedom = max(1, len(used) - int(numpy.linalg.matrix_rank(design)))
     excess = max(1.0, float(((misfit / noise) ** 2).sum()) / freedom)
-    information = (design / noise[:, None]).T @ (design / noise[:, None]) / excess
-    error = numpy.sqrt(numpy.diag(numpy.linalg.inv(information + numpy.diag(1 / width**2))))
+    error = numpy.sqrt(numpy.diag(numpy.linalg.inv(weighed.T @ weighed / excess + numpy.diag(1 / width**2))))
+    if clusters:
+        error = numpy.maximum(error, _clustered_error(weighed, misfit / noise, 1 / width**2, clusters))
+    told = numpy.vstack([weighed, numpy.diag([1 / term.width_s if term.known else 0.0 for term in terms])])
     reach = float(stats.t.ppf((1 + LEVEL) / 2, freedom))
     return Fit(
         {
-            term.name: Found(_estimate(demands[at], reach * error[at], len(used)), _own_share(design, at) >= SEPARABLE)
+            term.name: Found(_estimate(demands[at], reach * error[at], len(used)), _own_share(told, at) >= SEPARABLE)
             for at, term in enumerate(terms)
         },
         sqrt(float((misfit**2).mean())) / max(float(used.mean()), 1e-12),
@@ -105,6 +128,14 @@ def fit(terms: Sequence[Term], counts: Sequence[Mapping[str, float]], cpu_s: Seq
         len(used),
         float(((misfit / noise) ** 2).sum()),
     )
+
+
+def _clustered_error(weighed: Matrix, misfit: Matrix, prior: Matrix, clusters: Sequence[int]) -> Matrix:
+    pulls = numpy.zeros((max(clusters) + 1, weighed.shape[1]))
+    numpy.add.at(pulls, list(clusters), weighed * misfit[:, None])
+    inverse = numpy.linalg.inv(weighed.T @ weighed + numpy.diag(prior))
+    error: Matrix = numpy.sqrt(numpy.diag(inverse @ pulls.T @ pulls @ inverse))
+    return error
 
 
 def _estimate(value: float, half: float, count: int) -> Estimate:

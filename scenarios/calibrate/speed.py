@@ -5,6 +5,9 @@ CPU time again in one tenth of a second as in another, and in one hour as in ano
 is that of its hour, and a prediction is held against the luck of a minute. The work is what services do most (the
 interpreter, small objects, JSON); it is done twice, and the second time counts, when caches are warm. All of it costs
 about a hundredth of each core.
+
+Services do not feel all of it: work that waits for memory minds less whether somebody shares the core. How much of it
+they feel (`elasticity`) is told by segments that were played several times.
 """
 
 from __future__ import annotations
@@ -20,13 +23,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy
+import pandas
+from scipy import stats
 
+from scenarios.calibrate.windows import Window
+from simulator.analysis.estimates import LEVEL, Estimate
+from simulator.calibration import LAB
 from simulator.speed import SpeedRecord
 
 LOOKS_PER_S = 20.0
 SMOOTHED = 5
 OBJECTS = 70
 FILE = "speed.json"
+ELASTICITY_ASSUMED = 0.75
 
 
 @dataclass
@@ -122,12 +131,37 @@ def kept(folder: Path) -> SpeedRecord | None:
     return SpeedRecord.from_json(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
 
 
-def relative(works_s: Sequence[float]) -> list[float]:
-    """How much slower than on average the machine was at each time; 1 where nobody looked."""
-    known = numpy.array(works_s, dtype=float)
-    if numpy.isnan(known).all():
-        return [1.0] * len(works_s)
-    return [float(each) for each in numpy.nan_to_num(known / numpy.nanmean(known), nan=1.0)]
+def typical_s(works_s: Sequence[float]) -> float:
+    """What the work took on average; 0 if nobody looked."""
+    known = [each for each in works_s if not math.isnan(each)]
+    return float(numpy.mean(known)) if known else 0.0
+
+
+def relative(works_s: Sequence[float], felt: float = 1.0) -> list[float]:
+    """How much slower than on average services were at each time, at an elasticity of `felt`; 1 where nobody looked."""
+    average_s = typical_s(works_s)
+    return [1.0 if math.isnan(each) else (each / average_s) ** felt for each in works_s]
+
+
+def elasticity(works_s: Sequence[float], windows: Sequence[Window]) -> Estimate:
+    """Of the platform's CPU with respect to the probe's work: by how many per cent it grows when that takes 1 % longer.
+
+    From windows of the same name, which differ in nothing but the moment (least squares of the logarithms' deviations
+    from the mean of each name). Assumed if no name comes twice.
+    """
+    used_s = [sum(cpu_s for process, cpu_s in window.cpu_s.items() if process != LAB) for window in windows]
+    pairs = zip(windows, works_s, used_s, strict=True)
+    rows = [(window.name, math.log(took_s), math.log(cpu_s)) for window, took_s, cpu_s in pairs if took_s > 0 < cpu_s]
+    table = pandas.DataFrame(rows, columns=["name", "probe", "used"])
+    table = table[table.groupby("name")["name"].transform("size") > 1]
+    if table.empty:
+        return Estimate(ELASTICITY_ASSUMED, 0.0, 2 * ELASTICITY_ASSUMED, 0)
+    probe, used = (table[each] - table.groupby("name")[each].transform("mean") for each in ("probe", "used"))
+    slope = max(0.0, float((probe * used).sum() / (probe**2).sum()))
+    freedom = len(table) - table["name"].nunique() - 1
+    error = math.sqrt(float(((used - slope * probe) ** 2).sum() / freedom / (probe**2).sum()))
+    half = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * error
+    return Estimate(slope, max(0.0, slope - half), slope + half, len(table))
 
 
 def _work() -> None:

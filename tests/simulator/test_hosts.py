@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from simulator import formulas
-from simulator.hosts import Host, Process
+from simulator.hosts import COLD_S, Host, Process, nothing
 from simulator.kernel import Kernel
 from simulator.resources import RunQueues, SharedCores
 
 
-def _host(kernel, cores, waking=0.0):
-    return Host(kernel, SharedCores(kernel, "host", cores), waking=waking)
+def _host(kernel, cores, waking_s=0.0):
+    return Host(kernel, SharedCores(kernel, "host", cores), waking_s=waking_s)
 
 
 def _finished(kernel, process, demands_s):
@@ -71,34 +71,34 @@ def test_a_paused_process_does_everything_late():
     assert done == ["timer", 5.5, 6.5], "the timer is late; the work goes on where it had stopped"
 
 
-def test_who_begins_on_an_idle_core_has_to_wake_it():
-    """Not so who goes on at once, who has been waiting, and who comes while all cores are awake."""
+def test_who_has_slept_takes_longer_and_the_longer_the_sleep():
+    """Not so who goes on at once, and who has been waiting."""
     kernel = Kernel()
-    host = _host(kernel, 1, waking=0.5)
-    sleeper, other = Process(host, "sleeper"), Process(host, "other")
-    done = []
-    sleeper.run(1.0, lambda _: sleeper.run(1.0, done.append, "goes on"))
-    sleeper.run(1.0, done.append, "waited")
-    kernel.run(10)
-    assert sleeper.cpu_s == pytest.approx(3.5), "only the first was longer"
-    sleeper.run(1.0, done.append)
-    kernel.after(0.5, lambda: other.run(1.0, done.append))
-    kernel.run(20)
-    assert (sleeper.cpu_s, other.cpu_s) == pytest.approx((5.0, 1.0))
+    sleeper = Process(_host(kernel, 1, waking_s=0.5), "sleeper")
+    used_s = []
+    for start_s in (0.0, 10.0, 20.0):
+        kernel.at(start_s, sleeper.run, 1.0, lambda _: sleeper.run(1.0, nothing))
+        kernel.at(start_s, sleeper.run, 1.0, nothing)
+        kernel.at(start_s + 9, lambda: used_s.append(sleeper.cpu_s))
+    kernel.run(30)
+    assert used_s == pytest.approx([3.5, 7.0, 10.5]), "only the first piece of each three was longer"
+    kernel.at(30.0, sleeper.run, 1.0, lambda _: kernel.after(COLD_S / 4, lambda: sleeper.run(1.0, nothing)))
+    kernel.run(40)
+    assert sleeper.cpu_s == pytest.approx(10.5 + 1.5 + 1.125)
 
 
 def test_a_loop_that_has_to_wake_up_is_the_textbooks_queue_with_exceptional_first_service():
-    load, waking, count = 0.5, 0.8, 60_000
+    load, waking_s, count = 0.5, 0.8, 60_000
     random = np.random.default_rng(11)
     arrivals_s = np.cumsum(random.exponential(1 / load, count)).tolist()
     services_s = random.exponential(1.0, count).tolist()
     kernel = Kernel()
-    process = Process(_host(kernel, 1, waking=waking), "a")
+    process = Process(_host(kernel, 1, waking_s=waking_s), "a")
     stays_s = []
     for at_s, service_s in zip(arrivals_s, services_s, strict=True):
         kernel.at(at_s, lambda at_s=at_s, demand_s=service_s: process.run(demand_s, _stayed, (kernel, at_s, stays_s)))
     kernel.run(arrivals_s[-1] + 1000)
-    assert np.mean(stays_s) == pytest.approx(formulas.mg1_waking_stay(load, 1.0, waking), rel=0.03)
+    assert np.mean(stays_s) == pytest.approx(formulas.mg1_waking_stay(load, 1.0, waking_s), rel=0.03)
     assert np.mean(stays_s) > 1.2 * formulas.mg1_waking_stay(load, 1.0, 0.0)
 
 
@@ -145,16 +145,6 @@ def test_a_throttled_process_that_is_paused_or_killed_loses_nothing_else():
     assert done == pytest.approx([0.305])
     assert lost == []
     assert killed.cpu_s == pytest.approx(0.01)
-
-
-def test_a_commit_waits_for_the_disk_without_occupying_the_loop():
-    kernel = Kernel()
-    process = Process(_host(kernel, 1), "a", commit_wait_s=1.0)
-    done = []
-    process.commit(0.5).then(lambda: done.append(("commit", kernel.now_s)))
-    process.work(0.5).then(lambda: done.append(("work", kernel.now_s)))
-    kernel.run(10)
-    assert done == [("work", 1.0), ("commit", 1.5)]
 
 
 def test_cpu_accounts_show_that_a_core_was_slow():

@@ -23,9 +23,9 @@ class _Noting(Process):
         super().run(demand_s, then, argument)
 
 
-def _idling(cores, *names, waking=0.0):
+def _idling(cores, *names, waking_s=0.0):
     kernel = Kernel()
-    host = Host(kernel, SharedCores(kernel, "host", len(names)), waking=waking)
+    host = Host(kernel, SharedCores(kernel, "host", len(names)), waking_s=waking_s)
     processes = [_Noting(host, name) for name in names]
     for process in processes:
         idle(process, cores, Streams(3).uniform("idle", process.name).draw)
@@ -51,7 +51,7 @@ def test_no_two_processes_idle_at_the_same_moment_all_the_time():
 
 
 def test_what_is_measured_with_the_waking_of_cores_in_it_wakes_nobody():
-    kernel, (process,) = _idling(0.04, "a", waking=0.5)
+    kernel, (process,) = _idling(0.04, "a", waking_s=0.001)
     kernel.run(100 * STEP_S)
     assert process.cpu_s == pytest.approx(0.04 * 100 * STEP_S, rel=0.011)
 

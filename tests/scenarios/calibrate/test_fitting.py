@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy
 import pytest
 
-from scenarios.calibrate.fitting import Demands, Stretch, demands
+from scenarios.calibrate.fitting import demands
 from scenarios.calibrate.graph import CALL, COMMIT, EVENT, Graph, Place
 from scenarios.calibrate.regression import fit, guessed
-from scenarios.calibrate.waking import waking
+from scenarios.calibrate.waking import Wakings
 from scenarios.calibrate.windows import Window, process_of
 from simulator.calibration import CLIENT
 
@@ -20,7 +20,7 @@ PAY, PREPARE, DECIDE = (
 GIVEN_S = {LIST: 0.0012, ONE: 0.0007, MAKE: 0.0031, PAY: 0.006, PREPARE: 0.002, DECIDE: 0.003}
 CALL_S, COMMIT_S, EVENT_S, DELIVERY_S, REQUEST_S, IDLE = 0.0008, 0.0002, 0.0003, 0.0016, 0.0011, 0.01
 DELIVERIES = {("order", "audit"): 7}
-WAKING = 0.6
+WAKING_S = 0.0004
 JOURNEY_S = 0.0007
 PROCESSES = ("order", "gateway", "payment", "backoffice", CLIENT)
 GRAPH = Graph(
@@ -46,11 +46,11 @@ def cost_s(place: Place) -> float:
     return GIVEN_S.get(place, {CALL: CALL_S, COMMIT: COMMIT_S, EVENT: EVENT_S}.get(place.what, 0.0))
 
 
-def accounts(stretches: Sequence[float]) -> list[Window]:
-    """Windows whose work took so many times as long."""
+def accounts(woke: Sequence[Wakings]) -> list[Window]:
+    """Windows in which processes woke up so many times."""
     random = numpy.random.default_rng(5)
     made = []
-    for operations, stretch in zip(OPERATIONS, stretches, strict=True):
+    for operations, wakings in zip(OPERATIONS, woke, strict=True):
         cpu_s = dict.fromkeys(PROCESSES, 0.0)
         for place, number in GRAPH.counts(operations).items():
             process = "backoffice" if place.service == "audit" else place.service
@@ -60,17 +60,17 @@ def accounts(stretches: Sequence[float]) -> list[Window]:
         cpu_s["backoffice"] += DELIVERY_S * sum(deliveries.values())
         journeys = max(operations.values(), default=0)  # each of several requests, or of one
         cpu_s[CLIENT] = REQUEST_S * sum(operations.values()) + JOURNEY_S * journeys
+        for name, times in wakings.items():
+            cpu_s[name] += WAKING_S * times
         # The operating system counts in hundredths of a second.
-        noisy = {
-            name: round(4.5 * IDLE + stretch * used_s + random.normal(0, 0.003), 2) for name, used_s in cpu_s.items()
-        }
+        noisy = {name: round(4.5 * IDLE + used_s + random.normal(0, 0.003), 2) for name, used_s in cpu_s.items()}
         made.append(Window("some", 4.5, operations, noisy, journeys, deliveries))
     return made
 
 
 @pytest.fixture(scope="module")
 def windows() -> list[Window]:
-    return accounts([1.0] * len(OPERATIONS))
+    return accounts([{}] * len(OPERATIONS))
 
 
 def test_demands_are_found_within_their_intervals(windows: list[Window]) -> None:
@@ -101,27 +101,35 @@ def test_routes_that_are_never_alone_are_split_as_the_spans_say(windows: list[Wi
     assert routes[DECIDE].estimate.value > routes[PREPARE].estimate.value
 
 
-def test_how_much_longer_work_takes_that_wakes_a_core_is_told_by_different_loads() -> None:
-    """Half of the windows were busy: nobody had to wake a core there."""
-    awake = [1.0 - index % 2 for index in range(len(OPERATIONS))]
-    seen = accounts([1 + WAKING * share for share in awake])
-    shares = [dict.fromkeys(PROCESSES, share) for share in awake]
-
-    def explained(stretches: Sequence[Stretch]) -> Demands:
-        return demands(seen, GRAPH, 0.0, stretches=stretches)
-
-    found = waking(explained, shares, len(seen))
-    assert found.estimate.covers(WAKING)
-    assert found.estimate.value == pytest.approx(WAKING, abs=0.05)
-    assert found.demands.request.estimate.value == pytest.approx(REQUEST_S, rel=0.1)
-
-
-def test_nobody_wakes_a_core_where_all_windows_cost_the_same(windows: list[Window]) -> None:
-    shares = [
-        dict.fromkeys(("order", "gateway", "payment", "backoffice", CLIENT), 1.0 - n % 2) for n in range(len(windows))
+def test_what_it_costs_to_wake_up_is_told_by_different_loads() -> None:
+    """Half of the windows were busy: there everybody slept less."""
+    woke = [
+        dict.fromkeys(PROCESSES, (0.2 + 0.8 * (at % 2)) * sum(each.values()))
+        for at, each in enumerate(OPERATIONS[::-1])
     ]
-    found = waking(lambda stretches: demands(windows, GRAPH, COMMIT_S, stretches=stretches), shares, len(windows))
-    assert found.estimate.value < 0.03
+    found = demands(accounts(woke), GRAPH, COMMIT_S, woke=woke)
+    assert found.waking.separable
+    assert found.waking.estimate.covers(WAKING_S)
+    assert found.waking.estimate.value == pytest.approx(WAKING_S, rel=0.15)
+    assert found.call.estimate.covers(CALL_S)
+    assert found.request.estimate.value == pytest.approx(REQUEST_S, rel=0.15)
+
+
+def test_waking_costs_nothing_where_it_explains_nothing() -> None:
+    woke = [dict.fromkeys(PROCESSES, 100.0 * (at % 2)) for at in range(len(OPERATIONS))]
+    assert demands(accounts([{}] * len(OPERATIONS)), GRAPH, COMMIT_S, woke=woke).waking.estimate.value < 0.00003
+
+
+def test_windows_that_are_dearer_for_everybody_widen_the_intervals() -> None:
+    """One hundred processes that are all wrong together know no more than one."""
+    terms, clusters = [guessed("a", 0.001)], [0, 1, 2, 3] * 100
+    counts = [{"a": 100.0}] * len(clusters)
+    used_s = [(0.10, 0.12, 0.08, 0.10)[at] for at in clusters]
+    alone = fit(terms, counts[:4], used_s[:4]).terms["a"].estimate.half_width
+    by_themselves = fit(terms, counts, used_s).terms["a"].estimate.half_width
+    together = fit(terms, counts, used_s, clusters).terms["a"].estimate.half_width
+    assert by_themselves < alone / 5
+    assert together > alone / 3
 
 
 def test_no_demand_is_negative_and_a_bound_is_noticed() -> None:

@@ -25,9 +25,11 @@ TOGETHER = {
     "goods": ("order", ["GET /goods/{goods_id}"]),
     "filling a cart": ("cart", ["PUT /cart/items/{goods_id}"]),
     "preparing and deciding": ("payment", ["POST /participant/prepare", "POST /participant/decision"]),
-    "a cart read": ("cart", ["GET /cart"]),
     "a wallet": ("channel", ["POST /wallet/payments"]),
 }
+
+
+PACE = replace(QUICK, rounds=2)
 
 
 @pytest.fixture(scope="module")
@@ -52,14 +54,14 @@ def truth() -> Calibration:
         client_cpu_s=0.0009,
         journey_cpu_s=0.0006,
         idle_cpu={"gateway": 0.01, "order": 0.01, "client": 0.014, "lab": 0.05},
-        waking=0.4,
+        waking_s=0.0004,
     )
 
 
 @pytest.fixture(scope="module")
 def found(truth: Calibration, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     world, folder = SimulatedWorld(truth), tmp_path_factory.mktemp("calibration")
-    return calibrating.calibrate(world, QUICK, 1, folder, lambda plan, each: nullcontext(SilentProgress())).document
+    return calibrating.calibrate(world, PACE, 1, folder, lambda plan, each: nullcontext(SilentProgress())).document
 
 
 @pytest.mark.parametrize("name", TOGETHER)
@@ -71,6 +73,13 @@ def test_routes_cost_what_they_were_given(truth: Calibration, found: dict[str, A
     for route, cpu_ms in given_ms.items():
         low_ms, high_ms = figures[route]["interval_ms"]
         assert low_ms <= cpu_ms <= high_ms
+
+
+def test_a_cart_read_costs_what_one_from_memory_does_or_more(truth: Calibration, found: dict[str, Any]) -> None:
+    """Alone all are answered from memory; in the mixes some carts have changed, and those reads are dearer."""
+    given_ms = 1000 * truth.demand("cart", "GET /cart").cpu_s
+    figures = found["endpoints"]["cart"]["GET /cart"]
+    assert 0.9 * given_ms < figures["cpu_ms"] < given_ms / (1 - Assumed().cached_read_spares)
 
 
 def test_routes_that_nothing_tells_apart_are_said_to_be_split(found: dict[str, Any]) -> None:
@@ -85,9 +94,9 @@ def test_calls_and_client_requests_cost_what_they_were_given(truth: Calibration,
 
 
 def test_waking_is_within_its_interval(truth: Calibration, found: dict[str, Any]) -> None:
-    low, high = found["waking_interval"]
-    assert 0 < low <= truth.waking <= high
-    assert high - low < 1.0
+    low_ms, high_ms = found["intervals_ms"]["waking"]
+    assert 0 < low_ms <= 1000 * truth.waking_s <= high_ms
+    assert high_ms - low_ms < 0.6
 
 
 def test_the_document_is_a_calibration_that_the_model_accepts(found: dict[str, Any]) -> None:
