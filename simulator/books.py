@@ -3,7 +3,7 @@
 A hold is named after its transaction's gid. A commit captures it, an abort voids it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,7 +29,8 @@ class Books:
         self._granted.add((user_id, currency))
         if self.opening_balance_minor > 0:
             account, amount_minor = user_account(user_id), self.opening_balance_minor
-            self._stamp(f"grant-{user_id}", now_ms, lambda: self.book.transfer(GRANTS, account, currency, amount_minor))
+            self.book.transfer(GRANTS, account, currency, amount_minor)
+            self._stamp(f"grant-{user_id}", now_ms)
 
     def available_minor(self, user_id: int, currency: str) -> int:
         """What the user can still spend."""
@@ -39,21 +40,24 @@ class Books:
         """Hold the money on its way from the payer to the merchant, or back for a refund."""
         payer = source_of(payload.method, payload.user_id)
         source, target = (payer, MERCHANT) if kind == "payment" else (MERCHANT, payer)
-        self._stamp(gid, now_ms, lambda: self.book.hold(gid, source, target, payload.currency, payload.amount_minor))
+        self.book.hold(gid, source, target, payload.currency, payload.amount_minor)
+        self._stamp(gid, now_ms)
 
     def capture(self, gid: str, now_ms: int) -> None:
         """Move what is held."""
-        self._stamp(gid, now_ms, lambda: self.book.capture(gid))
+        self.book.capture(gid)
+        self._stamp(gid, now_ms)
 
     def void(self, gid: str, now_ms: int) -> None:
         """Let the hold go."""
-        self._stamp(gid, now_ms, lambda: self.book.void(gid))
+        self.book.void(gid)
+        self._stamp(gid, now_ms)
 
     def columns(self) -> list[Sequence[Any]]:
         """The postings table: number, gid, account, currency, amount, layer, time in seconds."""
         postings, stamps = self.book.postings, self.stamps
         return [
-            [f"posting-{number:08d}" for number in range(1, len(postings) + 1)],
+            ["posting-" + str(number).zfill(8) for number in range(1, len(postings) + 1)],
             [gid for gid, _ in stamps],
             [posting.account for posting in postings],
             [posting.currency for posting in postings],
@@ -62,6 +66,6 @@ class Books:
             [posted_ms / 1000 for _, posted_ms in stamps],
         ]
 
-    def _stamp(self, gid: str, now_ms: int, movement: Callable[[], None]) -> None:
-        movement()
+    def _stamp(self, gid: str, now_ms: int) -> None:
+        """What was posted since the last time was for this transaction, now."""
         self.stamps += [(gid, now_ms)] * (len(self.book.postings) - len(self.stamps))

@@ -253,7 +253,10 @@ class CoordinatorNode(Node):
                 if points.watched:
                     self._passed(coordinator.ROLE, drive.state.phase, effect, BEFORE)
                 if type(effect) is Persist:
-                    self._write(drive, effect)
+                    if self.process.database is None:
+                        self._save(drive, effect)
+                    else:
+                        self.process.when(self.process.database.connect(), self._connected, drive, effect)
                     return  # goes on in `_written`
                 self._perform(gid, drive, effect)
                 if points.watched:
@@ -267,13 +270,6 @@ class CoordinatorNode(Node):
             drive.state, effects = self._handle(drive.state, drive.inbox.popleft())
             drive.effects = iter(effects)
 
-    def _write(self, drive: Drive, effect: Persist) -> None:
-        """Run a `Persist`; the others follow when it is durable."""
-        if self.process.database is None:
-            self._save(drive, effect)
-        else:
-            self.process.when(self.process.database.connect(), self._connected, drive, effect)
-
     def _connected(self, _: None, error: Exception | None, drive: Drive, effect: Persist) -> None:
         if error is None:
             self._save(drive, effect)
@@ -283,6 +279,7 @@ class CoordinatorNode(Node):
             raise error
 
     def _save(self, drive: Drive, effect: Persist) -> None:
+        """Run a `Persist`; the others follow when it is durable."""
         saved = self._persist(drive, effect)
         self.process.write(self._commit_s, self._written if saved else self._fence, (drive, effect))
 

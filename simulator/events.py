@@ -52,7 +52,8 @@ class Outbox:
         """Something happened, durably."""
         self.written += 1
         number = self.written
-        event = _new_tuple(Event, (number, f"{self.service}-event-{number:08d}", type_, subject, now_s))
+        event_id = f"{self.service}-event-{str(number).zfill(8)}"
+        event = _new_tuple(Event, (number, event_id, type_, subject, now_s))
         for queue in self._queues.get(type_) or self._queues_of(type_):
             queue.append(event)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from simulator.kernel import Continuation, Future, Kernel, Steps, Task
 from simulator.log_sync import SWITCH_S, LogSync
+from simulator.quota import Allowance
 from simulator.resources import Job, RunQueues, SharedCores, Usage
 from simulator.timers import Timer
 
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from simulator.caller import Caller
     from simulator.database import Connections
     from simulator.doors import Door
-
-QUOTA_PERIOD_S = 0.1
-"""A container's CPU quota is an allowance for each period of this length (Linux' CFS bandwidth control)."""
 
 COLD_S = 0.010
 """A sleep after which nothing is left in the caches. (Pieces of 50 microseconds took 6 more after 1 ms, 25 after 5,
@@ -67,8 +65,8 @@ class Process(Job):
     """
 
     __slots__ = (
-        "_allowance_s", "_argument", "_awaits_period", "_awake_s", "_begun_s", "_busy_area_s", "_completed", "_cores",
-        "_deferred", "_fire_entry", "_follows", "_free", "_left_s", "_log", "_lost", "_patience", "_patient", "_period",
+        "_allowance", "_argument", "_awaits_period", "_awake_s", "_begun_s", "_busy_area_s", "_completed", "_cores",
+        "_deferred", "_fire_entry", "_follows", "_free", "_left_s", "_log", "_lost", "_patience", "_patient",
         "_queue_max", "_queue_steps", "_speed", "_wait_s", "_wait_s_max", "_waking_s", "_work", "address",
         "clock_skew_s", "commit_wait_s", "cpu_s", "cut_off", "database", "disk_delay_s", "host", "incarnation",
         "kernel", "name", "on_death", "paused", "quota", "requests", "running",
@@ -101,7 +99,7 @@ class Process(Job):
         self._completed = self._lost = self._queue_max = 0
         self._begun_s = self._awake_s = -1.0
         self._busy_area_s = self._queue_steps = self._wait_s = self._wait_s_max = 0.0
-        self._left_s, self._allowance_s, self._period, self._awaits_period = 0.0, 0.0, -1, False
+        self._left_s, self._allowance, self._awaits_period = 0.0, Allowance(), False
         self.requests: dict[Any, None] = {}
         """Calls that it works on."""
         self._deferred: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
@@ -257,15 +255,11 @@ class Process(Job):
             self._left_s = 0.0
             self._cores.begin(self, demand_s)
             return
-        period = int(self.kernel.now / QUOTA_PERIOD_S + 1e-9)
-        if period != self._period:
-            self._allowance_s, self._period = self.quota * QUOTA_PERIOD_S, period
-        if self._allowance_s <= 0.0:
+        slice_s = self._allowance.take(demand_s, self.quota, self.kernel.now)
+        if slice_s is None:
             self._left_s, self._awaits_period = demand_s, True
-            self.kernel.at((period + 1) * QUOTA_PERIOD_S, self._next_period, self.incarnation)
+            self.kernel.at(self._allowance.renewed_s, self._next_period, self.incarnation)
             return
-        slice_s = min(demand_s, self._allowance_s)
-        self._allowance_s -= slice_s
         self._left_s = demand_s - slice_s
         self._cores.begin(self, slice_s)
 

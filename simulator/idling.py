@@ -1,6 +1,8 @@
 """What a process does with nothing to do: leases, relays, sampling."""
 
 from collections.abc import Callable
+from heapq import heappush
+from typing import Any
 
 from simulator.hosts import Process, nothing
 
@@ -23,14 +25,15 @@ class _Idling:
         self._offset = self._chance()
         self._process.kernel.after(STEP_S * self._offset, self._step_entry, None)
 
-    def _step(self, _: None) -> None:
+    def _step(self, _: Any) -> None:
         process = self._process
         if process.incarnation == self._incarnation:
             if not process.paused:
                 process.wake()  # what it uses with nothing to do was measured with its waking
                 process.run(self._work_s, nothing)
             kernel, offset = process.kernel, self._chance()
-            kernel.after(STEP_S * (1.0 - self._offset + offset), self._step_entry, None)
+            due_s = kernel.now + STEP_S * (1.0 - self._offset + offset)
+            heappush(kernel.heap, (due_s, next(kernel.numbers), self._step_entry, None))
             self._offset = offset
 
 

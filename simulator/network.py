@@ -42,6 +42,7 @@ class Reply(NamedTuple):
     replica: str = ""
 
 
+NEVER_S = float("inf")
 _new_tuple = tuple.__new__
 """Makes a named tuple in half the time that its own constructor takes."""
 
@@ -316,9 +317,11 @@ class Network:
         agenda = self._kernel
         for gate in call.gates:
             gate.leave((agenda.now - call.entered_s) * 1000, agenda.now * 1000)
-        flight_s, more_s = call.path.back_s(), 0.0 if self._faults.calm else self._way_back_s(call)
-        if more_s is not None:
-            due_s = agenda.now + (flight_s + more_s)
+        flight_s = call.path.back_s()
+        if not self._faults.calm:
+            flight_s += self._more_s(call)
+        if flight_s < NEVER_S:
+            due_s = agenda.now + flight_s
             heappush(agenda.heap, (due_s, next(agenda.numbers), self._answered_entry, (call, status, body)))
         if sent is not None:
             try:
@@ -328,12 +331,12 @@ class Network:
         if call.behind_s:
             process.run(call.behind_s, nothing)
 
-    def _way_back_s(self, call: Call) -> float | None:
-        """How much longer than usual an answer is under way; None: it gets lost."""
+    def _more_s(self, call: Call) -> float:
+        """How much longer than usual an answer is under way; NEVER_S: it gets lost."""
         path = call.path
         back = self._faults.of_answer(call.source, path.service, path.route)
         dropped = call.there.drop_reply or call.trouble.drop_reply or back.lost
-        return None if dropped or self._parted(call.source, call.target) else back.flight_s
+        return NEVER_S if dropped or self._parted(call.source, call.target) else back.flight_s
 
     def _answered(self, answer: tuple[Call, int, Any]) -> None:
         call, status, body = answer

@@ -32,21 +32,16 @@ class RiskGate:
 
     def admit(self, about: dict[str, Any]) -> Steps[Answer | None]:
         """None: the payment may begin. Else the refusal, with nothing begun."""
-        verdict = yield from self._verdict(about)
-        if verdict == "allow" or self._goes_on:
-            return None
-        return problem(503, RISK_UNAVAILABLE, **{RETRY_AFTER_MS: RETRY_AFTER_S * 1000.0})
-
-    def _verdict(self, about: dict[str, Any]) -> Steps[str]:
-        """'' without an answer."""
         peer = self._replica.caller.peers["risk"]
-        if is_degraded(self._switch, in_trouble=peer.is_open(self._kernel.now)):
-            return ""
-        try:
-            reply: Reply = yield self._network.call(self._replica, "risk", ROUTE, about, self._timeout_s)
-        except (NotSent, Unknown):
-            return ""
-        return str(reply.body["verdict"]) if reply.status == 200 else ""
+        if not is_degraded(self._switch, in_trouble=peer.is_open(self._kernel.now)):
+            try:
+                reply: Reply = yield self._network.call(self._replica, "risk", ROUTE, about, self._timeout_s)
+            except (NotSent, Unknown):
+                pass
+            else:
+                if reply.status == 200 and reply.body["verdict"] == "allow":
+                    return None
+        return None if self._goes_on else problem(503, RISK_UNAVAILABLE, **{RETRY_AFTER_MS: RETRY_AFTER_S * 1000.0})
 
 
 class Risk(Service):

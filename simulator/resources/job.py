@@ -9,17 +9,18 @@ NEVER = -1.0
 class Core:
     """A core with a queue.
 
-    `job`: who is on it. `turn_of`: whose turn it is, of which `allowance_s` seconds' work are left.
+    `job`: who is on it. `turn_of`: whose turn it is, of which `allowance_s` seconds' work are left. `looks_round`: it
+    will look who waits elsewhere.
     `course`: what a second's work takes as time passes, `takes_s` what it takes now.
     """
 
-    __slots__ = ("allowance_s", "course", "job", "number", "takes_s", "turn_of", "waiting")
+    __slots__ = ("allowance_s", "course", "job", "looks_round", "number", "takes_s", "turn_of", "waiting")
 
     def __init__(self, number: int, course: Sequence[float]) -> None:
         self.number, self.course, self.takes_s = number, course, course[0]
         self.job: Job | None = None
         self.turn_of: Job | None = None
-        self.allowance_s = 0.0
+        self.allowance_s, self.looks_round = 0.0, False
         self.waiting: deque[Job] = deque()
 
 

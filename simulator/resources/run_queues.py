@@ -57,7 +57,7 @@ class RunQueues:
         self.idle = cores
         """Cores that have nothing to do."""
         self._arrived = self._gave_up = self._waiting = self._queue_max = 0
-        self._busy_s = self._queue_steps = self._wait_s = self._wait_s_max = self._dropped_s = 0.0
+        self._busy_s = self._queued_s = self._wait_s_max = self._dropped_s = self._dropped_wait_s = 0.0
 
     @property
     def running(self) -> int:
@@ -120,12 +120,14 @@ class RunQueues:
         elif job in core.waiting:
             core.waiting.remove(job)
             self._waiting -= 1
-            self._queue_steps += now_s
+            self._queued_s += now_s - job.queued_s
+            job.waited_s += now_s - job.queued_s
         else:
             return 0.0
         job.due_s = now_s
-        job.stood_in_line, job.had_s, job.left_s, job.waited_s = False, 0.0, 0.0, 0.0
         self._dropped_s += job.spent_s
+        self._dropped_wait_s += job.waited_s
+        job.stood_in_line, job.had_s, job.left_s, job.waited_s = False, 0.0, 0.0, 0.0
         self._gave_up += 1
         return left_s
 
@@ -134,20 +136,24 @@ class RunQueues:
         now_s = self._agenda.now
         completed = self._arrived - self._gave_up - self.running
         on_cores = [core.job for core in self._cores if core.job is not None]
+        waiting = [job for core in self._cores for job in core.waiting]
         ahead_s = sum(job.due_s - now_s for job in on_cores)
-        present = (*on_cores, *(job for core in self._cores for job in core.waiting))
-        demand_s = self._busy_s - self._dropped_s - sum(job.spent_s for job in present)
+        area_s = self._queued_s + sum(now_s - job.queued_s for job in waiting)
+        # What completed jobs had and waited is what all did, less the others'.
+        wait_s = self._queued_s - self._dropped_wait_s - sum(job.waited_s for job in (*on_cores, *waiting))
+        demand_s = self._busy_s - self._dropped_s - sum(job.spent_s for job in (*on_cores, *waiting))
         return Usage(
             self.name, self.cores, 0.0, now_s, self._arrived, completed, 0, self._gave_up, self._busy_s - ahead_s,
-            self._queue_steps + self._waiting * now_s, self._queue_max, completed, self._wait_s,
-            self._wait_s_max, demand_s,
+            area_s, self._queue_max, completed, wait_s, self._wait_s_max, demand_s,
         )  # fmt: skip
 
     def _put(self, job: Job, core: Core) -> None:
         """On a free core, after a wait."""
         agenda = self._agenda
         now_s = agenda.now
-        job.waited_s += now_s - job.queued_s
+        wait_s = now_s - job.queued_s
+        self._queued_s += wait_s
+        job.waited_s += wait_s
         work_s = job.left_s if job.left_s < self._slice_s else self._slice_s
         core.turn_of, core.allowance_s = job, self._slice_s - work_s
         core.job = job
@@ -166,10 +172,8 @@ class RunQueues:
         self._agenda.first_at((number + 1) / self._per_s, self._change_speed, number + 1)
 
     def _wait(self, job: Job, core: Core) -> None:
-        job.queued_s = now_s = self._agenda.now
-        job.stood_in_line = True
+        job.queued_s, job.stood_in_line = self._agenda.now, True
         core.waiting.append(job)
-        self._queue_steps -= now_s
         self._waiting += 1
         if self._waiting > self._queue_max:
             self._queue_max = self._waiting
@@ -179,15 +183,15 @@ class RunQueues:
         core.turn_of = None
         if core.waiting:
             self._waiting -= 1
-            self._queue_steps += self._agenda.now
             self._put(core.waiting.popleft(), core)
         else:
             self.idle += 1
-            if self._waiting:
+            if self._waiting and not core.looks_round:
                 self._pull_over(core)
 
     def _pull_over(self, core: Core) -> None:
         """A core that is still idle takes who has waited longest elsewhere, as soon as that is a tick."""
+        core.looks_round = False
         if core.turn_of is not None or not self._waiting:
             return
         agenda = self._agenda
@@ -197,13 +201,13 @@ class RunQueues:
                 job = other.waiting[0]
         ripe_s = job.queued_s + TICK_S
         if agenda.now < ripe_s:
+            core.looks_round = True
             heappush(agenda.heap, (ripe_s, next(agenda.numbers), self._pull_entry, core))
             return
         job.core.waiting.popleft()
         job.core = core
         self.idle -= 1
         self._waiting -= 1
-        self._queue_steps += agenda.now
         self._put(job, core)
 
     def _turn_over(self, job: Job) -> None:
@@ -214,7 +218,9 @@ class RunQueues:
             self._next(core)
             return
         if job.stood_in_line:
-            self._count_wait(job)
+            if job.waited_s > self._wait_s_max:
+                self._wait_s_max = job.waited_s
+            job.stood_in_line, job.had_s, job.waited_s = False, 0.0, 0.0
         try:
             job.ended()
         finally:
@@ -224,9 +230,3 @@ class RunQueues:
                 else:
                     core.turn_of = None
                     self.idle += 1
-
-    def _count_wait(self, job: Job) -> None:
-        self._wait_s += job.waited_s
-        if job.waited_s > self._wait_s_max:
-            self._wait_s_max = job.waited_s
-        job.stood_in_line, job.had_s, job.waited_s = False, 0.0, 0.0

@@ -56,7 +56,7 @@ class CoordinatorTiming:
 
     def retry_delay_ms(self, attempt: int) -> int:
         """Exponential backoff: base * 2**attempt, capped. Interpreters may add jitter, never less."""
-        return int(min(self.retry_max_ms, self.retry_base_ms * 2 ** min(attempt, 20)))
+        return min(self.retry_max_ms, self.retry_base_ms << min(attempt, 20))
 
 
 @unguarded

@@ -12,7 +12,7 @@ def test_only_what_was_changed_differs():
         "as it is": Case.of("baseline", *SMALL),
         "slower carts": Case.of("baseline", *SMALL, slower={"cart": 5.0}),
     }
-    found = study(cases, ("latency.pay.p50", "cost.cpu_s_per_payment"), range(1, 4))
+    found = study(cases, ("latency.pay.p50", "cost.cpu_s_per_payment"), range(1, 7))
     assert found.difference("slower carts", "latency.pay.p50").low > 0
     assert found.difference("slower carts", "cost.cpu_s_per_payment").low > 0
 
