@@ -47,7 +47,7 @@ from simulator.capacity.question import Effort, Prices
 
 plt.rcParams.update(drawing.STYLE)
 SETTLED = "throughput.settled"
-PATH = ("cart", "order", "payment", "gateway", "channel")  # what a payment visits; the banks grow with us
+PATH = ("cart", "order", "payment", "gateway", "risk", "channel")  # what a payment visits; the banks grow with us
 
 
 def saturated(services: tuple[str, ...], replicas: int, *, together: bool = False) -> Case:
@@ -108,9 +108,9 @@ every, alone, shared = (laws[way] for way in WAYS)
 first, last = (runs.estimate((next(iter(WAYS)), n), SETTLED) for n in (REPLICAS[0], REPLICAS[-1]))
 dear = min(slow, key=lambda tuning: slow[tuning].value)
 Markdown(
-    f"**Answer.** With a host for every replica it scales almost in proportion: {words.number(first, 'payments/s')} "
-    f"with {REPLICAS[0]} of each, {words.number(last, 'payments/s')} with {REPLICAS[-1]}; contention is "
-    f"{words.percent(every.alpha)}. More of the order service alone helps until the next one is the bottleneck, and on "
+    f"**Answer.** With a host for every replica, {REPLICAS[-1] / REPLICAS[0]:g} times as many settle "
+    f"{last.value / first.value:.1f} times as many payments: {words.number(first, 'payments/s')} with {REPLICAS[0]} of "
+    f"each, {words.number(last, 'payments/s')} with {REPLICAS[-1]}; contention is {words.percent(every.alpha)}. More of the order service alone helps until the next one is the bottleneck, and on "
     f"one machine more replicas share the same cores: contention {words.percent(shared.alpha)}. "
     + (
         f"The autoscaler should aim at {best.target:.0%} and remember for {best.stabilisation_s:g} s: "
