@@ -110,7 +110,8 @@ dear = min(slow, key=lambda tuning: slow[tuning].value)
 Markdown(
     f"**Answer.** With a host for every replica, {REPLICAS[-1] / REPLICAS[0]:g} times as many settle "
     f"{last.value / first.value:.1f} times as many payments: {words.number(first, 'payments/s')} with {REPLICAS[0]} of "
-    f"each, {words.number(last, 'payments/s')} with {REPLICAS[-1]}; contention is {words.percent(every.alpha)}. More of the order service alone helps until the next one is the bottleneck, and on "
+    f"each, {words.number(last, 'payments/s')} with {REPLICAS[-1]}; contention is {words.percent(every.alpha)}. "
+    "More of the order service alone helps until the next one is the bottleneck, and on "
     f"one machine more replicas share the same cores: contention {words.percent(shared.alpha)}. "
     + (
         f"The autoscaler should aim at {best.target:.0%} and remember for {best.stabilisation_s:g} s: "

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from simulator.hosts import Replica
+from simulator.replica import Replica
 
 if TYPE_CHECKING:
     from simulator.network import Call, Reply

@@ -23,10 +23,10 @@ from settlement.policies.retry import (
 )
 from settlement.protocol.shipped import PROTOCOLS
 from simulator.directory import Directory
-from simulator.hosts import Replica
 from simulator.inputs import SimulationInput
 from simulator.kernel import Kernel
 from simulator.peers import Peer
+from simulator.replica import Replica
 from simulator.views import View
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
-from simulator.hosts import Replica
 from simulator.kernel import Steps
+from simulator.replica import Replica
 from simulator.service import Answer, Platform, Service, problem
 
 

@@ -17,11 +17,11 @@ from typing import Any, NamedTuple
 from settlement.policies import conclusions
 from settlement.policies.conclusions import Answer as Meaning
 from settlement.values import unguarded
-from simulator.hosts import Replica
 from simulator.inputs import Arrival, SimulationInput, Stage
 from simulator.kernel import Kernel, Steps
 from simulator.network import Network, NotSent, Reply, Unknown
 from simulator.recorder import Recorder
+from simulator.replica import Replica
 
 PAUSE_FIRST_S = 0.1
 PAUSE_MAX_S = 1.0

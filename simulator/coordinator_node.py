@@ -27,9 +27,9 @@ from settlement.values import unguarded
 from simulator.database import DatabaseUnavailable
 from simulator.events import Outbox
 from simulator.faults import CrashPoints
-from simulator.hosts import Replica
 from simulator.kernel import Crashed, Future, Steps
 from simulator.node import Node, Payload
+from simulator.replica import Replica
 
 # By name, because it takes the interpreter five times as long to find a member in its enum.
 _CLOSED, _EXHAUSTED, _COMMIT = CoordinatorPhase.CLOSED, CoordinatorPhase.EXHAUSTED, Decision.COMMIT

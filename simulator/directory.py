@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from settlement.policies.preservation import preserves, silent_origins
-from simulator.hosts import Replica
 from simulator.inputs import SimulationInput
 from simulator.kernel import Kernel
+from simulator.replica import Replica
 
 EXPIRY_INTERVAL_S = 0.1
 """How often the registry looks again at a lease that has ended and is kept."""

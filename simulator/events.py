@@ -14,9 +14,10 @@ from itertools import islice
 from typing import NamedTuple
 
 from settlement.topology import SUBSCRIPTIONS
-from simulator.hosts import Process, Replica
+from simulator.hosts import Process
 from simulator.kernel import Future, Steps
 from simulator.log_sync import LogSync
+from simulator.replica import Replica
 from simulator.service import Platform
 
 AUDIT = "audit"

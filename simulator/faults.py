@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from random import Random
 
 from settlement.policies.fault_luck import Chance, delay_ms, luck_name, strikes
-from simulator.hosts import Replica
 from simulator.inputs import Fault
 from simulator.kernel import Crashed
 from simulator.randomness import Streams
+from simulator.replica import Replica
 
 OF_REPLICAS = frozenset({"latency", "error", "drop_reply"})
 """Faults that real replicas make themselves, each with luck of its own that begins anew with every life."""

@@ -12,10 +12,10 @@ from settlement.protocol.events import AckReceived, VoteReceived
 from settlement.protocol.messages import Charge, Decide, Message, Prepare
 from settlement.protocol.records import CoordinatorPhase, Decision, Participant, Vote
 from simulator.coordinator_node import CoordinatorNode, Draft, Transaction, TransactionStore
-from simulator.hosts import Replica
 from simulator.kernel import Steps
 from simulator.network import NotSent, Reply, Unknown
 from simulator.node import Payload
+from simulator.replica import Replica
 from simulator.risk import RiskGate
 from simulator.service import Answer, Platform, Service, problem
 

@@ -9,9 +9,8 @@ A killed process loses its queue, its timers and its handlers; a paused one keep
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from heapq import heappush
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from simulator.kernel import Continuation, Future, Kernel, Steps, Task
 from simulator.log_sync import SWITCH_S, LogSync
@@ -20,9 +19,7 @@ from simulator.resources import Job, RunQueues, SharedCores, Usage
 from simulator.timers import Timer
 
 if TYPE_CHECKING:
-    from simulator.caller import Caller
     from simulator.database import Connections
-    from simulator.doors import Door
 
 COLD_S = 0.010
 """A sleep after which nothing is left in the caches. (Pieces of 50 microseconds took 6 more after 1 ms, 25 after 5,
@@ -397,38 +394,3 @@ class Process(Job):
         left_s = self._cores.cancel(self)
         self.cpu_s += self.spent_s
         return left_s
-
-
-Response = tuple[int, Any, Callable[[], None] | None]
-"""HTTP status, body, and what to do when the answer has left."""
-
-
-class App(Protocol):
-    """A service inside a process: answers requests, and forgets everything when the process dies.
-
-    `routes`: who answers the requests for a method and path, at once or in steps.
-    """
-
-    routes: "dict[str, Callable[[Any], Steps[Response] | Response]]"
-
-    def recalls(self, route: str, body: Any) -> bool:
-        """Whether this read is answered from memory; asked as it comes in, of routes that may be."""
-        ...
-
-    def start(self) -> None:
-        """Recover what the database kept, start the background work."""
-        ...
-
-
-@dataclass(eq=False, slots=True)
-class Replica:
-    """One replica of one service; `app` is None while it does not serve."""
-
-    service: str
-    name: str
-    process: Process
-    app: App | None = None
-    caller: "Caller" = field(init=False, repr=False)
-    """How it calls others, for one life of its process."""
-    door: "Door" = field(init=False, repr=False)
-    """Whom it lets in, for the same life."""

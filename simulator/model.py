@@ -20,7 +20,7 @@ from simulator.database import DatabaseServer
 from simulator.directory import Directory
 from simulator.events import Trail
 from simulator.faults import CrashPoints, LinkFaults
-from simulator.hosts import Process, Replica
+from simulator.hosts import Process
 from simulator.idling import idle
 from simulator.inputs import SimulationInput
 from simulator.kernel import Kernel, uncollected
@@ -32,6 +32,7 @@ from simulator.plant import Plant
 from simulator.purchases import Shoppers
 from simulator.randomness import Streams
 from simulator.recorder import COLUMNS, Databases, History, Recorder, history_of, tables
+from simulator.replica import Replica
 from simulator.resources import Usage
 from simulator.service import Broker, Platform
 from simulator.timeline import FaultRecord, Timeline

@@ -19,11 +19,12 @@ from simulator.calling import manner_of
 from simulator.database import DatabaseUnavailable
 from simulator.entrance import entrance_of
 from simulator.faults import NO_TROUBLE, LinkFaults
-from simulator.hosts import Process, Replica, Response, nothing
+from simulator.hosts import Process, nothing
 from simulator.kernel import Crashed, Future, Kernel, Task
 from simulator.path import Path
 from simulator.peers import Peer
 from simulator.randomness import Streams
+from simulator.replica import Replica, Response
 
 
 class NotSent(Exception):

@@ -16,8 +16,8 @@ from settlement.protocol.crashpoints import name_of
 from settlement.protocol.effects import Effect, SetTimer
 from settlement.values import unguarded
 from simulator.faults import CrashPoints
-from simulator.hosts import Replica
 from simulator.kernel import Commit
+from simulator.replica import Replica
 from simulator.timers import Timer
 
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from simulator.events import Outbox, look_every
-from simulator.hosts import Replica
 from simulator.kernel import Kernel, Steps
 from simulator.network import NotSent, Reply, Unknown
 from simulator.node import Payload
 from simulator.participant_node import CONFIRM, RESERVE, REVOKE, Action, BarrierStore, Change, ParticipantNode, Refused
 from simulator.participants import participant_routes
 from simulator.remembered import CartLists, GoodsList
+from simulator.replica import Replica
 from simulator.service import Answer, Platform, Service, problem
 
 PAGE_SIZE = 20

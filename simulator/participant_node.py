@@ -38,9 +38,9 @@ from settlement.protocol.records import BarrierRecord, Decision, ParticipantPhas
 from settlement.protocol.shipped import Protocol as CommitProtocol
 from simulator.database import DatabaseUnavailable
 from simulator.faults import CrashPoints
-from simulator.hosts import Replica
 from simulator.kernel import Future, Steps
 from simulator.node import Node, Payload
+from simulator.replica import Replica
 
 
 class Action(StrEnum):

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from simulator.books import Books
-from simulator.hosts import Replica
 from simulator.kernel import Steps
 from simulator.network import NotSent, Reply, Unknown
 from simulator.node import Payload
@@ -29,6 +28,7 @@ from simulator.participant_node import (
     Unresolved,
 )
 from simulator.participants import participant_routes
+from simulator.replica import Replica
 from simulator.service import Platform, Service
 
 UNAVAILABLE = "channel_unavailable"

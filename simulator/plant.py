@@ -11,11 +11,12 @@ from simulator.doors import Door
 from simulator.events import Relay
 from simulator.fleet import Fleet
 from simulator.gateway import Gateway
-from simulator.hosts import App, Process, Replica
+from simulator.hosts import Process
 from simulator.idling import idle
 from simulator.orders import Cart, CartStore, OrderService
 from simulator.payments import PaymentService
 from simulator.recorder import Databases, Recorder
+from simulator.replica import App, Replica
 from simulator.resources import Usage
 from simulator.risk import Risk
 from simulator.service import Platform, Service

@@ -9,11 +9,11 @@ import math
 from typing import Any
 
 from simulator.clients import Journey, Operation, Order, StepFailed
-from simulator.hosts import Replica
 from simulator.inputs import Arrival, Attempt, Purchase, SimulationInput
 from simulator.kernel import Kernel, Steps
 from simulator.network import Network
 from simulator.recorder import Recorder
+from simulator.replica import Replica
 
 CHECK_OUTS_MAX = 5
 CHECK_OUT_PAUSE_S = 0.3

@@ -10,9 +10,9 @@ from settlement.policies.codes import RISK_UNAVAILABLE
 from settlement.policies.degradation import Mode, is_degraded
 from settlement.policies.doors import RETRY_AFTER_S
 from simulator.doors import RETRY_AFTER_MS
-from simulator.hosts import Replica
 from simulator.kernel import Steps
 from simulator.network import NotSent, Reply, Unknown
+from simulator.replica import Replica
 from simulator.service import Answer, Platform, Service, problem
 
 ROUTE = "POST /assessments"

@@ -6,11 +6,12 @@ from typing import Any
 
 from settlement.protocol.shipped import PROTOCOLS, Protocol
 from simulator.faults import CrashPoints, LinkFaults
-from simulator.hosts import Host, Replica
+from simulator.hosts import Host
 from simulator.inputs import SimulationInput
 from simulator.kernel import Commit, Kernel, Steps
 from simulator.network import Network
 from simulator.randomness import Streams
+from simulator.replica import Replica
 
 Answer = tuple[int, dict[str, Any], Callable[[], None] | None]
 """HTTP status, body, and what is called when the answer has left the process (None: nothing). Plain, because there are

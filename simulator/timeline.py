@@ -5,9 +5,10 @@ from functools import partial
 from typing import Protocol
 
 from simulator.faults import ActiveFault, ArmedCrash, CrashPoints, LinkFaults
-from simulator.hosts import Process, Replica
+from simulator.hosts import Process
 from simulator.inputs import Fault
 from simulator.kernel import Kernel
+from simulator.replica import Replica
 
 LINK_KINDS = frozenset({"latency", "error", "drop_reply", "loss", "duplicate", "reorder"})
 SWITCH_KINDS = frozenset({"pause", "slow_disk", "clock_skew"})

@@ -11,8 +11,8 @@ from math import floor
 
 from settlement.policies.lapse import LastKnown
 from simulator.directory import Directory
-from simulator.hosts import Replica
 from simulator.kernel import Kernel
+from simulator.replica import Replica
 
 
 class View:

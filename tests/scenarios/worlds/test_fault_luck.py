@@ -11,9 +11,9 @@ from scenarios.plan import PlannedFault
 from scenarios.worlds.injector import fault_body
 from settlement.chassis.faults import ActiveFault, CrashPoints, FaultList, FaultTable, Latency
 from simulator.faults import LinkFaults, Trouble
-from simulator.hosts import Replica
 from simulator.inputs import Fault
 from simulator.randomness import Streams
+from simulator.replica import Replica
 
 LINK = {"from": "payment", "to": "channel", "path": "/wallet"}
 ROUTE = {"service": "order", "route": "POST /participant/decision"}
