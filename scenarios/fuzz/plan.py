@@ -54,9 +54,17 @@ class FuzzPlan:
 
     @property
     def calm_s(self) -> float:
-        """When the last fault is over and the last process up again."""
-        ends_s = [_end_s(fault, self.storm_s) for fault in self.faults]
+        """When the last fault is over, the last process up again, and the last sync done that a slow disk has begun."""
+        ends_s = [_end_s(fault, self.storm_s) + self._under_way_s(fault) for fault in self.faults]
         return max([self.storm_s, *ends_s]) + STARTUP_S
+
+    def _under_way_s(self, fault: PlannedFault) -> float:
+        """How long at most a sync takes that began just before a slow disk was fast again; delays of one disk add up."""
+        if fault.kind != "slow_disk":
+            return 0.0
+        of = (fault.parameters["service"], fault.parameters["replica"])
+        slow = [each.parameters for each in self.faults if each.kind == "slow_disk"]
+        return sum(float(each["delay_ms"]) for each in slow if (each["service"], each["replica"]) == of) / 1000
 
     @property
     def probe(self) -> Purchase:

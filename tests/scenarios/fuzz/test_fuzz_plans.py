@@ -41,6 +41,8 @@ def test_in_the_calm_nothing_is_broken_any_more():
     for plan in map(draw, SEEDS):
         for fault in plan.faults:
             assert fault.until_s + fault.parameters.get("restart_after_s", 0) < plan.calm_s
+            if fault.kind == "slow_disk":  # what it has begun goes on
+                assert fault.until_s + fault.parameters["delay_ms"] / 1000 < plan.calm_s
         assert all(purchase.at_s < plan.storm_s for purchase in plan.purchases)
 
 
