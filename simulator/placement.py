@@ -57,24 +57,27 @@ class Hosts:
         self._placement, self._kernel, self._costs, self._streams = placement, kernel, costs, streams
         self.all: list[Host] = []
         if placement.cores is None:
-            self._new(costs.cores, 1.0, "host")
+            self._new(costs.cores, 1.0, "host", costs.waking_s)
 
     def of(self, services: tuple[str, ...]) -> Host:
         """Where a process of these services is put; called once a process. No services: the load generator."""
         if self._placement.cores is None:
             return self.all[0]
-        speed = self._placement.speed(services) if services else 1.0
-        return self._new(GENERATOR_CORES, speed, self._name_for("+".join(services) or "client"))
+        if not services:  # who costs nothing need not wake up either
+            waking_s = self._costs.waking_s if self._costs.client_cpu_s else 0.0
+            return self._new(GENERATOR_CORES, 1.0, self._name_for("client"), waking_s)
+        speed, name = self._placement.speed(services), self._name_for("+".join(services))
+        return self._new(GENERATOR_CORES, speed, name, self._costs.waking_s)
 
     def for_database(self) -> Host:
         """Where a database server runs: with everybody else, or by itself."""
         if self._placement.cores is None:
             return self.all[0]
-        return self._new(self._costs.cores, 1.0, self._name_for("database"))
+        return self._new(self._costs.cores, 1.0, self._name_for("database"), self._costs.waking_s)
 
-    def _new(self, cores: int, speed: float, name: str) -> Host:
+    def _new(self, cores: int, speed: float, name: str, waking_s: float) -> Host:
         served = self._costs.scheduling.of(self._kernel, name, cores, self._streams)
-        host = Host(self._kernel, served, speed, self._costs.waking_s)
+        host = Host(self._kernel, served, speed, waking_s)
         self.all.append(host)
         return host
 

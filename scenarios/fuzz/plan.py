@@ -59,7 +59,7 @@ class FuzzPlan:
         return max([self.storm_s, *ends_s]) + STARTUP_S
 
     def _under_way_s(self, fault: PlannedFault) -> float:
-        """How long at most a sync takes that began just before a slow disk was fast again; delays of one disk add up."""
+        """How long at most a sync takes that began just before a slow disk was fast again; its delays add up."""
         if fault.kind != "slow_disk":
             return 0.0
         of = (fault.parameters["service"], fault.parameters["replica"])
