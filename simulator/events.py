@@ -89,16 +89,17 @@ def look_every(platform: Platform, replica: Replica, job: Callable[[], Steps[Non
 
 
 class _Round:
-    """One look at an outbox: `over` when everybody to whom something was delivered has answered."""
+    """One look at an outbox: `over` when all are told, and everybody to whom something was delivered has answered."""
 
     def __init__(self) -> None:
         self.unheard: set[str] = set()
+        self.all_told = False
         self.over = Future()
 
     def heard(self, consumer: str) -> None:
         """One has answered."""
         self.unheard.discard(consumer)
-        if not self.unheard:
+        if self.all_told and not self.unheard:
             self.over.settle()
 
 
@@ -137,6 +138,7 @@ class Relay:
                 self._outbox.under_way[consumer] = process.kernel.now + self._patience_s
                 yield process.work(self._platform.plan.calibration.call_cpu_s)
             self._deliver(consumer, list(islice(waiting, self._batch_max)), round_)
+        round_.all_told = True
         if round_.unheard:
             timeout = process.deadline(self._timeout_s, round_.over.settle)
             yield round_.over

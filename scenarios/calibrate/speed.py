@@ -147,18 +147,17 @@ def elasticity(works_s: Sequence[float], windows: Sequence[Window]) -> Estimate:
     """Of the platform's CPU with respect to the probe's work: by how many per cent it grows when that takes 1 % longer.
 
     From windows of the same name, which differ in nothing but the moment (least squares of the logarithms' deviations
-    from the mean of each name). Assumed if no name comes twice.
+    from the mean of each name). Assumed if too few names come again.
     """
     used_s = [sum(cpu_s for process, cpu_s in window.cpu_s.items() if process != LAB) for window in windows]
     pairs = zip(windows, works_s, used_s, strict=True)
     rows = [(window.name, math.log(took_s), math.log(cpu_s)) for window, took_s, cpu_s in pairs if took_s > 0 < cpu_s]
     table = pandas.DataFrame(rows, columns=["name", "probe", "used"])
-    table = table[table.groupby("name")["name"].transform("size") > 1]
-    if table.empty:
+    freedom = len(table) - table["name"].nunique() - 1
+    if freedom < 1:
         return Estimate(ELASTICITY_ASSUMED, 0.0, 2 * ELASTICITY_ASSUMED, 0)
     probe, used = (table[each] - table.groupby("name")[each].transform("mean") for each in ("probe", "used"))
     slope = max(0.0, float((probe * used).sum() / (probe**2).sum()))
-    freedom = len(table) - table["name"].nunique() - 1
     error = math.sqrt(float(((used - slope * probe) ** 2).sum() / freedom / (probe**2).sum()))
     half = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * error
     return Estimate(slope, max(0.0, slope - half), slope + half, len(table))

@@ -1,7 +1,9 @@
 """Events: delivered by whichever replica, each one once."""
 
 from dataclasses import replace
+from itertools import pairwise
 
+from simulator.events import Relay
 from simulator.model import simulate
 
 
@@ -35,3 +37,22 @@ def test_who_hears_of_something_for_the_first_time_may_do_so_while_others_are_to
     consumers = ("audit", "clearing", "message", "reporting", "statistics")
     costly = replace(plan.calibration, event_cpu_s=dict.fromkeys(consumers, 0.001), call_cpu_s=0.05)
     assert len(simulate(replace(plan, calibration=costly))["events"]) > 50
+
+
+def test_a_relay_looks_again_when_all_have_answered(platform, monkeypatch):
+    """The quick ones have heard before the slow one is told; that is no end of the round."""
+    told_s = []
+    deliver = Relay._deliver
+
+    def noted(relay, consumer, *rest):
+        if consumer == "message" and relay._replica.service == "order":
+            told_s.append(relay._platform.kernel.now_s)
+        deliver(relay, consumer, *rest)
+
+    monkeypatch.setattr(Relay, "_deliver", noted)
+    plan = platform(rate_per_s=40, load_s=4, rest_s=10, outbox__poll_interval_ms=20)
+    slow = {"event_cpu_s": {"message": 0.0, "statistics": 0.0}, "delivery_cpu_s": {"message": 0.001, "statistics": 0.3}}
+    simulate(replace(plan, calibration=replace(plan.calibration, call_cpu_s=0.02, **slow)))
+    apart_s = [later - earlier for earlier, later in pairwise(told_s)]
+    assert len(apart_s) > 3
+    assert min(apart_s) > 0.3

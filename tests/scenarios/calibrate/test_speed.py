@@ -9,7 +9,17 @@ from pathlib import Path
 import pytest
 
 from scenarios.calibrate.quiet import MachineWatch
-from scenarios.calibrate.speed import LOOKS_PER_S, Looks, SpeedProbe, keep, kept, probing, relative
+from scenarios.calibrate.speed import (
+    ELASTICITY_ASSUMED,
+    LOOKS_PER_S,
+    Looks,
+    SpeedProbe,
+    elasticity,
+    keep,
+    kept,
+    probing,
+    relative,
+)
 from scenarios.calibrate.windows import Window
 from scenarios.worlds.base import SilentProgress
 from simulator import calibration
@@ -101,3 +111,24 @@ def test_hosts_begin_at_different_moments_of_a_record_of_another_time_and_all_at
     assert len({first(name, 1, anywhere=True) for name in "abcdef"}) > 3
     assert first("a", 1, anywhere=True) == first("a", 1, anywhere=True) != first("a", 2, anywhere=True)
     assert {first(name, 1, anywhere=False) for name in "abcdef"} == {1.0}
+
+
+def test_how_much_services_feel_is_told_by_segments_that_were_played_several_times() -> None:
+    names, works_s = ["a", "a", "a", "b", "b", "b"], [0.0002, 0.0003, 0.00025, 0.00022, 0.0002, 0.0003]
+    used_s = [size * (work_s / 0.0002) ** 0.7 for size, work_s in zip([1, 1, 1, 3, 3, 3], works_s, strict=True)]
+    windows = [Window(name, 4.5, {}, {"order": cpu_s, "lab": 9.0}) for name, cpu_s in zip(names, used_s, strict=True)]
+    found = elasticity(works_s, windows)
+    assert found.value == pytest.approx(0.7)
+    assert found.count == 6
+
+
+@pytest.mark.parametrize("names", ["ab", "aa", "aabc"])
+def test_how_much_services_feel_is_assumed_where_too_little_was_played_again(names: str) -> None:
+    works_s = [0.0002 + 0.00001 * at for at in range(len(names))]
+    found = elasticity(works_s, [Window(name, 4.5, {}, {"order": 1.0}) for name in names])
+    assert (found.value, found.count) == (ELASTICITY_ASSUMED, 0)
+
+
+def test_cores_are_as_slow_as_services_feel_it() -> None:
+    record = SpeedRecord(20.0, ((0.0002, 0.0008),))
+    assert record.relative_to(0.0002, 0.5) == ((1.0, pytest.approx(2.0)),)
