@@ -112,7 +112,9 @@ class Calibration:
         if not self.probe_s:
             return self
         takes_s = record.relative_to(self.probe_s, self.elasticity)
-        return replace(self, scheduling=Scheduling(self.scheduling.slice_s, takes_s, record.per_s, anywhere=False))
+        scheduling = Scheduling(self.scheduling.slice_s, takes_s, record.per_s, anywhere=False)
+        lab = self.idle_cpu.get(LAB, 0.0) + record.cost_cores
+        return replace(self, scheduling=scheduling, idle_cpu={**self.idle_cpu, LAB: lab})
 
     def on_steady_cores(self) -> "Calibration":
         """On a machine without noisy neighbours."""

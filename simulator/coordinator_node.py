@@ -77,10 +77,10 @@ class TransactionStore:
         self.created += 1
         return f"{prefix}-{self.created:08d}"
 
-    def save(self, record: TransactionRecord, now_s: float, clock_ms: int, lease_ms: int) -> bool:
+    def save(self, record: TransactionRecord, writer: str, now_s: float, clock_ms: int, lease_ms: int) -> bool:
         """Compare-and-set on the epoch; also renews the lease. False: somebody else took the transaction over.
 
-        `clock_ms` is the time by the clock of who saves it, `now_s` the true one.
+        `clock_ms` is the time by the clock of the replica that saves it (`writer`), `now_s` the true one.
         """
         row = self.rows[record.gid]
         if row.lease.epoch != record.epoch:
@@ -90,7 +90,7 @@ class TransactionStore:
         if record.decision is not None and row.decided_s is None:
             row.decided_s = now_s
             ended = "succeeded" if record.decision is _COMMIT else "failed"
-            self.outbox.add(f"{row.kind}.{ended}", record.gid, now_s)
+            self.outbox.add(writer, f"{row.kind}.{ended}", record.gid, now_s)
         phase = record.phase
         if phase is _CLOSED or phase is _EXHAUSTED:
             self._ended(row, phase, now_s)
@@ -319,7 +319,7 @@ class CoordinatorNode(Node):
         if draft is not None:
             lease = grant(self._owner, clock_ms, self._lease_ms)
             self._store.add(Transaction(record.gid, draft.kind, draft.key, draft.payload, record, lease, now_s))
-        return self._store.save(record, now_s, clock_ms, self._lease_ms)
+        return self._store.save(record, self.replica.name, now_s, clock_ms, self._lease_ms)
 
     def _perform(self, gid: str, drive: Drive, effect: Effect) -> None:
         if isinstance(effect, Send):

@@ -1,8 +1,9 @@
 """Events on their way from the outbox of whoever caused them to everybody who hears of them, and what that costs.
 
 An event is written together with the change that it tells of, so it survives a crash; a relay in every replica looks at
-the outbox now and then and delivers in batches, to all at once and at least once. It looks again some time after all
-have answered; so relays whose consumers share a process soon look at the same moments. Consumers recognise what they
+the outbox now and then and delivers what that replica has written (and what others seem to have left), in batches, to
+all at once and at least once. It looks again some time after all have answered; so relays whose consumers share a
+process soon look at the same moments. Consumers recognise what they
 have had. A broker or a consumer that is away is waited for. The cart hears of orders by a call of its own
 (`simulator.orders`).
 """
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
 
-from settlement.topology import SUBSCRIPTIONS
+from settlement.topology import ORPHAN_AFTER_MS, SUBSCRIPTIONS
 from simulator.hosts import Process
 from simulator.kernel import Future, Steps
 from simulator.log_sync import LogSync
@@ -22,6 +23,7 @@ from simulator.service import Platform
 
 AUDIT = "audit"
 CALLED = "cart"
+ORPHAN_AFTER_S = ORPHAN_AFTER_MS / 1000
 
 
 class Event(NamedTuple):
@@ -39,22 +41,17 @@ _new_tuple = tuple.__new__
 
 
 @dataclass
-class Outbox:
-    """What one service has to tell, by who has not heard it yet."""
+class Letters:
+    """What one replica has written, by who has not heard it yet."""
 
-    service: str
-    written: int = 0
     pending: dict[str, deque[Event]] = field(default_factory=dict)
     under_way: dict[str, float] = field(default_factory=dict)
-    """Until when a consumer's events are some replica's business: no two deliver the same."""
+    """Until when a consumer's events are some relay's business: no two deliver the same."""
     _queues: dict[str, list[deque[Event]]] = field(default_factory=dict)
 
-    def add(self, type_: str, subject: str, now_s: float) -> None:
-        """Something happened, durably."""
-        self.written += 1
-        number = self.written
-        event_id = f"{self.service}-event-{str(number).zfill(8)}"
-        event = _new_tuple(Event, (number, event_id, type_, subject, now_s))
+    def add(self, event: Event) -> None:
+        """One more."""
+        type_ = event.type
         for queue in self._queues.get(type_) or self._queues_of(type_):
             queue.append(event)
 
@@ -68,6 +65,31 @@ class Outbox:
         waiting = self.pending[consumer]
         while waiting and waiting[0].number <= number:
             waiting.popleft()
+
+
+@dataclass
+class Outbox:
+    """What one service has to tell: a table that its replicas share, `letters` by who wrote them."""
+
+    service: str
+    written: int = 0
+    letters: dict[str, Letters] = field(default_factory=dict)
+
+    def add(self, writer: str, type_: str, subject: str, now_s: float) -> None:
+        """Something happened, durably; the replica `writer` will tell."""
+        self.written += 1
+        number = self.written
+        event_id = f"{self.service}-event-{str(number).zfill(8)}"
+        letters = self.letters.get(writer) or self.by(writer)
+        letters.add(_new_tuple(Event, (number, event_id, type_, subject, now_s)))
+
+    def by(self, writer: str) -> Letters:
+        """What a replica has written."""
+        return self.letters.setdefault(writer, Letters())
+
+    def untold(self, consumer: str) -> bool:
+        """Whether this one has not heard of everything yet."""
+        return any(letters.pending.get(consumer) for letters in self.letters.values())
 
 
 @dataclass
@@ -104,6 +126,7 @@ class _Round:
 
 
 class _Delivery(NamedTuple):
+    letters: Letters
     consumer: str
     batch: list[Event]
     round: _Round
@@ -114,6 +137,7 @@ class Relay:
 
     def __init__(self, platform: Platform, replica: Replica, outbox: Outbox, trail: Trail) -> None:
         self._platform, self._replica, self._outbox, self._trail = platform, replica, outbox, trail
+        self._own = outbox.by(replica.name)
         costs = platform.plan.calibration
         self._event_s, self._delivery_s = costs.event_cpu_s, costs.delivery_cpu_s
         self._batch_max = int(platform.plan.setting("outbox.batch_size_max"))
@@ -130,27 +154,40 @@ class Relay:
         process, round_ = self._replica.process, _Round()
         if self._platform.broker.down or (process.database is not None and process.database.away):
             return
-        for consumer, waiting in list(self._outbox.pending.items()):
-            if not waiting or self._outbox.under_way.get(consumer, 0.0) > process.kernel.now:
+        for letters, consumer, waiting in self._due(process.kernel.now):
+            if not waiting or letters.under_way.get(consumer, 0.0) > process.kernel.now:
                 continue
             if consumer in self._event_s:
                 # Who has not said in time that it has had them is told again.
-                self._outbox.under_way[consumer] = process.kernel.now + self._patience_s
+                letters.under_way[consumer] = process.kernel.now + self._patience_s
                 yield process.work(self._platform.plan.calibration.call_cpu_s)
-            self._deliver(consumer, list(islice(waiting, self._batch_max)), round_)
+            self._deliver(letters, consumer, list(islice(waiting, self._batch_max)), round_)
         round_.all_told = True
         if round_.unheard:
             timeout = process.deadline(self._timeout_s, round_.over.settle)
             yield round_.over
             timeout.cancel()
 
-    def _deliver(self, consumer: str, batch: list[Event], round_: _Round) -> None:
+    def _due(self, now_s: float) -> list[tuple[Letters, str, deque[Event]]]:
+        """Its own letters by consumer, and those of others that have been there for too long."""
+        own = self._own
+        due = [(own, consumer, waiting) for consumer, waiting in own.pending.items() if waiting]
+        for letters in self._outbox.letters.values():
+            if letters is not own:
+                due += [
+                    (letters, consumer, waiting)
+                    for consumer, waiting in letters.pending.items()
+                    if waiting and waiting[0].occurred_s <= now_s - ORPHAN_AFTER_S
+                ]
+        return due
+
+    def _deliver(self, letters: Letters, consumer: str, batch: list[Event], round_: _Round) -> None:
         target = self._replica.caller.choose(consumer)
         if not batch or target is None or target.app is None:
-            self._outbox.under_way.pop(consumer, None)
+            letters.under_way.pop(consumer, None)
             return
         cost_s = self._delivery_s.get(consumer, 0.0) + self._event_s.get(consumer, 0.0) * len(batch)
-        delivery = _Delivery(consumer, batch, round_)
+        delivery = _Delivery(letters, consumer, batch, round_)
         if cost_s:
             round_.unheard.add(consumer)
             target.process.run(cost_s, self._consumed, (target.process, delivery))
@@ -168,10 +205,10 @@ class Relay:
         log.write(0.0, (self._heard, delivery))  # a delivery's CPU has that of its commit in it
 
     def _heard(self, delivery: _Delivery) -> None:
-        consumer, batch, round_ = delivery
-        self._outbox.under_way.pop(consumer, None)
+        letters, consumer, batch, round_ = delivery
+        letters.under_way.pop(consumer, None)
         if consumer == AUDIT:
             for event in batch:
                 self._trail.recorded.setdefault(event.event_id, (event, self._platform.kernel.now))
-        self._outbox.heard(consumer, batch[-1].number)
+        letters.heard(consumer, batch[-1].number)
         round_.heard(consumer)

@@ -5,9 +5,10 @@ the payment's transaction, and back with an abort or a refund.
 """
 
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import islice
+from typing import Any, NamedTuple
 
-from simulator.events import Outbox, look_every
+from simulator.events import ORPHAN_AFTER_S, Outbox, look_every
 from simulator.kernel import Kernel, Steps
 from simulator.network import NotSent, Reply, Unknown
 from simulator.node import Payload
@@ -52,15 +53,24 @@ class Stock:
     sold_units: int = 0
 
 
+class Ordered(NamedTuple):
+    """What the cart has to be told: `lines` of a user's cart were ordered. Written by a replica at a moment."""
+
+    user_id: int
+    lines: tuple[tuple[int, int], ...]
+    writer: str
+    at_s: float
+
+
 @dataclass
 class OrderStore:
-    """The order service's database. `outbox`: carts ordered and not cleared yet, by number of the event."""
+    """The order service's database. `outbox`: carts ordered and not cleared yet, by number of the order."""
 
     orders: dict[str, Order] = field(default_factory=dict)
     stock: dict[int, Stock] = field(default_factory=dict)
     barrier: BarrierStore = field(default_factory=BarrierStore)
     events: Outbox = field(default_factory=lambda: Outbox("order"))
-    outbox: dict[int, tuple[int, tuple[tuple[int, int], ...]]] = field(default_factory=dict)
+    outbox: dict[int, Ordered] = field(default_factory=dict)
 
 
 @dataclass
@@ -122,8 +132,8 @@ class Cart(Service):
 class OrderBusiness:
     """What the order service holds for a transaction."""
 
-    def __init__(self, store: OrderStore, clock: Kernel) -> None:
-        self._store, self._clock = store, clock
+    def __init__(self, store: OrderStore, clock: Kernel, replica: str) -> None:
+        self._store, self._clock, self._replica = store, clock, replica
 
     def reach_out(self, action: Action, gid: str, kind: str, payload: Payload) -> None:
         """Nothing to do elsewhere."""
@@ -165,7 +175,8 @@ class OrderBusiness:
 
     def _confirm(self, gid: str, kind: str, order: Order) -> None:
         order.holder_gid = ""
-        self._store.events.add("order.refunded" if kind == "refund" else "order.paid", order.order_no, self._clock.now)
+        what = "order.refunded" if kind == "refund" else "order.paid"
+        self._store.events.add(self._replica, what, order.order_no, self._clock.now)
         if kind == "refund":
             order.status, order.refund_gid = "refunded", gid
             self._move(order, "sold_units", "available_units")
@@ -217,7 +228,7 @@ class OrderService(Service):
             platform.crash_points,
             platform.commit_s,
             store.barrier,
-            OrderBusiness(store, platform.kernel),
+            OrderBusiness(store, platform.kernel, replica.name),
             interval_ms,
             platform.protocol,
         )
@@ -271,20 +282,23 @@ class OrderService(Service):
         total_minor = sum(price_minor(goods_id) * count for goods_id, count in lines)
         order = Order(number, user_id, lines, total_minor, self._currency, self.platform.kernel.now)
         self._store.orders[number] = order
-        self._store.events.add("order.created", number, order.created_s)
-        self._store.outbox[len(self._store.orders)] = (user_id, lines)
+        writer = self.replica.name
+        self._store.events.add(writer, "order.created", number, order.created_s)
+        self._store.outbox[len(self._store.orders)] = Ordered(user_id, lines, writer, order.created_s)
         return order
 
     def _relay(self) -> Steps[None]:
         size_max = int(self.platform.plan.setting("outbox.batch_size_max"))
-        batch = list(self._store.outbox.items())[:size_max]
+        writer, orphaned_before_s = self.replica.name, self.platform.kernel.now - ORPHAN_AFTER_S
+        waiting = self._store.outbox.items()
+        due = (each for each in waiting if each[1].writer == writer or each[1].at_s <= orphaned_before_s)
+        batch = list(islice(due, size_max))
         if not batch or self.platform.broker.down:
             return  # events wait in the outbox
         timeout_s = self.platform.plan.setting_s("http.timeout_ms")
+        body = {"events": [(ordered.user_id, ordered.lines) for _, ordered in batch]}
         try:
-            reply: Reply = yield self.platform.network.call(
-                self.replica, "cart", "POST /events", {"events": [event for _, event in batch]}, timeout_s
-            )
+            reply: Reply = yield self.platform.network.call(self.replica, "cart", "POST /events", body, timeout_s)
         except (NotSent, Unknown):
             return  # at least once: the next round sends it again
         if reply.status == 200:

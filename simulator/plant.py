@@ -102,8 +102,14 @@ class Plant:
             app.start()
         self._directory.now_hears(self._registry_runs())
         chance = self._platform.streams.uniform("idle", f"{process.name} {process.incarnation}").draw
-        idle(process, self._plan.calibration.idle_cpu.get(_base_name(process.name), 0.0), chance)
+        idle(process, self._idle_cores(process), chance)
         self.note(process, "ready")
+
+    def _idle_cores(self, process: Process) -> float:
+        """The registry hears from every replica several times a second; it was measured with one of each service."""
+        cores = self._plan.calibration.idle_cpu.get(_base_name(process.name), 0.0)
+        alone = [replica.service for replica in self._of(process)] == [REGISTRY_SERVICE]
+        return cores * len(self.replicas) / len(self._groups) if alone else cores
 
     def kill(self, process: Process) -> None:
         """SIGKILL."""

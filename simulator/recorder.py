@@ -118,7 +118,7 @@ class Databases:
     @property
     def untold(self) -> bool:
         """Whether audit has not heard of everything yet."""
-        return any(outbox.pending.get(AUDIT) for outbox in (self.gateway.outbox, self.order.events))
+        return any(outbox.untold(AUDIT) for outbox in (self.gateway.outbox, self.order.events))
 
 
 def tables(history: History) -> dict[str, pd.DataFrame]:

@@ -26,6 +26,11 @@ class SpeedRecord:
         """What the work took on average."""
         return fmean(figure for course in self.work_s for figure in course)
 
+    @property
+    def cost_cores(self) -> float:
+        """Cores that the lab used for looking."""
+        return self.per_s * self.mean_s * len(self.work_s)
+
     def relative_to(self, work_s: float, elasticity: float = 1.0) -> Courses:
         """How many times longer a service's work takes at each look than when the probe's takes `work_s`."""
         return tuple(tuple((figure / work_s) ** elasticity for figure in course) for course in self.work_s)
@@ -33,10 +38,10 @@ class SpeedRecord:
     def to_json(self) -> dict[str, Any]:
         """Whole microseconds, a line a core."""
         lines = [" ".join(str(round(figure * 1e6)) for figure in course) for course in self.work_s]
-        return {"per_s": self.per_s, "work_us": lines}
+        return {"per_s": self.per_s, "requests_us": lines}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "SpeedRecord":
         """What `to_json` gave."""
-        courses = (tuple(int(figure) / 1e6 for figure in line.split()) for line in document["work_us"])
+        courses = (tuple(int(figure) / 1e6 for figure in line.split()) for line in document["requests_us"])
         return cls(document["per_s"], tuple(courses))

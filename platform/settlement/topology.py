@@ -77,6 +77,9 @@ SUBSCRIPTIONS: Final[dict[str, tuple[str, ...]]] = {
     event_type: (*heard_by, "audit") for event_type, heard_by in _HEARD_BY.items()
 }
 
+ORPHAN_AFTER_MS: Final = 5_000
+"""What a replica has written and not delivered for so long, any other of its service delivers: it may be dead."""
+
 
 def processes(topology: str) -> tuple[tuple[str, ...], ...]:
     """The services of each process of a topology. Raises KeyError naming the known ones."""

@@ -1,17 +1,18 @@
-"""How fast each core is while a run is played: what one and the same small piece of work takes, many times a second.
+"""How fast each core is while a run is played: what one and the same request takes, many times a second.
 
-Virtual cores share a real machine with strangers that no account of ours shows. The same work takes them half as much
-CPU time again in one tenth of a second as in another, and in one hour as in another. Without a record of that, a demand
-is that of its hour, and a prediction is held against the luck of a minute. The work is what services do most (the
-interpreter, small objects, JSON); it is done twice, and the second time counts, when caches are warm. All of it costs
-about a hundredth of each core.
+Virtual cores share a real machine with strangers that no account of ours shows. They use the same core, and they empty
+its caches, so the same work takes half as much CPU time again in one tenth of a second as in another, and a tenth more
+in one minute than in another. Without a record of that, a demand is that of its hour, and a prediction is held against
+the luck of a minute. The work is a request to a service in miniature: what fits into the first caches tells a fifth of
+what services feel, this tells most (docs/decisions/0020-a-probe-that-is-a-service.md). It is done twice, cold and warm,
+and both are timed. All of it costs less than two hundredths of each core.
 
-Services do not feel all of it: work that waits for memory minds less whether somebody shares the core. How much of it
-they feel (`elasticity`) is told by segments that were played several times.
+How much of it services feel (`elasticity`) is told by segments that were played several times.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import os
@@ -26,16 +27,17 @@ import numpy
 import pandas
 from scipy import stats
 
+from scenarios.calibrate.miniature import MiniatureService
 from scenarios.calibrate.windows import Window
 from simulator.analysis.estimates import LEVEL, Estimate
 from simulator.calibration import LAB
 from simulator.speed import SpeedRecord
 
-LOOKS_PER_S = 20.0
+LOOKS_PER_S = 10.0
 SMOOTHED = 5
-OBJECTS = 70
+REQUESTS_A_LOOK = 2
 FILE = "speed.json"
-ELASTICITY_ASSUMED = 0.75
+ELASTICITY_ASSUMED = 1.0
 
 
 @dataclass
@@ -45,11 +47,11 @@ class Looks:
     when_s: list[float] = field(default_factory=list)
     took_s: list[float] = field(default_factory=list)
 
-    def look(self) -> None:
+    def look(self, service: MiniatureService) -> None:
         """Do the work once and note it."""
-        _work()
         begun_s = time.thread_time()
-        _work()
+        for _ in range(REQUESTS_A_LOOK):
+            service.request()
         self.took_s.append(time.thread_time() - begun_s)
         self.when_s.append(time.monotonic())
 
@@ -74,7 +76,7 @@ class SpeedProbe:
     def record(self, start_s: float, end_s: float) -> SpeedRecord | None:
         """Evenly spaced, from one moment to another; None if nobody looked at some core meanwhile.
 
-        A look lasts a hundredth of the time that it stands for, so each figure is the mean of SMOOTHED of them.
+        A look lasts a fiftieth of the time that it stands for, so each figure is the mean of SMOOTHED of them.
         """
         if not self.cores or any(not len(core.between(start_s, end_s)) for core in self.cores):
             return None
@@ -85,7 +87,11 @@ class SpeedProbe:
 
 @contextmanager
 def probing() -> Iterator[SpeedProbe]:
-    """A probe that looks by itself: a thread a core, each on its own if the operating system lets us choose."""
+    """A probe that looks by itself: a thread a core, each on its own if the operating system lets us choose.
+
+    What the process has by now is taken from its garbage collector: to go through all of that takes as long as a
+    hundred looks, and the look that it falls into would tell of a slow core.
+    """
     over = threading.Event()
     numbers = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [None]
     probe = SpeedProbe([Looks() for _ in numbers])
@@ -93,14 +99,17 @@ def probing() -> Iterator[SpeedProbe]:
     def look_again_and_again(looks: Looks, number: int | None) -> None:
         if number is not None:
             os.sched_setaffinity(0, {number})  # of this thread
-        while not over.wait(1 / LOOKS_PER_S):
-            looks.look()
+        with MiniatureService() as service:
+            while not over.wait(1 / LOOKS_PER_S):
+                looks.look(service)
 
     pairs = zip(probe.cores, numbers, strict=True)
     threads = [
         threading.Thread(target=look_again_and_again, args=pair, name=f"speed probe {pair[1]}", daemon=True)
         for pair in pairs
     ]
+    gc.collect()
+    gc.freeze()
     for thread in threads:
         thread.start()
     try:
@@ -109,6 +118,7 @@ def probing() -> Iterator[SpeedProbe]:
         over.set()
         for thread in threads:
             thread.join()
+        gc.unfreeze()
 
 
 def _smooth(figures: numpy.ndarray) -> numpy.ndarray:
@@ -161,9 +171,3 @@ def elasticity(works_s: Sequence[float], windows: Sequence[Window]) -> Estimate:
     error = math.sqrt(float(((used - slope * probe) ** 2).sum() / freedom / (probe**2).sum()))
     half = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * error
     return Estimate(slope, max(0.0, slope - half), slope + half, len(table))
-
-
-def _work() -> None:
-    kept = {}
-    for number in range(OBJECTS):
-        kept[number % 97] = json.dumps({"number": number, "lines": [number, number + 1], "text": "a payment"})

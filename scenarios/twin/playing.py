@@ -78,16 +78,24 @@ def play(
     tell: Callable[[list[Row]], None],
     calibration: str = "shipped",
 ) -> Twin:
-    """Every scenario with every seed in both worlds; `tell` hears of each scenario as it ends. Raises WorldError."""
+    """Every scenario with every seed in both worlds; `tell` hears of each scenario as it ends. Raises WorldError.
+
+    All scenarios with the first seed, then all with the second: a slow minute of the machine meets one run of each, not
+    all runs of one.
+    """
     for scenario in scenarios:
         for world in (model,) if isinstance(real, StoredWorld) else (real, model):
             refuse_unsupported(world, plans.plan(scenario, seeds[0]))
+    pairs: dict[str, list[tuple[Measured, Measured]]] = {scenario.name: [] for scenario in scenarios}
     rows: list[Row] = []
-    for scenario in scenarios:
-        pairs = [_pair(real, model, plans.plan(scenario, seed), parent, progress_of) for seed in seeds]
-        found = scorecard(scenario.name, [pair[0] for pair in pairs], [pair[1] for pair in pairs])
-        tell(found)
-        rows += found
+    for seed in seeds:
+        for scenario in scenarios:
+            found = pairs[scenario.name]
+            found.append(_pair(real, model, plans.plan(scenario, seed), parent, progress_of))
+            if len(found) == len(seeds):
+                judged = scorecard(scenario.name, [each[0] for each in found], [each[1] for each in found])
+                tell(judged)
+                rows += judged
     return Twin(real.name, calibration, seeds, rows)
 
 

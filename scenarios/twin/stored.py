@@ -46,8 +46,13 @@ class StoredWorld:
         return float(RunFolder(self.folder / run_name(plan)).status().get("others_cores", 0.0))
 
     def speed(self, plan: Plan) -> SpeedRecord | None:
-        """How fast the cores were during it; None: not known."""
-        return speed.kept(self.folder / run_name(plan))
+        """How fast the cores were during it; None: not known. Raises NotStored if it was recorded otherwise."""
+        folder = self.folder / run_name(plan)
+        try:
+            return speed.kept(folder)
+        except (KeyError, ValueError) as error:
+            what = "is no record of this version's speed probe; play the scenario again"
+            raise NotStored(f"{folder / speed.FILE}: {what}") from error
 
 
 def run_name(plan: Plan) -> str:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from simulator.model import Simulation
+from simulator.model import Simulation, simulate
 from simulator.placement import Placement
 from simulator.recorder import named
 
@@ -43,6 +43,18 @@ def test_what_shares_no_host_waits_less(platform):
     plan = platform(rate_per_s=55, journeys=("pay",))
     together, apart = _played(plan), _played(replace(plan, placement=APART))
     assert _pay_mean_s(apart) < 0.7 * _pay_mean_s(together)
+
+
+def test_the_registry_hears_from_more_when_there_are_more(platform):
+    def used(replicas):
+        plan = platform(rate_per_s=1, load_s=10, rest_s=0, replicas=replicas)
+        costs = replace(plan.calibration, idle_cpu={"configcenter": 0.1, "gateway": 0.1})
+        table = simulate(replace(plan, calibration=costs))["resources"].groupby("process")["cpu_s_per_s"].mean()
+        return table["configcenter-0"], table["gateway-0"]
+
+    alone, more = used({}), used({"gateway": 3, "order": 2, "payment": 2})
+    assert more[0] == pytest.approx(alone[0] * (1 + 4 / 14), rel=0.05)
+    assert more[1] < 1.2 * alone[1]
 
 
 def test_only_the_slower_service_works_longer(platform):

@@ -23,8 +23,8 @@ from settlement.chassis.database import Database, Transaction
 from settlement.chassis.events import Carrier, Event
 from settlement.chassis.live_settings import LiveSettings
 from settlement.chassis.trace import current_trace
+from settlement.topology import ORPHAN_AFTER_MS
 
-ORPHAN_AFTER_MS: Final = 5_000
 RETRY_AFTER_MS: Final = 500
 # A recipient that failed is left alone for this many times as long as the failure took.
 PATIENCE: Final = 2

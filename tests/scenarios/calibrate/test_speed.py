@@ -1,5 +1,6 @@
 """What is recorded of the cores' speed, what it does to accounts, and how the model plays it back."""
 
+import gc
 import threading
 import time
 from dataclasses import replace
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from scenarios.calibrate import miniature
+from scenarios.calibrate.miniature import MiniatureService
 from scenarios.calibrate.quiet import MachineWatch
 from scenarios.calibrate.speed import (
     ELASTICITY_ASSUMED,
@@ -50,6 +53,8 @@ def test_it_looks_at_every_core_by_itself_and_stops() -> None:
         while min(len(core.took_s) for core in probe.cores) < 2:
             assert time.monotonic() < deadline_s
             threading.Event().wait(0.01)
+        assert gc.get_freeze_count() > 0, "a collection of all that the lab has would look like a slow core"
+    assert gc.get_freeze_count() == 0
     assert min(figure for core in probe.cores for figure in core.took_s) > 0
     assert threading.active_count() == before
 
@@ -58,7 +63,7 @@ def test_a_record_is_evenly_spaced_and_smooth() -> None:
     moments = [10.0 + number / LOOKS_PER_S for number in range(40)]
     steady = Looks(moments, [0.002] * 40)
     slow_since_one_second = Looks(moments, [0.001] * 20 + [0.003] * 20)
-    record = SpeedProbe([steady, slow_since_one_second]).record(10.0, 12.0)
+    record = SpeedProbe([steady, slow_since_one_second]).record(10.0, 10.0 + 40 / LOOKS_PER_S)
     assert record is not None
     assert [len(course) for course in record.work_s] == [40, 40]
     assert record.work_s[0] == pytest.approx([0.002] * 40)
@@ -92,6 +97,7 @@ def test_the_model_is_as_fast_as_the_record_says_compared_with_its_calibration()
     costs = replace(PLAIN, probe_s=0.0002, scheduling=Scheduling(0.003)).while_it_was(record)
     assert costs.scheduling.takes_s == (pytest.approx((1.0, 2.0)), pytest.approx((1.5, 1.5)))
     assert (costs.scheduling.slice_s, costs.scheduling.per_s, costs.scheduling.anywhere) == (0.003, 20.0, False)
+    assert costs.idle_cpu["lab"] == pytest.approx(20 * 0.0003 * 2), "it costs what it took to look"
     assert PLAIN.while_it_was(record) == PLAIN, "nobody knows how fast that machine was"
 
 
@@ -132,3 +138,15 @@ def test_how_much_services_feel_is_assumed_where_too_little_was_played_again(nam
 def test_cores_are_as_slow_as_services_feel_it() -> None:
     record = SpeedRecord(20.0, ((0.0002, 0.0008),))
     assert record.relative_to(0.0002, 0.5) == ((1.0, pytest.approx(2.0)),)
+
+
+def test_the_service_in_miniature_takes_orders() -> None:
+    with MiniatureService() as service:
+        service.request()
+
+
+def test_a_service_that_refuses_is_no_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    post = miniature._post
+    monkeypatch.setattr(miniature, "_post", lambda _path, body: post("/elsewhere", body))
+    with pytest.raises(RuntimeError, match="answered 404"):
+        MiniatureService()

@@ -87,3 +87,30 @@ def test_a_run_uses_the_calibration_that_it_is_given(tmp_path: Path) -> None:
     shipped = json.loads(CliRunner().invoke(app, base).stdout)
     slow = json.loads(CliRunner().invoke(app, [*base, "--calibration", str(slower(tmp_path))]).stdout)
     assert slow["metrics"]["latency.pay.p50"] > shipped["metrics"]["latency.pay.p50"] + 0.2
+
+
+def test_a_slow_minute_meets_one_run_of_each_scenario(tmp_path: Path) -> None:
+    """All scenarios with a seed, then all with the next; each is told when its last run is over."""
+    short = ["--set", "load.stages=[{rate: 5, for: 2s}]", "--scenario", "slow-bank"]
+    result = CliRunner().invoke(app, ["twin", *HOME, *short, "--seeds", "2", "--out", str(tmp_path), "--json"])
+    assert result.exit_code == 0, result.output
+    (folder,) = tmp_path.iterdir()
+    states = sorted(folder.glob("*/status.json"), key=lambda path: path.stat().st_mtime_ns)
+    assert [path.parent.name for path in states] == [
+        "channel-dominates-1", "slow-bank-1", "channel-dominates-2", "slow-bank-2",
+    ]  # fmt: skip
+    told = [line for line in result.stderr.splitlines() if "every target met" in line]
+    assert [line.split(":")[0].split()[-1] for line in told] == ["channel-dominates", "slow-bank"]
+
+
+def test_what_another_probe_recorded_is_no_record(tmp_path: Path) -> None:
+    first = tmp_path / "first"
+    assert CliRunner().invoke(app, ["twin", *HOME, "--seeds", "1", "--out", str(first)]).exit_code == 0
+    (folder,) = first.iterdir()
+    (folder / "channel-dominates-1" / "speed.json").write_text('{"per_s": 20.0, "work_us": ["250", "260"]}')
+    arguments = ["twin", *HOME, "--seeds", "1", "--again", str(folder), "--out", str(tmp_path / "second")]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
+    assert "channel-dominates-1/speed.json: is no record of this version's speed probe" in result.stderr.replace(
+        "\n", ""
+    )
