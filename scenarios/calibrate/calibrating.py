@@ -21,7 +21,7 @@ from scenarios.calibrate.quiet import MachineWatch, ProgressOf, quiet, watching
 from scenarios.calibrate.simulated_graph import simulated_graph
 from scenarios.calibrate.waiting import Waiting, waiting
 from scenarios.calibrate.waking import WAKING_MIN_S, Wakings, wakings
-from scenarios.calibrate.windows import windows
+from scenarios.calibrate.windows import Window, windows
 from scenarios.history import History
 from scenarios.runfolder import RunFolder, RunState, create
 from scenarios.worlds import topology_in
@@ -29,6 +29,7 @@ from scenarios.worlds.base import SilentProgress, World
 from scenarios.worlds.simulated import SimulatedWorld
 from settlement.settings import SETTINGS
 from simulator import calibration
+from simulator.analysis.estimates import Estimate
 from simulator.speed import SpeedRecord
 
 # A gap between model and reality that is worth a sentence, as a share of the real median.
@@ -93,15 +94,46 @@ def _in_its_topology(experiment: Experiment, world: World) -> Experiment:
 
 def fitted(seen: Seen, assumed: calibration.Calibration, about: Mapping[str, Any]) -> Calibrated:
     """The fit alone: a function of what was seen (and of the model, for wake-ups and for what is left to waiting)."""
-    history, experiment, calls = seen.history, seen.experiment, seen.calls
-    as_seen = windows(history, experiment.segments)
+    as_seen = windows(seen.history, seen.experiment.segments)
     felt = speed.elasticity(seen.works_s, as_seen)
     pairs = zip(as_seen, speed.relative(seen.works_s, felt.value), strict=True)
     accounts = [window.on_a_machine(slower) for window, slower in pairs]
+    # Who waits longer for a commit sleeps longer, and waking costs CPU: so again with commits as they are in services.
+    first = _explained(seen, assumed, accounts, felt, Estimate(0.0, 0.0, 0.0, 0))
+    last = _explained(seen, assumed, accounts, felt, first.waits.commit_s)
+    longer = replace(
+        last.measured,
+        waits_s=last.waits.waits_s,
+        commit_wait_s=_in_services(last.measured.commit_wait_s, last.waits.commit_s),
+    )
+    whole = document(last.demands, longer, seen.calls, about, _notes(seen, last.waits))
+    return Calibrated(whole, last.waits.medians_s)
+
+
+@dataclass(frozen=True)
+class _Explained:
+    """Accounts and latencies, explained once."""
+
+    demands: Demands
+    measured: Measured
+    waits: Waiting
+
+
+def _explained(
+    seen: Seen, assumed: calibration.Calibration, accounts: Sequence[Window], felt: Estimate, commit: Estimate
+) -> _Explained:
+    """`commit`: what a commit is known to wait longer in a service than alone."""
+    history, calls = seen.history, seen.calls
 
     def surrounding(call_cpu_s: float) -> Measured:
-        by_themselves = surroundings.measured(history, accounts, calls, call_cpu_s, seen.commits, assumed)
-        return replace(by_themselves, speed=seen.speed, probe_s=speed.typical_s(seen.works_s), elasticity=felt)
+        found = surroundings.measured(history, accounts, calls, call_cpu_s, seen.commits, assumed)
+        return replace(
+            found,
+            speed=seen.speed,
+            probe_s=speed.typical_s(seen.works_s),
+            elasticity=felt,
+            commit_wait_s=_in_services(found.commit_wait_s, commit),
+        )
 
     first = surrounding(0.0)
 
@@ -116,13 +148,16 @@ def fitted(seen: Seen, assumed: calibration.Calibration, about: Mapping[str, Any
     if not seen.traced_quiet:
         measured = replace(measured, variations={}, hop_s=surroundings.known(assumed.hop_s))
 
-    def simulate(waits_s: Mapping[Place, float]) -> History:
-        costs = document(found, replace(measured, waits_s=waits_s), calls, {})
-        return _simulated(calibration.from_document(costs), seen)
+    def simulate(waits_s: Mapping[Place, float], commit_s: float) -> History:
+        costs = calibration.from_document(document(found, replace(measured, waits_s=waits_s), calls, {}))
+        return _simulated(replace(costs, commit_wait_s=costs.commit_wait_s + commit_s), seen)
 
-    waits = waiting(history, seen.quiet, calls, simulate)
-    whole = replace(measured, waits_s=waits.waits_s)
-    return Calibrated(document(found, whole, calls, about, _notes(seen, waits)), waits.medians_s)
+    return _Explained(found, measured, waiting(history, seen.quiet, calls, simulate))
+
+
+def _in_services(alone: Estimate, longer: Estimate) -> Estimate:
+    """What a commit waits in a service: as long as one alone, and what operations that commit lack for each."""
+    return Estimate(alone.value + longer.value, alone.low + longer.low, alone.high + longer.high, alone.count)
 
 
 def _wakings(costs: calibration.Calibration, seen: Seen) -> list[Wakings]:

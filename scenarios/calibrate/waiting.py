@@ -1,9 +1,11 @@
 """Waiting that no CPU explains: what a request takes in the real world at low load beyond what the model makes of it.
 
 The model knows CPU, hops, commits and calls side by side; so the fitted figures are simulated on the very plan that was
-played, and what is missing from an operation's median becomes waiting of the route that the client called. What only
-payments with a channel are missing belongs to the channel (not so of refunds: their answer does not wait for it).
-Medians, because a stranger on the machine spoils means.
+played. Operations lack the more, the more commits follow each other in them: a transaction goes to a thread and comes
+back, which no commit measured alone does. How many follow each other, the model tells (it plays the plan once more with
+longer commits). What is then still missing from an operation's median becomes waiting of the route that the client
+called, and what only payments with a channel are missing belongs to the channel (not so of refunds: their answer does
+not wait for it). Medians, because a stranger on the machine spoils means.
 """
 
 from __future__ import annotations
@@ -17,38 +19,47 @@ from scenarios.calibrate.experiments import Segment
 from scenarios.calibrate.graph import Graph, Place
 from scenarios.calibrate.windows import named_requests
 from scenarios.history import History
+from simulator.analysis.estimates import Estimate
 
 CHANNEL = "channel"
 REFUND = "refund"
 ROUNDS = 2
+LONGER_S = 0.0005
+"""So much longer commits take when the model counts them."""
+COMMITS_MIN = 0.5
 # More than one request at a time queues; these segments are the emptiest.
 QUIET = ("mix", "idle")
+
+
+Simulate = Callable[[Mapping[Place, float], float], History]
 
 
 @dataclass(frozen=True)
 class Waiting:
     """What was compared, all in seconds.
 
-    waits_s    what was found missing
+    waits_s    what was found missing, by route
+    commit_s   what a commit takes longer than it was measured to; by the operations that commit: median, least, most
     excess_s   by operation, what the model takes too long, or (negative) still too short: nothing mends that
     medians_s  by operation, (real, model)
     """
 
     waits_s: Mapping[Place, float]
+    commit_s: Estimate
     excess_s: Mapping[str, float]
     medians_s: Mapping[str, tuple[float, float]]
 
 
-def waiting(
-    history: History, segments: Sequence[Segment], graph: Graph, simulate: Callable[[Mapping[Place, float]], History]
-) -> Waiting:
-    """What is missing; `simulate` plays the same plan on the model with given waits."""
+def waiting(history: History, segments: Sequence[Segment], graph: Graph, simulate: Simulate) -> Waiting:
+    """What is missing; `simulate` plays the same plan on the model with given waits and commits so much longer."""
     real = medians(history, segments)
+    usual, longer = (medians(simulate({}, each_s), segments) for each_s in (0.0, LONGER_S))
+    commit = of_commits(real, usual, longer)
     waits: dict[Place, float] = {}
     gaps: dict[str, float] = {}
     model: dict[str, float] = {}
     for number in range(ROUNDS + 1):
-        model = medians(simulate(waits), segments)
+        model = medians(simulate(waits, commit.value), segments)
         gaps = {what: real[what] - model[what] for what in real if what in model}
         if number == ROUNDS:
             break  # the last look judges what the others have made
@@ -56,9 +67,25 @@ def waiting(
             waits[place] = max(0.0, waits.get(place, 0.0) + missing_s)
     return Waiting(
         {place: wait_s for place, wait_s in waits.items() if wait_s > 0},
+        commit,
         {what: -gap_s for what, gap_s in gaps.items()},
         {what: (real[what], model[what]) for what in gaps},
     )
+
+
+def of_commits(real: Mapping[str, float], usual: Mapping[str, float], longer: Mapping[str, float]) -> Estimate:
+    """What is missing for each commit of an operation, from medians: real ones, and with commits LONGER_S longer.
+
+    Refunds tell nothing: they look from time to time whether the payment has been closed.
+    """
+    each_s = []
+    for what in sorted(set(real) & set(usual) & set(longer)):
+        commits = (longer[what] - usual[what]) / LONGER_S
+        if commits > COMMITS_MIN and what.split(".")[0] != REFUND:
+            each_s.append(max(0.0, (real[what] - usual[what]) / commits))
+    if not each_s:
+        return Estimate(0.0, 0.0, 0.0, 0)
+    return Estimate(float(numpy.median(each_s)), min(each_s), max(each_s), len(each_s))
 
 
 def medians(history: History, segments: Sequence[Segment]) -> dict[str, float]:

@@ -91,7 +91,7 @@ def test_a_run_uses_the_calibration_that_it_is_given(tmp_path: Path) -> None:
 
 def test_a_slow_minute_meets_one_run_of_each_scenario(tmp_path: Path) -> None:
     """All scenarios with a seed, then all with the next; each is told when its last run is over."""
-    short = ["--set", "load.stages=[{rate: 5, for: 2s}]", "--scenario", "slow-bank"]
+    short = ["--scenario", "slow-bank"]
     result = CliRunner().invoke(app, ["twin", *HOME, *short, "--seeds", "2", "--out", str(tmp_path), "--json"])
     assert result.exit_code == 0, result.output
     (folder,) = tmp_path.iterdir()
