@@ -62,7 +62,7 @@ class Calibration:
     hop_s, hop_variation one way over the network (loopback, or a container bridge)
     call_cpu_s           what a call to another service costs its caller: sending and reading the answer
     commit_cpu_s         what a durable commit costs the event loop beyond the endpoint's own CPU
-    commit_wait_s        how long the transaction then waits for the disk (the event loop goes on)
+    commit_wait_s        how long the transaction then waits for disk and threads (the event loop goes on)
     database_cpu_s       what a commit costs a database server on the same host; 0 when embedded
     client_cpu_s         what one request costs the load generator
     journey_cpu_s        what one journey costs it besides its requests
@@ -113,7 +113,7 @@ class Calibration:
             return self
         takes_s = record.relative_to(self.probe_s, self.elasticity)
         scheduling = Scheduling(self.scheduling.slice_s, takes_s, record.per_s, anywhere=False)
-        lab = self.idle_cpu.get(LAB, 0.0) + record.cost_cores
+        lab = self.idle_cpu.get(LAB, 0.0) + self.probe_s * record.per_s * len(record.work_s)  # to look costs, too
         return replace(self, scheduling=scheduling, idle_cpu={**self.idle_cpu, LAB: lab})
 
     def on_steady_cores(self) -> "Calibration":

@@ -9,9 +9,9 @@ have had. A broker or a consumer that is away is waited for. The cart hears of o
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, takewhile
 from typing import NamedTuple
 
 from settlement.topology import ORPHAN_AFTER_MS, SUBSCRIPTIONS
@@ -80,12 +80,11 @@ class Outbox:
         self.written += 1
         number = self.written
         event_id = f"{self.service}-event-{str(number).zfill(8)}"
-        letters = self.letters.get(writer) or self.by(writer)
-        letters.add(_new_tuple(Event, (number, event_id, type_, subject, now_s)))
+        self.by(writer).add(_new_tuple(Event, (number, event_id, type_, subject, now_s)))
 
     def by(self, writer: str) -> Letters:
         """What a replica has written."""
-        return self.letters.setdefault(writer, Letters())
+        return self.letters.get(writer) or self.letters.setdefault(writer, Letters())
 
     def untold(self, consumer: str) -> bool:
         """Whether this one has not heard of everything yet."""
@@ -111,17 +110,17 @@ def look_every(platform: Platform, replica: Replica, job: Callable[[], Steps[Non
 
 
 class _Round:
-    """One look at an outbox: `over` when all are told, and everybody to whom something was delivered has answered."""
+    """One look at an outbox: `over` when all are told, and every delivery was answered. `unanswered`: how many not."""
 
     def __init__(self) -> None:
-        self.unheard: set[str] = set()
+        self.unanswered = 0
         self.all_told = False
         self.over = Future()
 
-    def heard(self, consumer: str) -> None:
-        """One has answered."""
-        self.unheard.discard(consumer)
-        if self.all_told and not self.unheard:
+    def answered(self) -> None:
+        """One was."""
+        self.unanswered -= 1
+        if self.all_told and not self.unanswered:
             self.over.settle()
 
 
@@ -154,21 +153,25 @@ class Relay:
         process, round_ = self._replica.process, _Round()
         if self._platform.broker.down or (process.database is not None and process.database.away):
             return
-        for letters, consumer, waiting in self._due(process.kernel.now):
-            if not waiting or letters.under_way.get(consumer, 0.0) > process.kernel.now:
+        orphaned_before_s = process.kernel.now - ORPHAN_AFTER_S
+        for letters, consumer, waiting in self._due(orphaned_before_s):
+            if letters.under_way.get(consumer, 0.0) > process.kernel.now:
                 continue
             if consumer in self._event_s:
                 # Who has not said in time that it has had them is told again.
                 letters.under_way[consumer] = process.kernel.now + self._patience_s
                 yield process.work(self._platform.plan.calibration.call_cpu_s)
-            self._deliver(letters, consumer, list(islice(waiting, self._batch_max)), round_)
+            ripe: Iterable[Event] = waiting
+            if letters is not self._own:
+                ripe = takewhile(lambda event: event.occurred_s <= orphaned_before_s, waiting)
+            self._deliver(letters, consumer, list(islice(ripe, self._batch_max)), round_)
         round_.all_told = True
-        if round_.unheard:
+        if round_.unanswered:
             timeout = process.deadline(self._timeout_s, round_.over.settle)
             yield round_.over
             timeout.cancel()
 
-    def _due(self, now_s: float) -> list[tuple[Letters, str, deque[Event]]]:
+    def _due(self, orphaned_before_s: float) -> list[tuple[Letters, str, deque[Event]]]:
         """Its own letters by consumer, and those of others that have been there for too long."""
         own = self._own
         due = [(own, consumer, waiting) for consumer, waiting in own.pending.items() if waiting]
@@ -177,7 +180,7 @@ class Relay:
                 due += [
                     (letters, consumer, waiting)
                     for consumer, waiting in letters.pending.items()
-                    if waiting and waiting[0].occurred_s <= now_s - ORPHAN_AFTER_S
+                    if waiting and waiting[0].occurred_s <= orphaned_before_s
                 ]
         return due
 
@@ -188,8 +191,8 @@ class Relay:
             return
         cost_s = self._delivery_s.get(consumer, 0.0) + self._event_s.get(consumer, 0.0) * len(batch)
         delivery = _Delivery(letters, consumer, batch, round_)
+        round_.unanswered += 1
         if cost_s:
-            round_.unheard.add(consumer)
             target.process.run(cost_s, self._consumed, (target.process, delivery))
         else:
             target.process.deliver(self._heard, delivery)
@@ -211,4 +214,4 @@ class Relay:
             for event in batch:
                 self._trail.recorded.setdefault(event.event_id, (event, self._platform.kernel.now))
         letters.heard(consumer, batch[-1].number)
-        round_.heard(consumer)
+        round_.answered()

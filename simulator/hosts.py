@@ -53,8 +53,8 @@ class Process(Job):
     """An operating-system process: an event loop with a life cycle, for one replica of one or more services.
 
     `quota`: cores that it may use on average (None: as many as it gets). `commit_wait_s`: how long a commit waits for
-    the disk, without occupying anything; `disk_delay_s` more if the disk is slow today. `address`: where its calls come
-    from; processes that share a host share it.
+    disk and threads, without occupying anything; `disk_delay_s` more if the disk is slow today. `address`: where its
+    calls come from; processes that share a host share it.
 
     For the host it is one job after the other. Its loop is busy in periods, from `_begun_s` until `_awake_s` at least,
     in which one piece of work follows the other: for that it suffices to look up when somebody begins who has slept.

@@ -49,6 +49,8 @@ class Plant:
             self._groups.update(dict.fromkeys(services, services))
             for number in range(max(self._plan.replicas.get(service, 1) for service in services)):
                 self._make(services, number)
+        self._registered = len(self.replicas) / len(self._groups)
+        """Replicas by services, as planned; the calibration had one of each."""
         self.fleet = self._fleet()
 
     def start(self) -> None:
@@ -106,10 +108,10 @@ class Plant:
         self.note(process, "ready")
 
     def _idle_cores(self, process: Process) -> float:
-        """The registry hears from every replica several times a second; it was measured with one of each service."""
+        """Of the registry as many as there are replicas: each renews its lease and asks for the others every second."""
         cores = self._plan.calibration.idle_cpu.get(_base_name(process.name), 0.0)
         alone = [replica.service for replica in self._of(process)] == [REGISTRY_SERVICE]
-        return cores * len(self.replicas) / len(self._groups) if alone else cores
+        return cores * self._registered if alone else cores
 
     def kill(self, process: Process) -> None:
         """SIGKILL."""

@@ -26,11 +26,6 @@ class SpeedRecord:
         """What the work took on average."""
         return fmean(figure for course in self.work_s for figure in course)
 
-    @property
-    def cost_cores(self) -> float:
-        """Cores that the lab used for looking."""
-        return self.per_s * self.mean_s * len(self.work_s)
-
     def relative_to(self, work_s: float, elasticity: float = 1.0) -> Courses:
         """How many times longer a service's work takes at each look than when the probe's takes `work_s`."""
         return tuple(tuple((figure / work_s) ** elasticity for figure in course) for course in self.work_s)
@@ -42,6 +37,8 @@ class SpeedRecord:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "SpeedRecord":
-        """What `to_json` gave."""
+        """What `to_json` gave. Raises ValueError for what an earlier probe recorded."""
+        if "requests_us" not in document:
+            raise ValueError("the speed was recorded by another probe than this version's; calibrate, or play, again")
         courses = (tuple(int(figure) / 1e6 for figure in line.split()) for line in document["requests_us"])
         return cls(document["per_s"], tuple(courses))

@@ -19,7 +19,7 @@ from scenarios.calibrate.fitting import Demands, demands
 from scenarios.calibrate.graph import Graph, Place, graph
 from scenarios.calibrate.quiet import MachineWatch, ProgressOf, quiet, watching
 from scenarios.calibrate.simulated_graph import simulated_graph
-from scenarios.calibrate.waiting import Waiting, waiting
+from scenarios.calibrate.waiting import NOTHING, Waiting, waiting
 from scenarios.calibrate.waking import WAKING_MIN_S, Wakings, wakings
 from scenarios.calibrate.windows import Window, windows
 from scenarios.history import History
@@ -93,13 +93,15 @@ def _in_its_topology(experiment: Experiment, world: World) -> Experiment:
 
 
 def fitted(seen: Seen, assumed: calibration.Calibration, about: Mapping[str, Any]) -> Calibrated:
-    """The fit alone: a function of what was seen (and of the model, for wake-ups and for what is left to waiting)."""
+    """The fit alone: a function of what was seen (and of the model, for wake-ups, commits, and waiting).
+
+    Twice: who waits longer for a commit sleeps longer, and waking costs CPU.
+    """
     as_seen = windows(seen.history, seen.experiment.segments)
     felt = speed.elasticity(seen.works_s, as_seen)
     pairs = zip(as_seen, speed.relative(seen.works_s, felt.value), strict=True)
     accounts = [window.on_a_machine(slower) for window, slower in pairs]
-    # Who waits longer for a commit sleeps longer, and waking costs CPU: so again with commits as they are in services.
-    first = _explained(seen, assumed, accounts, felt, Estimate(0.0, 0.0, 0.0, 0))
+    first = _explained(seen, assumed, accounts, felt, NOTHING)
     last = _explained(seen, assumed, accounts, felt, first.waits.commit_s)
     longer = replace(
         last.measured,
@@ -150,14 +152,20 @@ def _explained(
 
     def simulate(waits_s: Mapping[Place, float], commit_s: float) -> History:
         costs = calibration.from_document(document(found, replace(measured, waits_s=waits_s), calls, {}))
-        return _simulated(replace(costs, commit_wait_s=costs.commit_wait_s + commit_s), seen)
+        return _simulated(replace(costs, commit_wait_s=max(0.0, costs.commit_wait_s + commit_s)), seen)
 
-    return _Explained(found, measured, waiting(history, seen.quiet, calls, simulate))
+    return _Explained(found, measured, waiting(history, seen.quiet, calls, simulate, history.world != "compose"))
 
 
 def _in_services(alone: Estimate, longer: Estimate) -> Estimate:
-    """What a commit waits in a service: as long as one alone, and what operations that commit lack for each."""
-    return Estimate(alone.value + longer.value, alone.low + longer.low, alone.high + longer.high, alone.count)
+    """What a commit waits in a service: as long as one alone, and what operations that commit lack for each.
+
+    The interval is that of the operations, if any told; no wait is less than none.
+    """
+    if not longer.count:
+        return alone
+    value, low, high = (max(0.0, alone.value + each) for each in (longer.value, longer.low, longer.high))
+    return Estimate(value, low, high, longer.count)
 
 
 def _wakings(costs: calibration.Calibration, seen: Seen) -> list[Wakings]:

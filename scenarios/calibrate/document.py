@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy
@@ -55,6 +55,7 @@ def document(
 ) -> dict[str, Any]:
     """Everything, as it is written to the file."""
     routes = endpoints(demands, measured)
+    idle = idle_cores(demands, measured)
     given = {name: found for name, found in sorted(demands.deliveries.items()) if name != CALLED}
     return {
         **about,
@@ -73,7 +74,7 @@ def document(
         **(_speed(measured, measured.speed) if measured.speed else {}),
         "time_slice_ms": TIME_SLICE_MS,
         "waking_ms": _ms(demands.waking.estimate.value),
-        "idle_cpu": {name: round(cores, 5) for name, cores in sorted(idle_cores(demands, measured).items())},
+        "idle_cpu": {name: round(found.value, 5) for name, found in sorted(idle.items())},
         "startup_s": {name: round(value_s, 3) for name, value_s in measured.startup_s.items()},
         "rss_bytes": measured.rss_bytes,
         "intervals_ms": {
@@ -87,7 +88,7 @@ def document(
             "waking": _interval(demands.waking.estimate),
             "event_cpu": {name: _interval(found.estimate) for name, found in sorted(demands.events.items())},
             "delivery_cpu": {name: _interval(found.estimate) for name, found in given.items()},
-            "idle_cpu_a_second": {name: _interval(found.estimate) for name, found in sorted(demands.idle.items())},
+            "idle_cpu_a_second": {name: _interval(found) for name, found in sorted(idle.items())},
         },
         "quality": {
             name: {"residual": round(fit.residual, 3), "windows": fit.windows}
@@ -101,12 +102,15 @@ def document(
     }
 
 
-def idle_cores(demands: Demands, measured: Measured) -> dict[str, float]:
+def idle_cores(demands: Demands, measured: Measured) -> dict[str, Estimate]:
     """Cores that each process uses with nothing to do; the lab without its speed probe, which looks at few runs."""
-    cores = {name: found.estimate.value for name, found in demands.idle.items()}
-    if measured.speed and LAB in cores:
-        cores[LAB] = max(0.0, cores[LAB] - measured.speed.cost_cores)
-    return cores
+    idle = {name: found.estimate for name, found in demands.idle.items()}
+    if measured.speed and LAB in idle:
+        probing = measured.probe_s * measured.speed.per_s * len(measured.speed.work_s)
+        found = idle[LAB]
+        value, low, high = (max(0.0, each - probing) for each in (found.value, found.low, found.high))
+        idle[LAB] = replace(found, value=value, low=low, high=high)
+    return idle
 
 
 def _speed(measured: Measured, record: SpeedRecord) -> dict[str, Any]:

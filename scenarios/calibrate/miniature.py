@@ -26,7 +26,7 @@ class Line(BaseModel):
 
     article: str
     quantity: int
-    price_cents: int
+    price_minor: int
 
 
 class Order(BaseModel):
@@ -37,30 +37,37 @@ class Order(BaseModel):
 
 
 class MiniatureService:
-    """It keeps the last order. Its event loop and its database, in memory, are its own: use each in one thread."""
+    """It keeps the last order. Make and use it in one thread: event loop and database, in memory, are its own."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
-        self._database = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
+        self._database = create_engine("sqlite://", poolclass=StaticPool)
         self._app = _application(self._database)
-        lines = [Line(article=f"article-{number}", quantity=1, price_cents=1_000) for number in range(LINES)]
+        lines = [Line(article=f"article-{number}", quantity=1, price_minor=1_000) for number in range(LINES)]
         self._body = Order(user="somebody", lines=lines).model_dump_json().encode()
         self._scope = _post(PATH, self._body)
-        for _ in range(WARM_UP):
-            self.request()
 
     def __enter__(self) -> MiniatureService:
+        try:
+            for _ in range(WARM_UP):
+                self.request()
+        except BaseException:
+            self._close()
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._database.dispose()
-        self._loop.close()
+        self._close()
 
     def request(self) -> None:
         """Send one order. Raises RuntimeError if it is not taken."""
         status = self._loop.run_until_complete(self._status())
         if status != CREATED:
             raise RuntimeError(f"the service in miniature answered {status}")
+
+    def _close(self) -> None:
+        self._database.dispose()
+        self._loop.close()
 
     async def _status(self) -> int:
         statuses: list[int] = []
@@ -78,16 +85,22 @@ class MiniatureService:
 
 def _application(database: Engine) -> FastAPI:
     with database.begin() as connection:
-        connection.execute(text("create table orders (number integer primary key, person text, cents integer)"))
+        connection.execute(text("create table orders (number integer primary key, person text, amount_minor integer)"))
     app = FastAPI()
 
     async def take(order: Order) -> dict[str, object]:
-        cents = sum(line.quantity * line.price_cents for line in order.lines)
+        amount_minor = sum(line.quantity * line.price_minor for line in order.lines)
         with database.begin() as connection:
-            kept = {"person": order.user, "cents": cents}
-            connection.execute(text("insert or replace into orders values (1, :person, :cents)"), kept)
-            found = connection.execute(text("select number, cents from orders where person = :person"), kept).one()
-        return {"number": found.number, "cents": found.cents, "lines": [line.model_dump() for line in order.lines]}
+            kept = {"person": order.user, "amount_minor": amount_minor}
+            connection.execute(text("insert or replace into orders values (1, :person, :amount_minor)"), kept)
+            found = connection.execute(
+                text("select number, amount_minor from orders where person = :person"), kept
+            ).one()
+        return {
+            "number": found.number,
+            "amount_minor": found.amount_minor,
+            "lines": [line.model_dump() for line in order.lines],
+        }
 
     app.add_api_route(PATH, take, methods=["POST"], status_code=CREATED)
     return app

@@ -3,9 +3,9 @@
 Virtual cores share a real machine with strangers that no account of ours shows. They use the same core, and they empty
 its caches, so the same work takes half as much CPU time again in one tenth of a second as in another, and a tenth more
 in one minute than in another. Without a record of that, a demand is that of its hour, and a prediction is held against
-the luck of a minute. The work is a request to a service in miniature: what fits into the first caches tells a fifth of
-what services feel, this tells most (docs/decisions/0020-a-probe-that-is-a-service.md). It is done twice, cold and warm,
-and both are timed. All of it costs less than two hundredths of each core.
+the luck of a minute. The work is two requests to a service in miniature, the first with cold caches and the second with
+warm ones: work that fits into the first caches tells little of what services feel
+(docs/decisions/0020-a-probe-that-is-a-service.md). All of it costs less than two hundredths of each core.
 
 How much of it services feel (`elasticity`) is told by segments that were played several times.
 """
@@ -21,21 +21,27 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy
 import pandas
 from scipy import stats
 
-from scenarios.calibrate.miniature import MiniatureService
 from scenarios.calibrate.windows import Window
+from scenarios.errors import LabError
 from simulator.analysis.estimates import LEVEL, Estimate
 from simulator.calibration import LAB
 from simulator.speed import SpeedRecord
 
+if TYPE_CHECKING:
+    from scenarios.calibrate.miniature import MiniatureService
+
 LOOKS_PER_S = 10.0
 SMOOTHED = 5
 REQUESTS_A_LOOK = 2
+UNSEEN_S_MAX = 2.0
 FILE = "speed.json"
 ELASTICITY_ASSUMED = 1.0
 
@@ -48,12 +54,18 @@ class Looks:
     took_s: list[float] = field(default_factory=list)
 
     def look(self, service: MiniatureService) -> None:
-        """Do the work once and note it."""
+        """Send the requests and note what they took."""
         begun_s = time.thread_time()
         for _ in range(REQUESTS_A_LOOK):
             service.request()
         self.took_s.append(time.thread_time() - begun_s)
         self.when_s.append(time.monotonic())
+
+    def looked_all_the_time(self, start_s: float, end_s: float) -> bool:
+        """Whether there is a look, and no part of that time longer than UNSEEN_S_MAX is without one."""
+        looks_s = [when_s for when_s in self.when_s if start_s <= when_s < end_s]
+        gaps_s = [later_s - earlier_s for earlier_s, later_s in pairwise([start_s, *looks_s, end_s])]
+        return bool(looks_s) and max(gaps_s) <= UNSEEN_S_MAX
 
     def between(self, start_s: float, end_s: float) -> numpy.ndarray:
         """What it took between two moments."""
@@ -74,11 +86,11 @@ class SpeedProbe:
         return float(numpy.mean(took_s)) if took_s else float("nan")
 
     def record(self, start_s: float, end_s: float) -> SpeedRecord | None:
-        """Evenly spaced, from one moment to another; None if nobody looked at some core meanwhile.
+        """Evenly spaced, from one moment to another; None if nobody looked at some core for a while.
 
         A look lasts a fiftieth of the time that it stands for, so each figure is the mean of SMOOTHED of them.
         """
-        if not self.cores or any(not len(core.between(start_s, end_s)) for core in self.cores):
+        if not self.cores or not all(core.looked_all_the_time(start_s, end_s) for core in self.cores):
             return None
         grid_s = start_s + numpy.arange(math.ceil((end_s - start_s) * LOOKS_PER_S)) / LOOKS_PER_S
         courses = (_smooth(numpy.interp(grid_s, core.when_s, core.took_s)) for core in self.cores)
@@ -90,35 +102,59 @@ def probing() -> Iterator[SpeedProbe]:
     """A probe that looks by itself: a thread a core, each on its own if the operating system lets us choose.
 
     What the process has by now is taken from its garbage collector: to go through all of that takes as long as a
-    hundred looks, and the look that it falls into would tell of a slow core.
+    hundred looks, and the look that it falls into would tell of a slow core. Raises LabError if a core could not be
+    looked at to the end.
     """
+    from scenarios.calibrate.miniature import MiniatureService  # late: who only reads records needs no web framework
+
     over = threading.Event()
     numbers = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [None]
     probe = SpeedProbe([Looks() for _ in numbers])
 
-    def look_again_and_again(looks: Looks, number: int | None) -> None:
-        if number is not None:
-            os.sched_setaffinity(0, {number})  # of this thread
-        with MiniatureService() as service:
-            while not over.wait(1 / LOOKS_PER_S):
-                looks.look(service)
+    failed: list[Exception] = []
 
-    pairs = zip(probe.cores, numbers, strict=True)
+    def look_again_and_again(looks: Looks, number: int | None, first_s: float) -> None:
+        try:
+            if number is not None:
+                os.sched_setaffinity(0, {number})  # of this thread
+            with MiniatureService() as service:
+                over.wait(first_s)
+                while not over.wait(1 / LOOKS_PER_S):
+                    looks.look(service)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the run has no record
+            failed.append(error)
+
+    apart_s = 1 / LOOKS_PER_S / len(numbers)  # two that look at once keep each other from the interpreter
     threads = [
-        threading.Thread(target=look_again_and_again, args=pair, name=f"speed probe {pair[1]}", daemon=True)
-        for pair in pairs
+        threading.Thread(
+            target=look_again_and_again, args=(looks, number, at * apart_s), name=f"speed probe {number}", daemon=True
+        )
+        for at, (looks, number) in enumerate(zip(probe.cores, numbers, strict=True))
     ]
+    with _frozen_heap():
+        for thread in threads:
+            thread.start()
+        try:
+            yield probe
+        finally:
+            over.set()
+            for thread in threads:
+                thread.join()
+    if failed:
+        raise LabError(f"the cores' speed could not be recorded: {failed[0]!r}") from failed[0]
+
+
+@contextmanager
+def _frozen_heap() -> Iterator[None]:
+    """What is there now is not looked through for garbage, unless that was so already."""
+    frozen_before = gc.get_freeze_count() > 0
     gc.collect()
     gc.freeze()
-    for thread in threads:
-        thread.start()
     try:
-        yield probe
+        yield
     finally:
-        over.set()
-        for thread in threads:
-            thread.join()
-        gc.unfreeze()
+        if not frozen_before:
+            gc.unfreeze()
 
 
 def _smooth(figures: numpy.ndarray) -> numpy.ndarray:

@@ -26,12 +26,15 @@ REFUND = "refund"
 ROUNDS = 2
 LONGER_S = 0.0005
 """So much longer commits take when the model counts them."""
+NOTHING = Estimate(0.0, 0.0, 0.0, 0)
 COMMITS_MIN = 0.5
+"""Half a commit is noise: who commits, commits at least once."""
 # More than one request at a time queues; these segments are the emptiest.
 QUIET = ("mix", "idle")
 
 
 Simulate = Callable[[Mapping[Place, float], float], History]
+"""Plays the plan on the model: waits of routes, and how much longer commits take than it was calibrated to."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +53,12 @@ class Waiting:
     medians_s: Mapping[str, tuple[float, float]]
 
 
-def waiting(history: History, segments: Sequence[Segment], graph: Graph, simulate: Simulate) -> Waiting:
-    """What is missing; `simulate` plays the same plan on the model with given waits and commits so much longer."""
+def waiting(history: History, segments: Sequence[Segment], graph: Graph, simulate: Simulate, alone: bool) -> Waiting:
+    """What is missing. `alone`: commits were measured by themselves; else in services, and lack nothing."""
     real = medians(history, segments)
-    usual, longer = (medians(simulate({}, each_s), segments) for each_s in (0.0, LONGER_S))
-    commit = of_commits(real, usual, longer)
+    commit = NOTHING
+    if alone:
+        commit = of_commits(real, *(medians(simulate({}, each_s), segments) for each_s in (0.0, LONGER_S)))
     waits: dict[Place, float] = {}
     gaps: dict[str, float] = {}
     model: dict[str, float] = {}
@@ -82,9 +86,9 @@ def of_commits(real: Mapping[str, float], usual: Mapping[str, float], longer: Ma
     for what in sorted(set(real) & set(usual) & set(longer)):
         commits = (longer[what] - usual[what]) / LONGER_S
         if commits > COMMITS_MIN and what.split(".")[0] != REFUND:
-            each_s.append(max(0.0, (real[what] - usual[what]) / commits))
+            each_s.append((real[what] - usual[what]) / commits)
     if not each_s:
-        return Estimate(0.0, 0.0, 0.0, 0)
+        return NOTHING
     return Estimate(float(numpy.median(each_s)), min(each_s), max(each_s), len(each_s))
 
 

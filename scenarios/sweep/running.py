@@ -157,9 +157,10 @@ def resume(path: Path) -> Sweep:
     changes = [Change(key, value) for key, value in known["changes"]]
     points = [tuple(Change(key, value) for key, value in point.items()) for point in known["points"]]
     seeds = tuple(known["seeds"])
-    variants = variants_of(source, changes, points, seeds) if folder.finished() is None else []
+    if folder.finished() is not None:
+        return _sweep(folder, points, seeds, [], None)
     costs = None if known["calibration"] is None else from_document(known["calibration"])
-    return _sweep(folder, points, seeds, variants, costs)
+    return _sweep(folder, points, seeds, variants_of(source, changes, points, seeds), costs)
 
 
 def _sweep(

@@ -65,7 +65,7 @@ def held_out(names: Sequence[str] = (), overrides: Sequence[str] = (), world: st
         raise NoSuchHeldOut(f"no held-out scenario {', '.join(unknown)}; there are {', '.join(known)}")
     apart = topology_in(world, "")
     changes = [*([f"platform.topology={apart}"] if apart else []), *overrides]
-    return [load_scenario(HELD_OUT / f"{name}.yaml", changes) for name in names or known]
+    return [load_scenario(HELD_OUT / f"{name}.yaml", changes) for name in dict.fromkeys(names) or known]
 
 
 def play(
@@ -78,7 +78,7 @@ def play(
     tell: Callable[[list[Row]], None],
     calibration: str = "shipped",
 ) -> Twin:
-    """Every scenario with every seed in both worlds; `tell` hears of each scenario as it ends. Raises WorldError.
+    """Every scenario with every seed in both worlds; `tell` hears of each when its last run is over. Raises WorldError.
 
     All scenarios with the first seed, then all with the second: a slow minute of the machine meets one run of each, not
     all runs of one.

@@ -50,9 +50,8 @@ class StoredWorld:
         folder = self.folder / run_name(plan)
         try:
             return speed.kept(folder)
-        except (KeyError, ValueError) as error:
-            what = "is no record of this version's speed probe; play the scenario again"
-            raise NotStored(f"{folder / speed.FILE}: {what}") from error
+        except (KeyError, ValueError, TypeError) as error:
+            raise NotStored(f"{folder / speed.FILE}: {error}") from error
 
 
 def run_name(plan: Plan) -> str:

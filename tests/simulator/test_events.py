@@ -9,7 +9,7 @@ from simulator.events import ORPHAN_AFTER_S, Relay
 from simulator.model import Simulation, simulate
 
 
-def test_more_replicas_of_the_producers_cost_the_consumers_nothing(platform):
+def test_events_cost_their_consumers_the_same_whoever_delivers_them(platform):
     def used_s(**replicas):
         plan = platform(rate_per_s=30, load_s=6, rest_s=10, replicas=replicas)
         costly = replace(plan.calibration, event_cpu_s={"audit": 0.004, "message": 0.004})
@@ -91,3 +91,41 @@ def test_a_relay_looks_again_when_all_have_answered(platform, monkeypatch):
     apart_s = [later - earlier for earlier, later in pairwise(told_s)]
     assert len(apart_s) > 3
     assert min(apart_s) > 0.3
+
+
+def test_a_look_is_over_when_own_letters_and_orphans_are_answered(platform, fault):
+    """Both may go to the same consumer in one round, which answers twice."""
+    plan = platform(
+        fault("kill", 3, 4, service="gateway", replica=0, restart_after_s=60),
+        rate_per_s=20, load_s=9, rest_s=12, replicas={"gateway": 2}, outbox__poll_interval_ms=500,
+    )  # fmt: skip
+    slow = {"event_cpu_s": {"reporting": 0.0}, "delivery_cpu_s": {"reporting": 0.4}}
+    looks = {}
+    deliver = Relay._deliver
+
+    def noted(relay, letters, consumer, batch, round_):
+        if consumer == "reporting" and relay._replica.name == "gateway-1":
+            looks.setdefault(id(round_), []).append((round_, relay._platform.kernel.now_s))
+        deliver(relay, letters, consumer, batch, round_)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Relay, "_deliver", noted)
+        simulate(replace(plan, calibration=replace(plan.calibration, **slow)))
+    both = [told for told in looks.values() if len(told) == 2]
+    assert both, "some look found own letters and orphans"
+    begun_s = sorted(told[0][1] for told in looks.values())
+    for told in both:
+        later_s = [at_s for at_s in begun_s if at_s > told[-1][1]]
+        assert not later_s or later_s[0] - told[-1][1] > 0.8
+        assert told[0][0].unanswered == 0
+
+
+def test_carts_are_cleared_by_whichever_order_replica_took_the_order(platform):
+    simulation = Simulation(platform(rate_per_s=20, load_s=6, rest_s=8, replicas={"order": 2}))
+    written = set()
+    simulation.begin()
+    while simulation.kernel.peek() < simulation.plan.duration_s:
+        simulation.kernel.step()
+        written |= {ordered.writer for ordered in simulation.databases.order.outbox.values()}
+    assert written == {"order-0", "order-1"}
+    assert not simulation.databases.order.outbox

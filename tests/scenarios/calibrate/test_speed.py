@@ -24,6 +24,7 @@ from scenarios.calibrate.speed import (
     relative,
 )
 from scenarios.calibrate.windows import Window
+from scenarios.errors import LabError
 from scenarios.worlds.base import SilentProgress
 from simulator import calibration
 from simulator.kernel import Kernel
@@ -53,10 +54,35 @@ def test_it_looks_at_every_core_by_itself_and_stops() -> None:
         while min(len(core.took_s) for core in probe.cores) < 2:
             assert time.monotonic() < deadline_s
             threading.Event().wait(0.01)
-        assert gc.get_freeze_count() > 0, "a collection of all that the lab has would look like a slow core"
-    assert gc.get_freeze_count() == 0
     assert min(figure for core in probe.cores for figure in core.took_s) > 0
     assert threading.active_count() == before
+
+
+def test_the_lab_does_not_look_through_its_heap_meanwhile() -> None:
+    """A collection of all that it has would look like a slow core; what others froze stays frozen."""
+    gc.unfreeze()
+    with probing():
+        assert gc.get_freeze_count() > 0
+    assert gc.get_freeze_count() == 0
+    gc.freeze()
+    with probing():
+        pass
+    assert gc.get_freeze_count() > 0
+
+
+def test_a_probe_that_fails_is_an_error_and_no_steady_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: MiniatureService) -> None:
+        raise OSError("no such core")
+
+    monkeypatch.setattr(MiniatureService, "request", broken)
+    with pytest.raises(LabError, match="no such core"), probing():
+        pass
+
+
+def test_looks_that_stop_halfway_make_no_record() -> None:
+    half = [10.0 + number / LOOKS_PER_S for number in range(40)]
+    assert SpeedProbe([Looks(half, [0.002] * 40)]).record(10.0, 14.0) is not None
+    assert SpeedProbe([Looks(half, [0.002] * 40)]).record(10.0, 18.0) is None
 
 
 def test_a_record_is_evenly_spaced_and_smooth() -> None:
@@ -97,7 +123,7 @@ def test_the_model_is_as_fast_as_the_record_says_compared_with_its_calibration()
     costs = replace(PLAIN, probe_s=0.0002, scheduling=Scheduling(0.003)).while_it_was(record)
     assert costs.scheduling.takes_s == (pytest.approx((1.0, 2.0)), pytest.approx((1.5, 1.5)))
     assert (costs.scheduling.slice_s, costs.scheduling.per_s, costs.scheduling.anywhere) == (0.003, 20.0, False)
-    assert costs.idle_cpu["lab"] == pytest.approx(20 * 0.0003 * 2), "it costs what it took to look"
+    assert costs.idle_cpu["lab"] == pytest.approx(20 * 0.0002 * 2), "it costs what it took to look"
     assert PLAIN.while_it_was(record) == PLAIN, "nobody knows how fast that machine was"
 
 
@@ -148,5 +174,5 @@ def test_the_service_in_miniature_takes_orders() -> None:
 def test_a_service_that_refuses_is_no_probe(monkeypatch: pytest.MonkeyPatch) -> None:
     post = miniature._post
     monkeypatch.setattr(miniature, "_post", lambda _path, body: post("/elsewhere", body))
-    with pytest.raises(RuntimeError, match="answered 404"):
-        MiniatureService()
+    with pytest.raises(RuntimeError, match="answered 404"), MiniatureService():
+        pass

@@ -111,6 +111,24 @@ def test_what_another_probe_recorded_is_no_record(tmp_path: Path) -> None:
     arguments = ["twin", *HOME, "--seeds", "1", "--again", str(folder), "--out", str(tmp_path / "second")]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 2
-    assert "channel-dominates-1/speed.json: is no record of this version's speed probe" in result.stderr.replace(
-        "\n", ""
-    )
+    said = " ".join(result.stderr.split())
+    assert "the speed was recorded by another probe than this version's; calibrate, or play, again" in said
+
+
+def test_an_old_calibration_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    path = Path(calibration.__file__).parent / "calibration" / "default.json"
+    document = json.loads(path.read_text(encoding="utf-8"))
+    document["speed"] = {"per_s": 20.0, "work_us": ["250", "260"]}
+    old = tmp_path / "old.json"
+    old.write_text(json.dumps(document), encoding="utf-8")
+    for command in (["twin", *HOME], ["run", "baseline", "--world", "simulated"], ["capacity", "--rate", "20"]):
+        result = CliRunner().invoke(app, [*command, "--calibration", str(old)])
+        assert result.exit_code == 2, command
+        assert "calibrate, or play, again" in " ".join(result.stderr.split()), command
+
+
+def test_a_scenario_named_twice_is_played_once(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["twin", *HOME, *SHORT[:2], "--seeds", "2", "--out", str(tmp_path), "--json"])
+    assert {row["scenario"] for row in json.loads(result.stdout)["rows"]} == {"channel-dominates"}
+    (folder,) = tmp_path.iterdir()
+    assert len(list(folder.glob("*/history.json"))) == 2
