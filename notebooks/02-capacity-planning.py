@@ -58,6 +58,9 @@ def draw(*names: str) -> None:
 
 # %% tags=["answer"]
 process, change, _, difference, _ = said.effects(answer)[0]
+strongest = answer["sensitivity"][0]["difference_s"]
+is_shown = strongest["low"] is None or strongest["low"] * strongest["high"] > 0
+most = "The p99 depends most on" if is_shown else "No demand is shown to matter; the largest difference is that of"
 Markdown(
     f"**Answer.** {said.question(answer['objective'])} needs **{said.vector(best['replicas'])}**: "
     f"{best['replicas_total']} replicas, {best['cost_per_h']:.2f} an hour, {best['cost_per_million_payments']:.3g} a "
@@ -65,8 +68,8 @@ Markdown(
     f"{said.share(best['availability'])}. What binds is {said.BINDING[answer['binding_constraint']]}; the "
     f"bottleneck is {laws['bottleneck']}, which bears {laws['capacity_per_s']:.0f} payments/s. There is headroom up to "
     f"{room['holds_per_s']:.0f} payments/s ({room['holds_per_s'] / answer['objective']['rate_per_s'] - 1:+.0%}) "
-    f"with the worst failure that has to be borne. The p99 depends most on "
-    f"{process}: {change} of its demand changes it by {difference}."
+    f"with the worst failure that has to be borne. {most} "
+    f"{process}: {change} of its demand changes the p99 by {difference}."
 )
 
 # %% [markdown]
