@@ -7,7 +7,6 @@ recorded (`scenarios.calibrate.speed`), and the model's cores take it from such 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from statistics import fmean
 from typing import Any
 
 Courses = tuple[tuple[float, ...], ...]
@@ -20,11 +19,6 @@ class SpeedRecord:
 
     per_s: float
     work_s: Courses
-
-    @property
-    def mean_s(self) -> float:
-        """What the work took on average."""
-        return fmean(figure for course in self.work_s for figure in course)
 
     def relative_to(self, work_s: float, elasticity: float = 1.0) -> Courses:
         """How many times longer a service's work takes at each look than when the probe's takes `work_s`."""

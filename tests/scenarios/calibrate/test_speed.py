@@ -95,7 +95,6 @@ def test_a_record_is_evenly_spaced_and_smooth() -> None:
     assert record.work_s[0] == pytest.approx([0.002] * 40)
     assert record.work_s[1][:18] == pytest.approx([0.001] * 18)
     assert record.work_s[1][18:22] == pytest.approx([0.0014, 0.0018, 0.0022, 0.0026])
-    assert record.mean_s == pytest.approx(0.002)
 
 
 def test_a_core_that_nobody_looked_at_makes_no_record() -> None:

@@ -84,6 +84,17 @@ def test_two_workers_anywhere_come_to_the_same(alone, small, tmp_path, backend):
     pandas.testing.assert_frame_equal(done.table, alone.table)
 
 
+def test_a_finished_sweep_is_read_whatever_its_calibration_was(small, tmp_path):
+    """Its rows are there; only who still has to play needs figures that this version understands."""
+    prepared = _prepared(small, tmp_path)
+    digest = prepared.run(Workers()).digest
+    (path,) = prepared.folder.path.glob("sweep.json")
+    definition = json.loads(path.read_text(encoding="utf-8"))
+    definition["calibration"] = {"speed": {"per_s": 20.0, "work_us": ["250"]}}
+    path.write_text(json.dumps(definition), encoding="utf-8")
+    assert resume(prepared.folder.path).run(Workers()).digest == digest
+
+
 def test_what_was_finished_before_an_interrupt_is_not_played_again(small, tmp_path, monkeypatch):
     seen = []
 
