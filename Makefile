@@ -8,7 +8,7 @@ SEED ?= 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint bench up down secrets notebooks notebooks-run clean
+.PHONY: help run test check lint bench up down secrets compiled notebooks notebooks-run clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ check: lint test ## everything that has to hold before a commit
 bench: .venv/.dev ## the benchmarks: the simulator and its peers, libraries, and the platform against its floor
 	@$(BIN)/python -m benchmarks
 
+compiled: .venv/.dev ## the simulator's model as machine code in build/compiled (two minutes, needs a C compiler); prints its use
+	@$(BIN)/paylab compile
+
 up: .venv/.lab ## the whole platform in containers: build, start, wait, print the addresses (processes instead: `paylab up`)
 	@$(BIN)/paylab up --world compose
 
@@ -60,4 +63,4 @@ notebooks-run: .venv/.dev ## run the notebooks' sources and store their output b
 	@$(BIN)/python notebooks/execute.py $(SOURCE)
 
 clean: ## remove the environment and all caches (never the runs)
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build

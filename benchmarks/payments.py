@@ -3,11 +3,18 @@
 Two loads with the same arrivals, which answer two questions. *Whole journeys* are what a run of a scenario costs: a
 client looks at an article, fills a cart, orders and pays. *Given orders* are what a full payment costs, protocol
 included: a client pays for an order that is there (`benchmarks.given_orders`). Planning and judging are not timed.
+
+`python -m benchmarks.payments` prints the figures of the model that is on PYTHONPATH, for `play_compiled`.
 """
 
+import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from statistics import median
 
 import pandas as pd
@@ -16,8 +23,8 @@ from benchmarks.given_orders import orders_given
 from scenarios.plan import plan
 from scenarios.spec import load_scenario
 from scenarios.worlds.simulated import simulation_input
+from simulator import kernel
 from simulator.inputs import SimulationInput
-from simulator.kernel import uncollected
 from simulator.model import Simulation
 
 RATE_PER_S, LENGTH_S = 40, 30
@@ -29,6 +36,7 @@ CHANGES = (
 )
 ROUNDS = 5
 JOURNEYS, GIVEN = "whole journeys", "given orders"
+ROOT = Path(__file__).resolve().parents[1]
 LOADS: Mapping[str, Callable[[SimulationInput], Simulation]] = {JOURNEYS: Simulation, GIVEN: orders_given}
 
 
@@ -64,9 +72,20 @@ def play_payments() -> dict[str, Payments]:
     return {name: _figures(median(cpu_s[name][1:]), tables[name], *_counted(LOADS[name], given)) for name in LOADS}
 
 
+def play_compiled(folder: Path) -> dict[str, Payments]:
+    """The same with the compiled model in `folder` (`paylab compile`), in a process of its own."""
+    path = os.pathsep.join([str(folder.resolve()), str(ROOT), os.environ.get("PYTHONPATH", "")])
+    command = [sys.executable, "-P", "-m", "benchmarks.payments"]
+    child = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, check=True, stdout=subprocess.PIPE)
+    printed = json.loads(child.stdout)
+    if printed["model"].endswith(".py"):
+        raise RuntimeError(f"{printed['model']} was played, and not what is compiled in {folder}")
+    return {load: Payments(**figures) for load, figures in printed["payments"].items()}
+
+
 def _timed(load: Callable[[SimulationInput], Simulation], given: SimulationInput) -> tuple[float, pd.DataFrame]:
     """CPU seconds from the making of the model to the tables of its history; the table of payments."""
-    with uncollected():
+    with kernel.uncollected():
         started_s = time.process_time()
         simulation = load(given)
         tables = simulation.run()
@@ -92,3 +111,8 @@ def _figures(cpu_s: float, payments: pd.DataFrame, visits: int, entries: int) ->
         ROUNDS, RATE_PER_S, len(settled), len(payments) - len(settled), cpu_s, len(settled) / cpu_s,
         float(latency_s.quantile(0.99)), visits / len(payments), entries / len(payments),
     )  # fmt: skip
+
+
+if __name__ == "__main__":
+    payments = {load: asdict(each) for load, each in play_payments().items()}
+    print(json.dumps({"model": kernel.__file__, "payments": payments}))

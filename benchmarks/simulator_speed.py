@@ -16,8 +16,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import queues
-from benchmarks.payments import Payments, play_payments
+from benchmarks.payments import Payments, play_compiled, play_payments
 from benchmarks.queues import Candidate, Queue, Round
+from scenarios import compiling
 from simulator.analysis import Estimate, mean_of
 
 OURS, SIMPY, CIW, SALABIM, RECURSION = "agenda (ours)", "SimPy, process + Resource", "Ciw", "salabim", "numba recursion"
@@ -53,7 +54,7 @@ class Speed:
 
 @dataclass(frozen=True)
 class Found:
-    """Everything that was measured. `payments` by their load.
+    """Everything that was measured. `payments` by their load; `compiled`: the same, if there is a compiler.
 
     `differences_s`: the most that agenda and recursion disagree about a customer.
     """
@@ -61,6 +62,7 @@ class Found:
     speeds: tuple[Speed, ...]
     differences_s: Mapping[str, float]
     payments: Mapping[str, Payments]
+    compiled: Mapping[str, Payments]
 
     def ratio(self, ours: str, theirs: str) -> float:
         """The smallest ratio of two candidates' speeds over the queues."""
@@ -96,11 +98,12 @@ class Found:
             "queues": rows,
             "largest_difference_s": dict(self.differences_s),
             "payments": {name: vars(each) for name, each in self.payments.items()},
+            "payments_compiled": {name: vars(each) for name, each in self.compiled.items()},
         }
 
 
 def measure(console: Console) -> Found:
-    """Run everything (about a minute of CPU time) and print it."""
+    """Run everything (a minute and a half of CPU time, two more if the model has to be compiled) and print it."""
     speeds: list[Speed] = []
     differences_s: dict[str, float] = {}
     for queue in QUEUES:
@@ -108,9 +111,20 @@ def measure(console: Console) -> Found:
         differences_s[queue.name] = queues.largest_difference_s(queue, COMPARED, seed=1)
         console.print(_table(queue, found, differences_s[queue.name]))
         speeds += found
-    payments = play_payments()
-    console.print(_payments_table(payments))
-    return Found(tuple(speeds), differences_s, payments)
+    payments, compiled = play_payments(), _played_compiled(console)
+    console.print(_payments_table(payments, compiled))
+    return Found(tuple(speeds), differences_s, payments, compiled)
+
+
+def _played_compiled(console: Console) -> Mapping[str, Payments]:
+    """With the compiled model; nothing if it cannot be compiled here."""
+    if missing := compiling.needed():
+        console.print(f"the model is not compiled: no {', no '.join(missing)}", soft_wrap=True)
+        return {}
+    if not compiling.is_current(compiling.FOLDER):
+        console.print(f"compiling the model into {compiling.FOLDER} (about two minutes) ...")
+        compiling.compile_model(compiling.FOLDER, lambda done, of: None)
+    return play_compiled(compiling.FOLDER)
 
 
 def _compared(queue: Queue) -> list[Speed]:
@@ -156,14 +170,15 @@ def _table(queue: Queue, speeds: Sequence[Speed], difference_s: float) -> Table:
     return table
 
 
-def _payments_table(payments: Mapping[str, Payments]) -> Table:
+def _payments_table(payments: Mapping[str, Payments], compiled: Mapping[str, Payments]) -> Table:
     first = next(iter(payments.values()))
     title = f"whole model: payments at {first.rate_per_s:g} a second; medians of {first.rounds} rounds"
     table = Table(title=title, title_justify="left")
     table.add_column("load")
     for column in ("payments per CPU s", "settled", "CPU s", "p99 s", "requests a payment", "agenda entries a payment"):
         table.add_column(column, justify="right")
-    for load, each in payments.items():
+    named = {**payments, **{f"{load}, compiled": each for load, each in compiled.items()}}
+    for load, each in named.items():
         table.add_row(
             load, f"{each.per_cpu_s:,.0f}", f"{each.settled:,}", f"{each.cpu_s:.2f}", f"{each.p99_s:.3f}",
             f"{each.visits:.1f}", f"{each.entries:.0f}",

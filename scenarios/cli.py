@@ -14,6 +14,8 @@ import typer
 from scenarios import (
     calibrate_cli,
     capacity_cli,
+    compile_cli,
+    compiling,
     config_cli,
     doubt_cli,
     explore_cli,
@@ -35,6 +37,7 @@ app.add_typer(capacity_cli.app, name="capacity")
 app.add_typer(config_cli.app, name="config")
 app.add_typer(doubt_cli.app, name="doubt")
 app.command()(calibrate_cli.calibrate)
+app.command("compile")(compile_cli.compile_model)
 app.command()(explore_cli.explore)
 app.command()(matrix_cli.matrix)
 app.command()(mutants_cli.mutants)
@@ -49,7 +52,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print the verdict alon
 
 
 @app.callback()
-def about() -> None:
+def about(context: typer.Context) -> None:
     """A laboratory for payment platforms: load one, break it, and see whether every payment is still right.
 
     \b
@@ -69,6 +72,10 @@ def about() -> None:
       3    no verdict: the run was invalid, or could not be made
       130  interrupted, after cleaning up
     """
+    problem = compiling.outdated()
+    if problem is not None and context.invoked_subcommand != "compile":
+        typer.echo(f"paylab: {problem}", err=True)
+        raise typer.Exit(3)
 
 
 @app.command()

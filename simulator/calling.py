@@ -269,7 +269,9 @@ class ClientCaller:
         self.gave_up(call)
         return False
 
-    broken = refused
+    def broken(self, call: "Call") -> bool:
+        """The connection broke."""
+        return self.refused(call)
 
     def unlisted(self, call: "Call") -> bool:
         """Nobody is known of the service."""

@@ -6,6 +6,7 @@ The platform is the shipped protocol code in virtual time; the input is all ther
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import pandas as pd
@@ -114,8 +115,8 @@ class Simulation:
     def forget(self) -> None:
         """Let go of all that was written. In cycles it would last until the collector had looked through all of it."""
         self.kernel.heap.clear()
-        for store in (self.recorder, *vars(self.databases).values()):
-            vars(store).clear()
+        _empty(self.recorder)
+        _empty(self.databases)
 
     def usages(self) -> list[tuple[str, Usage]]:
         """What every host, event loop and pool of connections has done so far: its kind and its figures."""
@@ -192,3 +193,13 @@ def _station_row(kind: str, usage: Usage) -> dict[str, Any]:
         "arrivals": usage.arrived,
         "completions": usage.completed,
     }
+
+
+def _empty(store: Any) -> None:
+    """Empty all tables of a store."""
+    for each in fields(store):
+        part = getattr(store, each.name)
+        if is_dataclass(part):
+            _empty(part)
+        elif hasattr(part, "clear"):
+            part.clear()

@@ -95,7 +95,7 @@ class Call(Future):
             self.source.caller.gave_up(self)
             self.settle(None, Unknown("timeout"))
 
-    def resume(self, response: Response, error: Exception | None) -> None:
+    def resume(self, response: Any, error: Exception | None) -> None:
         """The handler has an answer."""
         if error is None:
             self.network.answer(self, response)

@@ -1,7 +1,6 @@
 """A replica of a service: what answers requests in a process, and for how long."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from simulator.hosts import Process
@@ -32,15 +31,16 @@ class App(Protocol):
         ...
 
 
-@dataclass(eq=False, slots=True)
 class Replica:
-    """One replica of one service; `app` is None while it does not serve."""
+    """One replica of one service; `app` is None while it does not serve.
 
-    service: str
-    name: str
-    process: Process
-    app: App | None = None
-    caller: "Caller" = field(init=False, repr=False)
-    """How it calls others, for one life of its process."""
-    door: "Door" = field(init=False, repr=False)
-    """Whom it lets in, for the same life."""
+    For one life of its process: `caller` is how it calls others, `door` whom it lets in.
+    """
+
+    __slots__ = ("app", "caller", "door", "name", "process", "service")
+
+    def __init__(self, service: str, name: str, process: Process) -> None:
+        self.service, self.name, self.process = service, name, process
+        self.app: App | None = None
+        self.caller: Caller
+        self.door: Door

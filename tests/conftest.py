@@ -27,6 +27,7 @@ PLAYS_PLATFORMS: Final = "gw0"
 """The worker, as pytest-xdist calls it, that everybody else makes room for."""
 NICE: Final = 19
 LONG: Final = (
+    "tests/scenarios/test_compiling.py",
     "tests/scenarios/test_notebooks_of_questions.py",
     "tests/mutants/test_mutants.py",
     "tests/settlement/test_openapi.py",

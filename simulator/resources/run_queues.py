@@ -211,8 +211,8 @@ class RunQueues:
         self._put(job, core)
 
     def _turn_over(self, job: Job) -> None:
-        core = job.core
-        core.job = None
+        left = core = job.core  # two names: a checker of types would take it for free to the end of this method
+        left.job = None
         if job.left_s > 0.0:
             self._wait(job, core)
             self._next(core)

@@ -116,10 +116,15 @@ def test_the_simulator_is_judged_where_it_does_worst() -> None:
         for queue, rates in (("one", (100, 20, 10, 5e6)), ("four", (90, 30, 10, 2e7)))
         for name, per_cpu_s in zip((OURS, SIMPY, CIW, RECURSION), rates, strict=True)
     ]
-    payments = {JOURNEYS: _payments(per_cpu_s=2_000, failed=1), GIVEN: _payments(per_cpu_s=4_000, failed=0)}
-    judged = simulator_budgets(Found(tuple(speeds), {"one": 1e-12, "four": 1e-3}, payments))
-    assert [budget.value for budget in judged] == [3.0, 9.0, 6, 5e6, 1e-3, 4_000, 1]
-    assert [budget.kept for budget in judged] == [True, True, False, False, False, True, False]
+    payments = {JOURNEYS: _payments(per_cpu_s=2_000, failed=1), GIVEN: _payments(per_cpu_s=2_500, failed=0)}
+    differences_s = {"one": 1e-12, "four": 1e-3}
+    judged = simulator_budgets(Found(tuple(speeds), differences_s, payments, compiled={}))
+    assert [budget.value for budget in judged] == [3.0, 9.0, 6, 5e6, 1e-3, 2_500, 1]
+    assert [budget.kept for budget in judged] == [True, True, False, False, False, False, False]
+    compiled = {JOURNEYS: _payments(per_cpu_s=3_000, failed=0), GIVEN: _payments(per_cpu_s=4_000, failed=2)}
+    judged = simulator_budgets(Found(tuple(speeds), differences_s, payments, compiled))
+    assert [budget.value for budget in judged[-2:]] == [4_000, 3]
+    assert [budget.kept for budget in judged[-2:]] == [True, False]
 
 
 def _payments(per_cpu_s: float, failed: int) -> Payments:
