@@ -74,7 +74,7 @@ def play_payments() -> dict[str, Payments]:
 
 def play_compiled(folder: Path) -> dict[str, Payments]:
     """The same with the compiled model in `folder` (`paylab compile`), in a process of its own."""
-    path = os.pathsep.join([str(folder.resolve()), str(ROOT), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join(filter(None, (str(folder), str(ROOT), os.environ.get("PYTHONPATH"))))
     command = [sys.executable, "-P", "-m", "benchmarks.payments"]
     child = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, check=True, stdout=subprocess.PIPE)
     printed = json.loads(child.stdout)

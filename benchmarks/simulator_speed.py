@@ -16,9 +16,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import queues
-from benchmarks.payments import Payments, play_compiled, play_payments
+from benchmarks.payments import ROOT, Payments, play_compiled, play_payments
 from benchmarks.queues import Candidate, Queue, Round
 from scenarios import compiling
+from scenarios.errors import LabError
 from simulator.analysis import Estimate, mean_of
 
 OURS, SIMPY, CIW, SALABIM, RECURSION = "agenda (ours)", "SimPy, process + Resource", "Ciw", "salabim", "numba recursion"
@@ -118,13 +119,15 @@ def measure(console: Console) -> Found:
 
 def _played_compiled(console: Console) -> Mapping[str, Payments]:
     """With the compiled model; nothing if it cannot be compiled here."""
-    if missing := compiling.needed():
-        console.print(f"the model is not compiled: no {', no '.join(missing)}", soft_wrap=True)
+    folder = ROOT / compiling.FOLDER
+    try:
+        if not compiling.is_current(folder):
+            console.print(f"compiling the model into {compiling.FOLDER} (about two minutes) ...")
+            compiling.compile_model(folder, lambda done, of: None)
+    except LabError as error:
+        console.print(str(error), markup=False, soft_wrap=True)
         return {}
-    if not compiling.is_current(compiling.FOLDER):
-        console.print(f"compiling the model into {compiling.FOLDER} (about two minutes) ...")
-        compiling.compile_model(compiling.FOLDER, lambda done, of: None)
-    return play_compiled(compiling.FOLDER)
+    return play_compiled(folder)
 
 
 def _compared(queue: Queue) -> list[Speed]:

@@ -30,6 +30,8 @@ from settlement.topology import DEFAULT_TOPOLOGY
 
 SEED_MAX = 2**31 - 1
 DEFAULT_PORT = 8761
+PLAYS_NOTHING = ("compile", "down", "recover")
+"""What is done even when the model that is on PYTHONPATH is out of date."""
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="rich", add_completion=False)
 
@@ -72,10 +74,10 @@ def about(context: typer.Context) -> None:
       3    no verdict: the run was invalid, or could not be made
       130  interrupted, after cleaning up
     """
-    problem = compiling.outdated()
-    if problem is not None and context.invoked_subcommand != "compile":
-        typer.echo(f"paylab: {problem}", err=True)
-        raise typer.Exit(3)
+    if context.invoked_subcommand not in PLAYS_NOTHING and (problem := compiling.outdated()):
+        from scenarios.console import NO_VERDICT, stop
+
+        stop(NO_VERDICT, f"paylab: {problem}")
 
 
 @app.command()

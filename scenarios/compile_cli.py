@@ -1,5 +1,6 @@
 """`paylab compile`: thin, like the rest of the command line; the work is in `compiling`."""
 
+import shlex
 from pathlib import Path
 from time import monotonic
 from typing import Annotated
@@ -14,16 +15,17 @@ def compile_model(
         Path, typer.Option("--out", metavar="DIR", help="Where the compiled model goes.")
     ] = compiling.FOLDER,
 ) -> None:
-    """Compile the simulator's model into machine code: the same histories in two thirds of the time.
+    """Compile the simulator's model into machine code: it plays the same in two thirds of the time.
 
     Takes a C compiler and about two minutes. Nothing uses it by itself: put its
-    folder on PYTHONPATH in front of a command that simulates much. A command
-    refuses a compiled model whose sources have changed since.
+    folder on PYTHONPATH in front of a command that simulates much (which also
+    checks and tabulates what it played, and gains less). Commands refuse a
+    compiled model whose sources have changed since.
 
     \b
     Examples:
       paylab compile
-      PYTHONPATH=build/compiled paylab sweep baseline --variants 1000
+      PYTHONPATH=build/compiled paylab sweep --file my-sweep.yaml
       PYTHONPATH=build/compiled paylab capacity --rate 200 --p99 300ms
     """
     from scenarios.console import messages, reported_errors, say
@@ -38,4 +40,4 @@ def compile_model(
         with CountProgress("compiling", "modules", total, messages) as progress:
             compiling.compile_model(out, lambda done, _: progress.show(done, "the model", monotonic() - began_s))
         say(f"compiled {total} modules in {format_duration(round(monotonic() - began_s))}: {out}")
-        say(f"in front of a command: PYTHONPATH={out}")
+        say(f"in front of a command: PYTHONPATH={shlex.quote(str(out.resolve()))}")

@@ -196,10 +196,12 @@ def _station_row(kind: str, usage: Usage) -> dict[str, Any]:
 
 
 def _empty(store: Any) -> None:
-    """Empty all tables of a store."""
+    """Empty all tables of a store, and the ledger's book. (What is compiled has no `vars`.)"""
     for each in fields(store):
         part = getattr(store, each.name)
         if is_dataclass(part):
             _empty(part)
         elif hasattr(part, "clear"):
             part.clear()
+        elif hasattr(part, "__dict__"):
+            vars(part).clear()

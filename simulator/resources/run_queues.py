@@ -211,7 +211,7 @@ class RunQueues:
         self._put(job, core)
 
     def _turn_over(self, job: Job) -> None:
-        left = core = job.core  # two names: a checker of types would take it for free to the end of this method
+        left = core = job.core  # two names, because mypy takes `core.job` for None to the end of the method
         left.job = None
         if job.left_s > 0.0:
             self._wait(job, core)
