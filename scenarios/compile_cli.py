@@ -26,7 +26,8 @@ def compile_model(
     Examples:
       paylab compile
       PYTHONPATH=build/compiled paylab sweep --file my-sweep.yaml
-      PYTHONPATH=build/compiled paylab capacity --rate 200 --p99 300ms
+      PYTHONPATH=build/compiled paylab capacity --rate 200 --p99 300ms \\
+          --availability 99.9%
     """
     from scenarios.console import messages, reported_errors, say
     from scenarios.progress import CountProgress
