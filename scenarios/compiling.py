@@ -22,6 +22,7 @@ from tempfile import TemporaryDirectory
 
 import settlement
 from scenarios.errors import BadInput, LabError
+from scenarios.sources import add_sources
 
 PACKAGE = "simulator"
 SOURCE = Path(__file__).resolve().parents[1] / PACKAGE
@@ -137,9 +138,7 @@ def _sources() -> str:
     with suppress(importlib.metadata.PackageNotFoundError):
         digest.update(importlib.metadata.version("mypy").encode())
     for package in (SOURCE, SHIPPED):
-        for path in sorted(package.rglob("*")):
-            if path.suffix in (".py", ".json"):
-                digest.update(f"{path.relative_to(package.parent)}\n".encode() + path.read_bytes())
+        add_sources(digest, package)
     return digest.hexdigest()
 
 

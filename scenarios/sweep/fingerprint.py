@@ -7,6 +7,7 @@ from pathlib import Path
 import scenarios
 import settlement
 import simulator
+from scenarios.sources import add_sources
 
 LIBRARIES = ("numpy", "scipy", "pandas", "simpy", "pydantic")
 PACKAGES = (settlement, simulator, scenarios)
@@ -19,7 +20,5 @@ def code_fingerprint() -> str:
         digest.update(f"{library} {importlib.metadata.version(library)}\n".encode())
     for package in PACKAGES:
         for root in map(Path, package.__path__):
-            for path in sorted(root.rglob("*")):
-                if path.suffix in (".py", ".json", ".yaml"):
-                    digest.update(f"{path.relative_to(root)}\n".encode() + path.read_bytes())
+            add_sources(digest, root)
     return digest.hexdigest()

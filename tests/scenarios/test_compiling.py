@@ -65,10 +65,14 @@ def _silent(done: int, of: int) -> None:
     assert 0 <= done <= of
 
 
-@pytest.fixture(scope="module")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def _needs_a_compiler() -> None:
     if (missing := compiling.needed()) and os.environ.get("CI") != "true":
         pytest.skip(f"not there: {', '.join(missing)}")
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    _needs_a_compiler()
     folder = tmp_path_factory.mktemp("compiled") / "model"
     compiling.compile_model(folder, _silent, UNOPTIMISED)
     return folder
@@ -105,8 +109,7 @@ def test_what_is_up_to_date_is_not_compiled_again(compiled: Path, monkeypatch: p
 
 @pytest.fixture(scope="module")
 def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if (missing := compiling.needed()) and os.environ.get("CI") != "true":
-        pytest.skip(f"not there: {', '.join(missing)}")
+    _needs_a_compiler()
     folder = tmp_path_factory.mktemp("small") / "model"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compiling, "modules", lambda: list(TWO))
